@@ -1,0 +1,1 @@
+"""What callers touch: the app, tasks, results, configuration."""

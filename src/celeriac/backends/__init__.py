@@ -1,0 +1,1 @@
+"""Result backends: where states and values are kept."""

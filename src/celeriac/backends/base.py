@@ -1,0 +1,84 @@
+"""What a result backend is: the port that every adapter implements.
+
+`celeriac.testing.backends` says what every method must do, as a suite that each adapter passes. Records are bytes
+here; `wire/results.py` gives them a meaning.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.base import ResultMeta
+
+RESULT_EXPIRES: Final = 86_400.0
+"""Seconds for which a result is kept, unless `result_expires` says otherwise."""
+
+
+class StoredResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Return what is known of one run: the state, and Celery's result map as serialized."""
+
+    task_id: str
+    state: str
+    record: bytes
+
+
+class ResultBackend(ABC):
+    """Keep what runs came to.
+
+    For one task id the first SUCCESS stands: later records of the same id change nothing. Any other record is
+    replaced by the next one.
+    """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where the results are, for people: without a password."""
+
+    @abstractmethod
+    def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:
+        """Keep records; returning means they are kept.
+
+        Args:
+            results: any number, for any ids, in the order of their making.
+            once: also leave alone what is already in a final state for the same or a later attempt. For workers
+                whose broker is another store, where no claim fences a run that somebody else has finished.
+
+        Raises:
+            OperationalError: the backend cannot be reached or written.
+        """
+
+    @abstractmethod
+    def get(self, task_id: str) -> StoredResult | None:
+        """Return the record of one run, or None when there is none (Celery calls that PENDING)."""
+
+    @abstractmethod
+    def get_many(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        """Return the records there are, by task id."""
+
+    @abstractmethod
+    def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        """Wait until at least one of the runs is in a final state; return all of them that are.
+
+        Args:
+            task_ids: runs to wait for.
+            timeout: seconds; None waits for ever; 0 only looks.
+
+        Returns:
+            The final records by task id; empty after the timeout.
+        """
+
+    @abstractmethod
+    def forget(self, task_ids: Collection[str]) -> None:
+        """Delete records; unknown ids are no error."""
+
+    @abstractmethod
+    def expire(self) -> int:
+        """Delete a bounded share of the records that have expired and say how many; 0 when none was left."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections. May be called twice; a later call of another method opens again."""

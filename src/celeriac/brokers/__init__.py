@@ -1,0 +1,1 @@
+"""Brokers: where messages wait, and who owns those that were claimed."""

@@ -1,0 +1,365 @@
+"""What a broker is: the port that every adapter implements.
+
+A *broker* keeps messages and must not lose them. It has two sides. Producers use `Broker`: blocking calls, each with
+a deadline. A worker node uses the `Consumer` that `Broker.consumer` makes: coroutines, all of them acting for one
+*owner*. `celeriac.testing.brokers` says what every method must do, as a suite that each adapter passes.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import secrets
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from celeriac.message import Message
+
+MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Largest message (headers and body) that is published or handed to a worker, unless configured otherwise."""
+
+DEAD_LETTER_MAX: Final = 10_000
+"""Dead letters kept per queue; the oldest go first."""
+
+DEAD_LETTER_EXPIRES: Final = 180 * 86_400.0
+"""Seconds for which a dead letter is kept."""
+
+
+class Incarnation(msgspec.Struct, frozen=True, kw_only=True):
+    """Identify one start of one node: the owner of its claims.
+
+    A node's name is for people: after a crash its successor has the same one, and two nodes may share it. What was
+    claimed belongs to the incarnation, which nothing else can ever be (`rules.md` A1).
+    """
+
+    node: str
+    host: str
+    boot_id: str
+    pid: int
+    token: str
+
+    @classmethod
+    def begin(cls, node: str) -> Incarnation:
+        """Make the identity of a node that starts now, in this process."""
+        return cls(
+            node=node, host=socket.gethostname(), boot_id=_boot_id(), pid=os.getpid(), token=secrets.token_hex(8)
+        )
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class ResultMeta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Record what a run came to, for a result backend to keep.
+
+    Attributes:
+        task_id: names the run.
+        state: one of `celeriac.states`, or a custom state.
+        record: Celery's result map (`wire.md` 6.1) as serialized, exactly as readers will get it.
+        retries: attempt that this is the outcome of, from 0.
+    """
+
+    task_id: str
+    state: str
+    record: bytes
+    retries: int = 0
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Hand one message over to one owner; it is settled exactly once.
+
+    Attributes:
+        tag: names the message inside its broker (never the task id: one id may be published twice).
+        owner: fencing token of the claim. What arrives with an owner who has lost the message is refused.
+        message: what was published.
+        crashes: runs of this message whose child died under them.
+        node_losses: nodes that died after handing this message to a child.
+        releases: times that it was released because its task was unknown.
+        redelivered: True when somebody else has held it before.
+        fault: why the message cannot be handed over as it is (too large, a column of the wrong type), or None. The
+            parts that cannot be had are empty then, and the only thing to do is to dead-letter it.
+    """
+
+    tag: int
+    owner: int
+    message: Message
+    crashes: int = 0
+    node_losses: int = 0
+    releases: int = 0
+    redelivered: bool = False
+    fault: str | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Answer a claim: what was taken, and the store's clock.
+
+    Attributes:
+        deliveries: in the order in which they are to run.
+        now: unix instant by the store's clock; the only `now` that decisions about these deliveries may use.
+    """
+
+    deliveries: list[Delivery]
+    now: float
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """End a delivery, together with all that follows from it.
+
+    Attributes:
+        delivery: what is settled.
+        result: the record to keep, or None.
+        publish: messages that follow (a retry, callbacks).
+        dead_reason: why the message is a dead letter, or None when it is simply done with.
+    """
+
+    delivery: Delivery
+    result: ResultMeta | None = None
+    publish: tuple[Message, ...] = ()
+    dead_reason: str | None = None
+
+
+class ReleaseCause(enum.Enum):
+    """Say what a release counts as."""
+
+    UNCOUNTED = "uncounted"
+    CRASH = "crash"
+    UNKNOWN_TASK = "unknown task"
+
+
+class Release(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Give a claim back to its queue.
+
+    Attributes:
+        delivery: what is given back; it keeps its place in the queue.
+        eta_at: unix instant before which nobody may claim it, or None for at once.
+        cause: which of the message's counters goes up.
+    """
+
+    delivery: Delivery
+    eta_at: float | None = None
+    cause: ReleaseCause = ReleaseCause.UNCOUNTED
+
+
+class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
+    """Count what one queue holds."""
+
+    queue: str
+    ready: int = 0
+    delayed: int = 0
+    claimed: int = 0
+    dead: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep a message that nobody could settle, where a person can look at it.
+
+    Attributes:
+        number: names the dead letter in its broker.
+        task: name of the task as far as it could be read, or None.
+        died_at: unix instant.
+        message: None when it is listed rather than shown, or too large to be shown.
+    """
+
+    number: int
+    queue: str
+    task_id: str
+    task: str | None
+    reason: str
+    died_at: float
+    size_bytes: int
+    message: Message | None = None
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what an adapter can do, so that callers ask instead of guessing.
+
+    Attributes:
+        crosses_processes: other processes see what is published.
+        survives_restart: messages outlive the process that holds the store.
+    """
+
+    crosses_processes: bool
+    survives_restart: bool
+
+
+class Broker(ABC):
+    """Keep messages until their effects are stored. The producer's side."""
+
+    capabilities: Capabilities
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where the broker is, for people: without a password."""
+
+    @abstractmethod
+    def open(self, *, deadline_at: float) -> None:
+        """Make sure that the broker can be used. Every other method opens it by itself.
+
+        Raises:
+            BrokerUnavailable: it cannot be reached, read or written; the text names the cure.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections. May be called twice; a later call of another method opens again."""
+
+    @abstractmethod
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+        """Store every message, or none, or raise.
+
+        Returning means that the broker has them all. Safe to call from any thread.
+
+        Args:
+            messages: routed; each at most `MESSAGE_MAX_BYTES`.
+            deadline_at: monotonic instant by which the call has ended.
+
+        Raises:
+            BrokerUnavailable: no confirmation by the deadline; `maybe_published` says whether it may be there.
+            BrokerFull: there is no room.
+        """
+
+    @abstractmethod
+    def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
+        """Count what each queue holds, in the order of their names; None counts every queue that holds anything."""
+
+    @abstractmethod
+    def purge(self, queue: str) -> int:
+        """Delete what waits in a queue, delayed messages too, and say how many they were. Claims stay."""
+
+    @abstractmethod
+    def dead_letters(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        """List dead letters without their messages, the newest first."""
+
+    @abstractmethod
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        """Return one dead letter with its message, or None when there is none of that number."""
+
+    @abstractmethod
+    def replay(self, numbers: Collection[int]) -> list[str]:
+        """Put dead letters back into their queues under the same ids, counters at 0, and return the task ids.
+
+        The FAILURE that was stored when they died does not stand in the way of the new outcome.
+        """
+
+    @abstractmethod
+    def discard(self, numbers: Collection[int]) -> int:
+        """Delete dead letters and say how many there were."""
+
+    @abstractmethod
+    def clean(self) -> int:
+        """Delete a bounded share of what is kept no longer (old dead letters) and say how much that was.
+
+        0 means that nothing is left to do now.
+        """
+
+    @abstractmethod
+    def consumer(self, incarnation: Incarnation) -> Consumer:
+        """Make the worker's side for a node. It owns nothing until its `open`."""
+
+
+class Consumer(ABC):
+    """Claim and settle for one owner. The worker's side; used from one event loop.
+
+    Every method raises `BrokerUnavailable` when the broker cannot be reached; nothing has changed then, or, where
+    the answer got lost, the next `reconcile` repairs it.
+    """
+
+    owner: int
+    """Fencing token of the current lease. Another one after the lease was lost and `open` called again."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Register as an owner under a number that nobody had before."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release what is still owned, uncounted, and stop being an owner. May be called twice."""
+
+    @abstractmethod
+    async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
+        """Take messages and become their owner in one step; wait until there is one.
+
+        Messages whose `eta_at` has come are claimable, in the place in the queue that they had.
+
+        Args:
+            queues: where to look; none of them starves while another one is full.
+            limit: how many at most, at least 1. Fewer come when they are large (a claim weighs 16 MiB or is a
+                single message).
+            wait: seconds to wait while there is nothing; 0 only looks.
+
+        Raises:
+            LeaseLost: this owner was declared dead.
+        """
+
+    @abstractmethod
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        """End deliveries: publish, record and delete in one transaction.
+
+        Args:
+            settlements: what to end.
+            results: where records go when this consumer `shares_store_with` it; None when records were stored
+                before.
+
+        Returns:
+            Those that were refused, because the delivery belongs to somebody else now. Nothing of them took place.
+        """
+
+    @abstractmethod
+    async def release(self, releases: Sequence[Release]) -> None:
+        """Give claims back. What is no longer owned is left alone."""
+
+    @abstractmethod
+    async def extend(self) -> None:
+        """Show peers that this owner lives. Called every 2 s.
+
+        Raises:
+            LeaseLost: this owner was declared dead.
+        """
+
+    @abstractmethod
+    async def recover(self) -> int:
+        """Look at the other owners; release what those hold who are dead. Returns how many messages that were.
+
+        Called every second or so. An owner is dead when its process is known to have gone, or when it has not
+        extended for 8 s of this process's monotonic time in which this process's own calls were answered.
+        """
+
+    @abstractmethod
+    async def reconcile(self, held: Collection[int]) -> int:
+        """Release, uncounted, what the store says this owner holds but `held` (tags) does not name."""
+
+    @abstractmethod
+    def note_started(self, delivery: Delivery) -> None:
+        """Note that a delivery was handed to a child, so that the death of this node counts against it. Cheap."""
+
+    @abstractmethod
+    def note_ended(self, delivery: Delivery) -> None:
+        """Note that a delivery is with no child any more. Cheap."""
+
+    @abstractmethod
+    def shares_store_with(self, results: object) -> bool:
+        """Say whether `settle` can write this backend's records in its own transaction."""
+
+
+class ResultSink(ABC):
+    """What a consumer needs of a result backend that lives in its own store."""
+
+    @abstractmethod
+    def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
+        """Store records inside a transaction of the shared store (its own type; adapters know it)."""
+
+    @abstractmethod
+    def announce(self) -> None:
+        """Wake those who wait for results, after the transaction was committed."""
+
+

@@ -1,0 +1,1 @@
+"""Public test helpers: conformance suites for the ports, a clock that tests move."""

@@ -1,0 +1,1 @@
+"""The worker: one node that claims, runs and settles."""
