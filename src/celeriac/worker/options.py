@@ -1,0 +1,55 @@
+"""What a worker is started with: the command line of one node, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+PoolKind = Literal["prefork", "solo"]
+"""How a node runs task bodies: in children of its own, or one at a time in the foreground process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """Say how one node is to run. None leaves a choice to the app's settings.
+
+    The app itself is not here, only its name: a node forks its forkserver before it imports the app.
+
+    Attributes:
+        app: where the app is (`-A`), or None to look for it.
+        workdir: folder to change to first, or None.
+        node_name: as typed, `%h`, `%n` and `%d` not yet replaced.
+        queues: names to consume; empty for the default queue.
+        exclude_queues: names to leave out of those that would be consumed.
+        concurrency: task bodies at once; None for one per CPU that the node may use.
+        pool: what runs the bodies.
+        loglevel: upper case, a level of `logging`.
+        logfile: path, or None for stderr.
+        dispatch: name of the strategy that picks a slot (`-O`).
+        prefetch_multiplier: messages held per slot; 0 for no limit.
+        stop_grace: seconds that a warm stop may take.
+        settings: overrides of the app's settings, by their names.
+        include: modules to import after the app.
+        quiet: no banner.
+        color: whether log lines are coloured; None where they go to a terminal.
+        purge: delete what waits in the queues before consuming them.
+    """
+
+    app: str | None = None
+    workdir: str | None = None
+    node_name: str | None = None
+    queues: tuple[str, ...] = ()
+    exclude_queues: tuple[str, ...] = ()
+    concurrency: int | None = None
+    pool: PoolKind = "prefork"
+    loglevel: str = "WARNING"
+    logfile: str | None = None
+    dispatch: str | None = None
+    prefetch_multiplier: int | None = None
+    stop_grace: float | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    quiet: bool = False
+    color: bool | None = None
+    purge: bool = False
