@@ -1,0 +1,86 @@
+# Everything a checkout needs, from nothing but Python 3.11 or newer and a package index.
+#
+#   make demo        watch a worker do real work
+#   make test        the whole suite, at a tenth of its size; needs no running servers
+#   make test-full   the same at full size (many minutes)
+#   make lint        style, types, layers, links
+#   make bench       measure celeriac, and its peers beside it
+#   make docs        build the documentation into docs/_build
+#
+# PYTHON=python3.12 names the interpreter for a new .venv, VENV=dir another place for it;
+# ARGS="-k lease" goes to pytest, to the demo or to the benchmark.
+
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# An empty file per set of packages says that it is installed as pyproject.toml wants it.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
+
+.PHONY: demo test test-full lint bench docs servers clean
+
+demo: $(RUN)
+	$(BIN)/python -m demo $(ARGS)
+
+# Faults and storms want the machine to themselves, so they follow the others. pytest says 5 for "no test found".
+test: $(DEV) servers
+	@$(BIN)/pytest -n 2 -m "not serial" $(ARGS); concurrent=$$?; \
+	$(BIN)/pytest -m serial $(ARGS); serial=$$?; \
+	case $$concurrent$$serial in 00|05|50) ;; *) exit 1 ;; esac
+
+test-full: export CELERIAC_TEST_SIZE = full
+test-full: test
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+	$(BIN)/pytest -q tests/test_layers.py tests/test_links.py
+
+bench: $(RUN)
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(DOCS)
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
+	@echo "open docs/_build/index.html"
+
+# Installs the system servers that the suite starts. None so far: memory and SQLite need none.
+servers:
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# What `dev` installs includes what `run` installs, so `make demo` after `make test` waits for nothing.
+$(RUN): pyproject.toml | $(BIN)/python
+	@echo "Installing celeriac into $(VENV) ..."
+	@$(PIP_INSTALL) -e ".[fast]"
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	@echo "Installing celeriac and its development tools into $(VENV) ..."
+	@$(PIP_INSTALL) -e ".[fast,lint,test]"
+	@touch $@ $(RUN)
+
+$(DOCS): pyproject.toml | $(BIN)/python
+	@echo "Installing the documentation tools into $(VENV) ..."
+	@$(PIP_INSTALL) -e ".[docs]"
+	@touch $@
+
+# Asking the interpreter is the only sure way: a name on PATH may be a shim for nothing, and some
+# distributions split ensurepip and sqlite3 off.
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	    if $$python -c 'import ensurepip, sqlite3, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Creating $(VENV) with $$($$python --version) ..."; \
+	        $$python -m venv --clear $(VENV) && exit 0; \
+	        rm -rf $(VENV); exit 1; \
+	    fi; \
+	done; \
+	echo "celeriac needs Python 3.11 or newer with the modules ensurepip and sqlite3; tried:" \
+	     "$(or $(PYTHON),python3.13 python3.12 python3.11 python3)." \
+	     "Install one, or name it: make PYTHON=/path/to/python" >&2; \
+	exit 1

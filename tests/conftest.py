@@ -1,0 +1,42 @@
+"""What every test shares: the suite's size, and an environment free of the user's settings.
+
+The size itself is in `tests/size.py`. A system server that tests need gets a file of its own under `tests/servers/`,
+with a session fixture that starts it by pid on a free loopback port, or uses the URL in `CELERIAC_TEST_<NAME>_URL`;
+where there is neither, it skips, and fails when `CI` is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.size import SIZE
+
+# Speed is never asserted, so a slow machine fails no property.
+settings.register_profile("tenth", deadline=None)
+settings.register_profile("full", deadline=None, max_examples=1_000)
+settings.load_profile(SIZE)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `full`, unless the suite runs at full size."""
+    if SIZE == "full":
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests, and the processes they start, away from the user's settings and files."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith(("CELERIAC_", "CELERY_")) and not name.startswith("CELERIAC_TEST_"):
+                environment.delenv(name)
+        environment.setenv("CELERIAC_HOME", str(tmp_path_factory.mktemp("celeriac-home")))
+        yield
