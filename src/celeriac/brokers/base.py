@@ -335,6 +335,10 @@ class Consumer(ABC):
         """
 
     @abstractmethod
+    async def peers(self) -> list[Incarnation]:
+        """Return the other owners that nobody has declared dead."""
+
+    @abstractmethod
     async def reconcile(self, held: Collection[int]) -> int:
         """Release, uncounted, what the store says this owner holds but `held` (tags) does not name."""
 

@@ -1,0 +1,163 @@
+"""Results in a SQLite file: the broker's own one, or another."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.brokers.base import ResultMeta, ResultSink
+from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.states import READY_STATES
+
+_EXPIRE_CHUNK: Final = 1_000
+_CLEAN_AFTER: Final = 10_000
+_READ_CHUNK: Final = 500
+_NAPS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
+_NET: Final = 0.1
+"""Seconds after which a waiter looks although no bell rang, for watches that turn out blind."""
+
+_FINAL: Final = ", ".join(f"'{state}'" for state in sorted(READY_STATES))
+
+# REPLACE gives the row a new id: ids stay in the order of last writing, and expiry can walk them.
+_STORE: Final = """
+INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
+WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1 AND state = 'SUCCESS')
+"""
+_STORE_ONCE: Final = f"""
+INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
+WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1
+    AND (state = 'SUCCESS' OR (state IN ({_FINAL}) AND retries >= ?3)))
+"""
+
+
+class SqliteBackend(ResultBackend, ResultSink):
+    """Keep results in one SQLite file of this machine.
+
+    Args:
+        path: the file; when it is the broker's, a worker settles and records in one transaction.
+        synchronous: as for the broker.
+        expires: seconds for which a record is kept; None or 0 keeps it for ever.
+        clock: what expiry goes by; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: str = "NORMAL",
+        expires: float | None = RESULT_EXPIRES,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.path = Path(os.path.realpath(path))
+        self._synchronous = synchronous
+        self._expires = expires or None
+        self._clock = clock
+        self._walked = 0
+        self._stored = 0
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def _store(self) -> Store:
+        return Store.at(self.path, self._synchronous)
+
+    def close(self) -> None:
+        self._store().close()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:
+        sql, rows = _STORE_ONCE if once else _STORE, self._rows(results)
+        self._write(sql, rows, "storing results")
+        self.announce()
+        self._stored += len(rows)
+        if self._stored >= _CLEAN_AFTER:
+            self._stored = 0
+            self.expire()
+
+    def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
+        assert isinstance(transaction, sqlite3.Connection)
+        transaction.executemany(_STORE, self._rows(results))
+
+    def announce(self) -> None:
+        self._store().done.ring()
+
+    def _rows(self, results: Sequence[ResultMeta]) -> list[tuple[object, ...]]:
+        expires_at = None if self._expires is None else self._clock.now() + self._expires
+        return [(one.task_id, one.state, one.retries, expires_at, one.record) for one in results]
+
+    def forget(self, task_ids: Collection[str]) -> None:
+        self._write("DELETE FROM result WHERE task_id = ?", [(task_id,) for task_id in task_ids], "forgetting results")
+
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]], doing: str) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.executemany(sql, rows).rowcount
+
+        return self._store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing=doing)
+
+    def expire(self) -> int:
+        # The oldest first: with one lifetime for all, nothing else can have expired. Records with a longer one may
+        # stand before others, so a second look walks on through the table, a chunk at a time.
+        expired = self._expire_after(0)[0]
+        if not expired:
+            expired, self._walked = self._expire_after(self._walked)
+        return expired
+
+    def _expire_after(self, row_id: int) -> tuple[int, int]:
+        """Look at one chunk of rows; return how many were deleted, and where the next chunk begins."""
+        sql = "SELECT id, expires_at FROM result WHERE id > ? ORDER BY id LIMIT ?"
+        rows: list[tuple[Any, ...]] = self._store().read(sql, (row_id, _EXPIRE_CHUNK))
+        now = self._clock.now()
+        expired = [(number,) for number, expires_at in rows if expires_at is not None and expires_at <= now]
+        if expired:
+            self._write("DELETE FROM result WHERE id = ?", expired, "expiring results")
+        return len(expired), rows[-1][0] if len(rows) == _EXPIRE_CHUNK else 0
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> StoredResult | None:
+        return self.get_many([task_id]).get(task_id)
+
+    def get_many(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        return self._select(task_ids, "")
+
+    def _select(self, task_ids: Collection[str], condition: str) -> dict[str, StoredResult]:
+        store, ids = self._store(), list(task_ids)
+        found: dict[str, StoredResult] = {}
+        for start in range(0, len(ids), _READ_CHUNK):
+            chunk = ids[start : start + _READ_CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            sql = f"SELECT task_id, state, record FROM result WHERE task_id IN ({marks}){condition}"
+            rows: list[tuple[Any, ...]] = store.read(sql, tuple(chunk))
+            for task_id, state, record in rows:
+                found[task_id] = StoredResult(task_id=task_id, state=state, record=record)
+        return found
+
+    def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        condition = f" AND state IN ({_FINAL})"
+        found = self._select(task_ids, condition)
+        if found or timeout == 0:
+            return found
+        until = float("inf") if timeout is None else time.monotonic() + timeout
+        watch = self._store().done.watch()
+        try:
+            rounds = 0
+            while True:
+                watch.drain()
+                found = self._select(task_ids, condition)
+                left = until - time.monotonic()
+                if found or left <= 0:
+                    return found
+                # Somebody else's result rings too: look again ever later, so that many waiters do not hinder the work.
+                time.sleep(min(left, _NAPS[min(rounds // 4, len(_NAPS) - 1)]))
+                watch.sleep(min(left, _NET))
+                rounds += 1
+        finally:
+            watch.close()

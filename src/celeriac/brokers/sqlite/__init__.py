@@ -1,0 +1,16 @@
+"""The embedded default: messages and results in one SQLite file.
+
+place.py     where a file may lie, and what is wrong with it when it may not
+schema.py    the tables, and the version of the file
+store.py     one open file: its connection, its write lock, its transactions
+bell.py      wake sleepers of other processes after a commit
+owners.py    show that an owner's process lives; keep what it had started
+broker.py    the producer's side
+consumer.py  the worker's side
+"""
+
+from __future__ import annotations
+
+from celeriac.brokers.sqlite.broker import SqliteBroker
+
+__all__ = ["SqliteBroker"]

@@ -1,0 +1,92 @@
+"""Wake processes that sleep until something was committed.
+
+After a commit the writer touches a side file, and sleepers watch that file. The write-ahead log itself cannot be
+watched: its last write comes before the commit can be seen, and 196 of 1,000 wake-ups were lost that way
+(`rules.md` B1). Nothing is registered anywhere, so nothing goes stale when a sleeper is killed. With nobody watching
+a ring costs 0.8 µs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from celeriac.brokers.sqlite.place import open_beside
+
+_IN_MODIFY: Final = 0x02
+_IN_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
+
+BLIND_NAP: Final = 0.02
+"""Seconds after which a sleeper looks again where no watch could be had."""
+
+
+class Bell:
+    """Ring one side file. Use from any thread; open it anew after a fork."""
+
+    def __init__(self, database: Path, suffix: str) -> None:
+        self._descriptor = open_beside(database, suffix)
+        self._path = f"{database}{suffix}"
+
+    def ring(self) -> None:
+        os.pwrite(self._descriptor, b"x", 0)
+
+    def watch(self) -> Watch:
+        """Begin to notice rings; those from before are not noticed."""
+        return Watch(self._path)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Watch:
+    """Notice that a bell was rung.
+
+    `descriptor` becomes readable then, and stays so until `drain`: rings in between merge. It is None where there is
+    no inotify, or none left to give (`fs.inotify.max_user_instances`); sleepers nap for `BLIND_NAP` instead.
+
+    The order that misses nothing: drain, look in the database, and only then sleep.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = _inotify(path) if sys.platform == "linux" else None
+
+    def drain(self) -> None:
+        if self.descriptor is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.descriptor, 4096)
+
+    def sleep(self, timeout: float) -> None:
+        """Block this thread until a ring or for `timeout` seconds."""
+        if self.descriptor is None:
+            time.sleep(min(timeout, BLIND_NAP))
+        else:
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            poll.poll(max(0.0, timeout) * 1000)
+
+    def close(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        self.descriptor = None
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _inotify(path: str) -> int | None:
+    descriptor = int(_libc().inotify_init1(_IN_FLAGS))
+    if descriptor < 0:
+        return None
+    if _libc().inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) < 0:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,433 @@
+"""The worker's side of the SQLite broker.
+
+Transactions run in the loop's own thread when the locks are free, which they nearly always are: a hop to another
+thread and back costs more than the commit. Only when somebody else writes does a thread wait instead of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from celeriac.brokers.base import (
+    Claim,
+    Consumer,
+    Delivery,
+    Incarnation,
+    Release,
+    ReleaseCause,
+    ResultSink,
+    Settlement,
+)
+from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
+from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, started_by
+from celeriac.brokers.sqlite.rows import COLUMNS, INSERT, message_of, row_of
+from celeriac.brokers.sqlite.store import Store
+from celeriac.clock import Clock
+from celeriac.exceptions import BrokerUnavailable, LeaseLost
+
+T = TypeVar("T")
+
+CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What one claim weighs at most, unless it is a single message."""
+
+DEAD_AFTER: Final = 8.0
+"""Seconds of the watcher's time for which an owner's counter must stand still."""
+
+_ANSWER_WITHIN: Final = 2.0
+_WRITE_TIMEOUT: Final = 5.0
+_LOOK_EVERY: Final = 0.1
+_PROMOTE_MAX: Final = 500
+_SKIP_SCAN_ABOVE: Final = 8
+
+_PROMOTE: Final = """
+UPDATE message SET eta = NULL WHERE id IN (
+    SELECT id FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL ORDER BY eta LIMIT ?)
+"""
+_NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner IS NULL"
+
+# `length` reads a record's header only, so what is too large is never loaded.
+_READY: Final = f"""
+SELECT id, crashes, node_losses, releases, length(headers) + length(body),
+    {
+    COLUMNS.replace("headers", "CASE WHEN length(headers) <= ?3 THEN headers END").replace(
+        "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
+    )
+}
+FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL ORDER BY priority, id LIMIT ?2
+"""
+_ANY_READY: Final = "SELECT 1 FROM message WHERE queue = ? AND owner IS NULL AND eta IS NULL LIMIT 1"
+
+# One step per queue that holds something, however many messages that is.
+_QUEUES_WITH_READY: Final = """
+WITH RECURSIVE found(queue) AS (
+    SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL
+    UNION ALL
+    SELECT (SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL AND queue > found.queue)
+    FROM found WHERE found.queue IS NOT NULL)
+SELECT queue FROM found WHERE queue IS NOT NULL
+"""
+
+_SETTLE: Final = "DELETE FROM message WHERE id = ? AND owner = ?"
+_BURY: Final = """
+INSERT INTO dead_letter (
+    queue, died_at, reason, priority, task_id, content_type, content_encoding, headers, properties, body)
+SELECT queue, ?, ?, priority, task_id, content_type, content_encoding, headers, properties, body
+FROM message WHERE id = ? AND owner = ?
+"""
+_RELEASE: Final = """
+UPDATE message SET owner = NULL, eta = ?, crashes = crashes + ?, releases = releases + ? WHERE id = ? AND owner = ?
+"""
+
+
+class SqliteConsumer(Consumer):
+    """Claim and settle for one owner on one SQLite file."""
+
+    def __init__(
+        self, path: Path, synchronous: str, incarnation: Incarnation, message_max_bytes: int, clock: Clock
+    ) -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._incarnation = incarnation
+        self._max_bytes = message_max_bytes
+        self._clock = clock
+        self._file: OwnerFile | None = None
+        self._watch: Watch | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._beats: dict[int, tuple[int, float]] = {}
+        self._looked_at = 0.0
+        self._turn = 0
+        self._peers: list[Incarnation] = []
+        self.owner = 0
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        self._let_go(remove=True)
+        self._store = Store.at(self._path, self._synchronous)
+        self._thread = ThreadPoolExecutor(1, "celeriac-sqlite")
+        self._watch = self._store.work.watch()
+        self.owner, self._file = await self._write(self._register, "registering this node")
+        self._beats.clear()
+
+    def _register(self, connection: sqlite3.Connection) -> tuple[int, OwnerFile]:
+        described = msgspec.json.encode(self._incarnation).decode()
+        cursor = connection.execute("INSERT INTO owner (incarnation) VALUES (?)", (described,))
+        number = int(cursor.lastrowid or 0)
+        # The lock is taken before the row can be seen: a visible owner without it is dead.
+        return number, OwnerFile(self._path, number)
+
+    async def close(self) -> None:
+        if self._file is None:
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE message SET owner = NULL WHERE owner = ?", (self.owner,))
+            connection.execute("DELETE FROM owner WHERE number = ?", (self.owner,))
+
+        try:
+            await self._write(work, "signing off")
+            self._store.work.ring()
+        finally:
+            self._let_go(remove=True)
+
+    def abandon(self) -> None:
+        """Leave as a SIGKILL would: the row and the claims stay, the lock goes."""
+        self._let_go(remove=False)
+
+    def _let_go(self, *, remove: bool) -> None:
+        if self._file is not None:
+            self._file.close(remove=remove)
+        if self._watch is not None:
+            self._watch.close()
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+        self._file = self._watch = self._thread = None
+
+    # -- claiming -----------------------------------------------------------------------------------------------
+
+    async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
+        watch = self._watched()
+        until = time.monotonic() + wait
+        while True:
+            watch.drain()
+            claim = await self._claim_now(queues, limit)
+            left = until - time.monotonic()
+            if claim.deliveries or left <= 0:
+                return claim
+            await self._sleep(watch, min(left, self._until_due(claim.now)))
+
+    async def _claim_now(self, queues: Sequence[str], limit: int) -> Claim:
+        now = self._clock.now()
+        if not queues or not self._worth_a_claim(queues, now):
+            self._check_lease(self._store.read("SELECT 1 FROM owner WHERE number = ?", (self.owner,)))
+            return Claim([], now)
+        self._turn += 1
+
+        def work(connection: sqlite3.Connection) -> list[Delivery]:
+            self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
+            connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
+            taken = self._take(connection, queues, limit)
+            marks = [(self.owner, delivery.tag) for delivery in taken]
+            connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
+            return taken
+
+        return Claim(await self._write(work, "claiming"), now)
+
+    def _worth_a_claim(self, queues: Sequence[str], now: float) -> bool:
+        """Say whether a claim would find something, without taking the write lock."""
+        due = self._store.read(_NEXT_DUE)[0][0]
+        if due is not None and float(str(due)) <= now:
+            return True
+        if len(queues) > _SKIP_SCAN_ABOVE:
+            return not {queue for (queue,) in self._store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
+        return any(self._store.read(_ANY_READY, (queue,)) for queue in queues)
+
+    def _take(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int) -> list[Delivery]:
+        """Choose up to `limit` deliveries. Each queue gets its share first; what a poor one leaves, others fill."""
+        if len(queues) > _SKIP_SCAN_ABOVE:
+            holding = {queue for (queue,) in connection.execute(_QUEUES_WITH_READY).fetchall()}
+            queues = [queue for queue in queues if queue in holding]
+        first = self._turn % len(queues) if queues else 0
+        rotated = [*queues[first:], *queues[:first]]
+        taken: list[Delivery] = []
+        budget = CLAIM_MAX_BYTES
+        for position, queue in enumerate(rotated):
+            left = limit - len(taken)
+            share = -(-left // (len(rotated) - position))
+            budget = self._take_from(connection, queue, share, budget, taken)
+            if budget <= 0 or len(taken) >= limit:
+                break
+        return taken
+
+    def _take_from(
+        self, connection: sqlite3.Connection, queue: str, limit: int, budget: int, taken: list[Delivery]
+    ) -> int:
+        cursor = connection.execute(_READY, (queue, limit, self._max_bytes))
+        try:
+            for row in cursor:
+                size = row[4] if type(row[4]) is int else 0
+                weight = size if size <= self._max_bytes else 0
+                if weight > budget and taken:
+                    return 0
+                budget -= weight
+                taken.append(self._delivery(row, size))
+        finally:
+            cursor.close()
+        return budget
+
+    def _delivery(self, row: tuple[Any, ...], size: int) -> Delivery:
+        message, fault = message_of(row[5:])
+        if size > self._max_bytes:
+            fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
+        crashes, losses, releases = row[1], row[2], row[3]
+        return Delivery(
+            tag=row[0],
+            owner=self.owner,
+            message=message,
+            crashes=crashes,
+            node_losses=losses,
+            releases=releases,
+            redelivered=crashes + losses > 0,
+            fault=fault,
+        )
+
+    def _until_due(self, now: float) -> float:
+        due = self._store.read(_NEXT_DUE)[0][0]
+        return max(0.0, float(str(due)) - now) if due is not None else float("inf")
+
+    async def _sleep(self, watch: Watch, timeout: float) -> None:
+        """Sleep until the bell rings, the file changes or the time is over."""
+        loop = asyncio.get_running_loop()
+        seen = self._data_version()
+        until = loop.time() + timeout
+        while (left := until - loop.time()) > 0 and self._data_version() == seen:
+            woken: asyncio.Future[bool] = loop.create_future()
+            # The bell is what wakes; looking by itself is for watches that turn out blind (other kernels, odd mounts).
+            nap = _LOOK_EVERY if watch.descriptor is not None else BLIND_NAP
+            timer = loop.call_later(min(left, nap), _wake, woken)
+            if watch.descriptor is not None:
+                loop.add_reader(watch.descriptor, _wake, woken, True)
+            try:
+                if await woken:
+                    return
+            finally:
+                timer.cancel()
+                if watch.descriptor is not None:
+                    loop.remove_reader(watch.descriptor)
+
+    def _data_version(self) -> object:
+        return self._store.read("PRAGMA data_version")[0][0]
+
+    # -- settling -----------------------------------------------------------------------------------------------
+
+    def shares_store_with(self, results: object) -> bool:
+        return isinstance(results, ResultSink) and getattr(results, "path", None) == self._path
+
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        if not settlements:
+            return []
+
+        def work(connection: sqlite3.Connection) -> list[Settlement]:
+            refused = self._end(connection, settlements)
+            accepted = [one for one in settlements if one not in refused] if refused else settlements
+            records = [one.result for one in accepted if one.result is not None]
+            if results is not None and records:
+                results.write_within(connection, records)
+            connection.executemany(INSERT, [row_of(message) for one in accepted for message in one.publish])
+            return refused
+
+        refused = await self._write(work, "settling")
+        if results is not None:
+            results.announce()
+        if any(one.publish for one in settlements):
+            self._store.work.ring()
+        return refused
+
+    def _end(self, connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Take the messages out of the table; return the settlements of those that belong to somebody else now."""
+        connection.execute("SAVEPOINT together")
+        if self._delete(connection, settlements) == len(settlements):
+            return []
+        connection.execute("ROLLBACK TO together")
+        return [one for one in settlements if self._delete(connection, [one]) == 0]
+
+    def _delete(self, connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> int:
+        buried = [one for one in settlements if one.dead_reason is not None]
+        if buried:
+            now = self._clock.now()
+            rows = [(now, one.dead_reason, one.delivery.tag, one.delivery.owner) for one in buried]
+            connection.executemany(_BURY, rows)
+        return connection.executemany(_SETTLE, [(one.delivery.tag, one.delivery.owner) for one in settlements]).rowcount
+
+    # -- giving back --------------------------------------------------------------------------------------------
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        if not releases:
+            return
+        rows = [
+            (
+                one.eta_at,
+                one.cause is ReleaseCause.CRASH,
+                one.cause is ReleaseCause.UNKNOWN_TASK,
+                one.delivery.tag,
+                one.delivery.owner,
+            )
+            for one in releases
+        ]
+        await self._write(lambda connection: connection.executemany(_RELEASE, rows), "giving messages back")
+        self._store.work.ring()
+
+    async def reconcile(self, held: Collection[int]) -> int:
+        owned = self._store.read("SELECT id FROM message WHERE owner = ?", (self.owner,))
+        astray = [(tag, self.owner) for (tag,) in owned if tag not in held]
+        if astray:
+            sql = "UPDATE message SET owner = NULL WHERE id = ? AND owner = ?"
+            await self._write(lambda connection: connection.executemany(sql, astray), "reconciling")
+            self._store.work.ring()
+        return len(astray)
+
+    def note_started(self, delivery: Delivery) -> None:
+        if self._file is not None and delivery.owner == self.owner:
+            self._file.note(delivery.tag)
+
+    def note_ended(self, delivery: Delivery) -> None:
+        if self._file is not None and delivery.owner == self.owner:
+            self._file.erase(delivery.tag)
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    async def extend(self) -> None:
+        if not self._store.is_current():
+            raise BrokerUnavailable(f"{self._path} was deleted or replaced by another file; opening it again")
+        sql = "UPDATE owner SET beat = beat + 1 WHERE number = ?"
+        changed = await self._write(lambda connection: connection.execute(sql, (self.owner,)).rowcount, "extending")
+        if changed == 0:
+            raise LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
+
+    async def peers(self) -> list[Incarnation]:
+        rows = self._store.read("SELECT incarnation FROM owner WHERE number <> ?", (self.owner,))
+        return [msgspec.json.decode(str(described), type=Incarnation) for (described,) in rows]
+
+    async def recover(self) -> int:
+        began = self._clock.monotonic()
+        rows = self._store.read("SELECT number, beat FROM owner WHERE number <> ?", (self.owner,))
+        answered_at = self._clock.monotonic()
+        if answered_at - began > _ANSWER_WITHIN or answered_at - self._looked_at > DEAD_AFTER / 2:
+            self._beats.clear()  # who could not look cannot say that others stood still
+        self._looked_at = answered_at
+        released = 0
+        for number, beat in rows:
+            if self._stood_still(int(str(number)), int(str(beat)), answered_at):
+                released += await self._recover_from(
+                    int(str(number)), int(str(beat)), started_by(self._path, int(str(number)))
+                )
+            elif (dead := DeadOwner.take(self._path, int(str(number)))) is not None:
+                try:
+                    released += await self._recover_from(int(str(number)), None, dead.started())
+                finally:
+                    dead.close(remove=True)
+        return released
+
+    def _stood_still(self, number: int, beat: int, now: float) -> bool:
+        seen = self._beats.get(number)
+        if seen is None or seen[0] != beat:
+            self._beats[number] = (beat, now)
+            return False
+        return now - seen[1] >= DEAD_AFTER
+
+    async def _recover_from(self, number: int, beat: int | None, started: Collection[int]) -> int:
+        """Declare an owner dead and release what it held, unless it has raised its counter meanwhile."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            sql = "DELETE FROM owner WHERE number = ?1 AND (?2 IS NULL OR beat = ?2)"
+            if connection.execute(sql, (number, beat)).rowcount == 0:
+                return 0
+            sql = "UPDATE message SET node_losses = node_losses + 1 WHERE id = ? AND owner = ?"
+            connection.executemany(sql, [(tag, number) for tag in started])
+            return connection.execute("UPDATE message SET owner = NULL WHERE owner = ?", (number,)).rowcount
+
+        released = await self._write(work, "recovering the work of a dead node")
+        self._beats.pop(number, None)
+        if released:
+            self._store.work.ring()
+        return released
+
+    def _check_lease(self, rows: list[tuple[object, ...]]) -> None:
+        if not rows:
+            raise LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
+
+    # -- the two ways to write ----------------------------------------------------------------------------------
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T], doing: str) -> T:
+        store = self._opened()
+        if store.synchronous != "FULL":  # FULL waits for the disk: never in the loop
+            done = store.write_at_once(work, doing=doing)
+            if done is not None:
+                return done[0]
+        deadline_at = time.monotonic() + _WRITE_TIMEOUT
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: store.write(work, deadline_at=deadline_at, doing=doing)
+        )
+
+    def _opened(self) -> Store:
+        if self._thread is None:
+            raise BrokerUnavailable(f"this consumer of {self._path} is not open")
+        return self._store
+
+    def _watched(self) -> Watch:
+        self._opened()
+        assert self._watch is not None
+        return self._watch
+
+
+def _wake(woken: asyncio.Future[bool], rung: bool = False) -> None:
+    if not woken.done():
+        woken.set_result(rung)

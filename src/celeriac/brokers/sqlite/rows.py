@@ -1,0 +1,88 @@
+"""Messages as rows of the table `message`, and back."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celeriac.message import Message
+
+INSERT: Final = (
+    "INSERT INTO message (queue, priority, eta, task_id, content_type, content_encoding, headers, properties, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+COLUMNS: Final = "queue, priority, eta, task_id, content_type, content_encoding, headers, properties, body"
+
+_JSON: Final = "application/json"
+_UTF8: Final = "utf-8"
+
+
+def row_of(message: Message) -> tuple[object, ...]:
+    """Return the values for `INSERT`. What every message says is left out: row bytes are the price of a batch."""
+    return (
+        message.queue,
+        message.priority,
+        message.eta_at,
+        message.task_id,
+        None if message.content_type == _JSON else message.content_type,
+        None if message.content_encoding == _UTF8 else message.content_encoding,
+        message.headers,
+        message.properties,
+        message.body,
+    )
+
+
+def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
+    """Return the message of a row in the order of `COLUMNS`, and what is wrong with it or None.
+
+    Anybody can write anything into a table. Columns of a wrong type come back empty, with the fault named.
+    """
+    queue, priority, eta, task_id, content_type, content_encoding, headers, properties, body = row
+    fault = None
+    if not (
+        type(headers) is bytes
+        and type(body) is bytes
+        and type(task_id) is str
+        and type(priority) is int
+        and (properties is None or type(properties) is bytes)
+    ):
+        fault = _fault(row)
+        headers, body, properties = _bytes(headers), _bytes(body), None
+        priority = priority if type(priority) is int else 0
+    return (
+        Message(
+            task_id=str(task_id),
+            queue=queue,
+            headers=headers,
+            body=body,
+            priority=priority,
+            eta_at=eta,
+            content_type=content_type or _JSON,
+            content_encoding=content_encoding or _UTF8,
+            properties=properties,
+        ),
+        fault,
+    )
+
+
+_TYPES: Final = {
+    "priority": (int,),
+    "task_id": (str,),
+    "headers": (bytes,),
+    "properties": (bytes, type(None)),
+    "body": (bytes,),
+}
+
+
+def _fault(row: tuple[Any, ...]) -> str:
+    values = dict(zip(COLUMNS.split(", "), row, strict=True))
+    wrong = [
+        f"column {name} holds {type(values[name]).__name__}, not {expected[0].__name__}"
+        for name, expected in _TYPES.items()
+        if type(values[name]) not in expected
+    ]
+    return "; ".join(wrong)
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,91 @@
+"""The tables of a celeriac file, and its version.
+
+`message.owner` is the number of the claim's owner, and the fencing token at once: a node that lost its lease takes a
+new number, never the old one. A claimed message keeps its row, so it keeps its place when it is released.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from celeriac.exceptions import ImproperlyConfigured
+
+APPLICATION_ID: Final = 0x63_65_6C_72  # "celr"; `file` and others show whose database it is
+VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,          -- no AUTOINCREMENT: it costs a quarter of single inserts
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    owner INTEGER,                   -- NULL: nobody has claimed it
+    eta REAL,                        -- NULL: may be claimed now
+    crashes INTEGER NOT NULL DEFAULT 0,
+    node_losses INTEGER NOT NULL DEFAULT 0,
+    releases INTEGER NOT NULL DEFAULT 0,
+    task_id TEXT NOT NULL,
+    content_type TEXT,               -- NULL: application/json
+    content_encoding TEXT,           -- NULL: utf-8
+    headers BLOB NOT NULL,           -- wide columns last
+    properties BLOB,
+    body BLOB NOT NULL
+);
+CREATE INDEX message_ready   ON message(queue, priority, id) WHERE owner IS NULL AND eta IS NULL;
+CREATE INDEX message_owned   ON message(owner)               WHERE owner IS NOT NULL;
+CREATE INDEX message_delayed ON message(eta)                 WHERE eta IS NOT NULL AND owner IS NULL;
+
+CREATE TABLE owner (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,   -- here a number is never used twice
+    incarnation TEXT NOT NULL,                  -- JSON of celeriac.brokers.base.Incarnation
+    beat INTEGER NOT NULL DEFAULT 0             -- a counter that the owner raises, not a time
+);
+
+CREATE TABLE result (
+    id INTEGER PRIMARY KEY,          -- order of last writing: expiry walks it without an index
+    task_id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    retries INTEGER NOT NULL,
+    expires_at REAL,                 -- NULL: never
+    record BLOB NOT NULL
+);
+
+CREATE TABLE dead_letter (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue TEXT NOT NULL,
+    died_at REAL NOT NULL,
+    reason TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    task_id TEXT NOT NULL,
+    content_type TEXT,
+    content_encoding TEXT,
+    headers BLOB NOT NULL,
+    properties BLOB,
+    body BLOB NOT NULL
+);
+CREATE INDEX dead_letter_queue ON dead_letter(queue, number);
+CREATE INDEX dead_letter_age   ON dead_letter(died_at);
+"""
+
+
+def ensure(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the tables in an empty file; refuse a file that is not ours or newer than this program.
+
+    Called under the write lock, outside a transaction.
+    """
+    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise ImproperlyConfigured(
+            f"{path} was written by a newer celeriac (file version {version}, this program knows {VERSION}); "
+            "upgrade celeriac here"
+        )
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
+        raise ImproperlyConfigured(f"{path} is a database of another program; name a file of its own for celeriac")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )

@@ -1,0 +1,257 @@
+"""One open database file of this process: its connection, its write lock and its transactions.
+
+Broker and result backend of one file share one `Store` in each process, and so one transaction.
+
+Writers of all processes take turns by a `flock` on a side file; SQLite's own lock is only the net below it (for
+`sqlite3` shells and the like). SQLite's sleeps between tries let a writer wait for over a second where `flock` has 60
+to 280 ms at worst, and let the log grow (`sqlite-notes.md` 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from celeriac.brokers.sqlite import schema
+from celeriac.brokers.sqlite.bell import Bell
+from celeriac.brokers.sqlite.place import open_beside, prepare, translate
+from celeriac.exceptions import BrokerUnavailable
+
+T = TypeVar("T")
+
+READ_TIMEOUT: Final = 3.0
+"""Seconds that opening a file, or any call without a deadline of its own, may take."""
+
+_NAPS: Final = (0.0001, 0.0002, 0.0005, 0.001)
+_BUSY_MS: Final = 100
+_WAL_LIMIT: Final = 64 * 1024 * 1024
+_STAT_EVERY: Final = 1.0
+_VACUUM_PAGES: Final = 500
+_VACUUM_ABOVE: Final = 4_000  # free pages; 16 MB are kept for the next burst
+
+_stores: dict[tuple[str, str], Store] = {}
+_registry = threading.RLock()
+_of_parents: list[Store] = []  # a connection that crossed a fork is never closed, only forgotten
+
+
+def _forget_all() -> None:
+    global _registry
+    _of_parents.extend(_stores.values())
+    _stores.clear()
+    _registry = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+class Store:
+    """Run transactions on one file. Safe to use from any thread; `at` gives each process its own."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self.path = path
+        self.synchronous = synchronous
+        self._mutex = threading.Lock()
+        prepare(path)
+        self._lock = open_beside(path, "-lock")
+        self.work = Bell(path, "-wake")
+        self.done = Bell(path, "-done")
+        self._inode = os.stat(path).st_ino
+        self._stat_at = time.monotonic()
+        try:
+            self.connection = self._connect()
+        except BaseException:
+            self._close_side_files()
+            raise
+
+    @classmethod
+    def at(cls, path: Path, synchronous: str = "NORMAL") -> Store:
+        """Return this process's store of a file; open it the first time.
+
+        Raises:
+            BrokerUnavailable: the file cannot be opened; the text names the file and the cure.
+            ImproperlyConfigured: it cannot be a celeriac file at all.
+        """
+        key = (str(path), synchronous)
+        store = _stores.get(key)
+        if store is not None and store.is_current():
+            return store
+        with _registry:
+            store = _stores.get(key)
+            if store is not None and not store.is_current():
+                store.close()
+                store = None
+            if store is None:
+                store = _stores[key] = cls(path, synchronous)
+            return store
+
+    def is_current(self) -> bool:
+        """Say whether the path still names the file that is open here; looks once a second."""
+        now = time.monotonic()
+        if now - self._stat_at < _STAT_EVERY:
+            return True
+        self._stat_at = now
+        try:
+            return os.stat(self.path).st_ino == self._inode
+        except OSError:
+            return False
+
+    def _connect(self) -> sqlite3.Connection:
+        with self.translated("opening it"):
+            connection = sqlite3.connect(
+                self.path,
+                timeout=READ_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            try:
+                with self._file_lock(time.monotonic() + READ_TIMEOUT):
+                    schema.ensure(connection, self.path)
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+                connection.execute("PRAGMA secure_delete = OFF").fetchall()
+                connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}").fetchall()
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def close(self) -> None:
+        """Close the file. `at` opens it again."""
+        with _registry:
+            for key in [key for key, store in _stores.items() if store is self]:
+                del _stores[key]
+        with self._mutex:
+            self.connection.close()
+            self._close_side_files()
+
+    def _close_side_files(self) -> None:
+        os.close(self._lock)
+        self.work.close()
+        self.done.close()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """Return all rows of a query (no cursor outlives its call: it would hold back checkpoints)."""
+        with self._mutex, self.translated("reading"):
+            return self.connection.execute(sql, parameters).fetchall()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, work: Callable[[sqlite3.Connection], T], *, deadline_at: float, doing: str) -> T:
+        """Run `work` in one transaction and commit it. It is rolled back when `work` raises.
+
+        Args:
+            work: statements to run; must fetch every cursor to the end.
+            deadline_at: monotonic instant until which locks are waited for.
+            doing: for the error, as in "while publishing".
+
+        Raises:
+            BrokerUnavailable: the deadline passed, or the file cannot be written. Nothing has changed then.
+        """
+        if not self._mutex.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
+            raise self._too_late(doing)
+        try:
+            with self.translated(doing), self._file_lock(deadline_at, doing):
+                return self._transact(work, deadline_at)
+        finally:
+            self._mutex.release()
+
+    def write_at_once(self, work: Callable[[sqlite3.Connection], T], *, doing: str) -> tuple[T] | None:
+        """Run `work` as `write` does if no lock has to be waited for; else return None with nothing done."""
+        if not self._mutex.acquire(blocking=False):
+            return None
+        try:
+            if not self._try_file_lock():
+                return None
+            try:
+                with self.translated(doing):
+                    return (self._transact(work, time.monotonic()),)
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        finally:
+            self._mutex.release()
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], deadline_at: float) -> T:
+        connection = self.connection
+        self._begin(deadline_at)
+        try:
+            value = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return value
+
+    def _begin(self, deadline_at: float) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later fails at once when somebody wrote in between.
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_at:
+                    raise
+            else:
+                return
+
+    def _try_file_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _file_lock(self, deadline_at: float, doing: str = "opening it") -> Iterator[None]:
+        tries = 0
+        while not self._try_file_lock():
+            if time.monotonic() >= deadline_at:
+                raise self._too_late(doing)
+            time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
+            tries += 1
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _too_late(self, doing: str) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"{self.path} was locked by other writers until the deadline while {doing}; "
+            f"a stopped process may hold {self.path}-lock (fuser shows which), or the machine is overloaded"
+        )
+
+    @contextlib.contextmanager
+    def translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, doing) from exc
+
+    # -- upkeep -------------------------------------------------------------------------------------------------
+
+    def tidy(self) -> None:
+        """Give disk space back: cut a log that has grown, free pages after a burst. A few milliseconds."""
+        with self._mutex, self.translated("tidying up"), self._file_lock(time.monotonic() + READ_TIMEOUT, "tidying up"):
+            if self._wal_bytes() > _WAL_LIMIT // 2:
+                # Passive first: TRUNCATE alone holds everybody up for all of the copying.
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if self.connection.execute("PRAGMA freelist_count").fetchall()[0][0] > _VACUUM_ABOVE:
+                # executescript: through execute() this pragma frees a single page.
+                self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+
+    def _wal_bytes(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return 0
