@@ -1,0 +1,146 @@
+"""Kombu's envelope: the one JSON object that a message is on Redis."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.exceptions import DecodeError
+from celeriac.message import Message
+from celeriac.wire.jsontypes import dumps, loads, loads_untagged
+from celeriac.wire.limits import DEFAULT_LIMITS, Limits
+from celeriac.wire.properties import merge_properties, split_properties
+from celeriac.wire.times import parse_iso
+
+
+def write_envelope(
+    message: Message,
+    *,
+    delivery_tag: str,
+    exchange: str = "",
+    routing_key: str | None = None,
+    reply_to: str | None = None,
+) -> bytes:
+    """Write a message as one JSON object, as kombu does.
+
+    Args:
+        delivery_tag: unique per publish.
+        exchange: what it is published to, which is not always where it arrives.
+        routing_key: None: the queue's name.
+        reply_to: queue for answers, unless the message names one. Celery's messages always have it.
+    """
+    properties = merge_properties(message, exchange=exchange, routing_key=routing_key)
+    if reply_to is not None:
+        properties.setdefault("reply_to", reply_to)
+    properties |= {"body_encoding": "base64", "delivery_tag": delivery_tag}
+    return b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}' % (
+        base64.b64encode(message.body),
+        dumps(message.content_encoding),
+        dumps(message.content_type),
+        message.headers,
+        dumps(properties),
+    )
+
+
+class _Envelope(msgspec.Struct, rename="kebab", gc=False):
+    """Hold an envelope's parts; headers and properties as they were written."""
+
+    body: str
+    headers: msgspec.Raw = msgspec.Raw(b"{}")
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
+    content_type: str | None = None
+    content_encoding: str | None = None
+
+
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+
+
+def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) -> Message:
+    """Read an envelope that was found in `queue`.
+
+    What its headers say is not judged here, so that a message that is wrong inside can still be kept and named.
+
+    Raises:
+        DecodeError: it is no envelope.
+    """
+    envelope = _open(raw, limits)
+    properties = loads(bytes(envelope.properties), max_depth=limits.max_depth)
+    if not isinstance(properties, dict):
+        raise DecodeError(f"properties of a message in {queue} are not a JSON object")
+    headers = bytes(envelope.headers)
+    body = _read_body(envelope.body, properties.get("body_encoding"), queue)
+    task_id, eta_at = _glance(headers, body)
+    task_id = task_id or str(properties.get("correlation_id") or "")
+    return Message(
+        task_id=task_id,
+        queue=queue,
+        headers=headers,
+        body=body,
+        priority=_priority(properties.get("priority")),
+        eta_at=eta_at,
+        content_type=envelope.content_type or "",
+        content_encoding=envelope.content_encoding or "utf-8",
+        properties=split_properties(properties, task_id=task_id, queue=queue),
+    )
+
+
+def _open(raw: bytes, limits: Limits) -> _Envelope:
+    try:
+        return _decode_envelope(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = loads_untagged(raw, max_depth=limits.max_depth)
+    if not isinstance(fields, dict) or not isinstance(fields.get("body"), str):
+        raise DecodeError(f"an envelope of {len(raw)} bytes has no text as its body")
+    for part in ("headers", "properties"):
+        fields[part] = msgspec.Raw(json.dumps(fields.get(part, {})).encode())
+    try:
+        return msgspec.convert(fields, _Envelope)
+    except msgspec.ValidationError as exc:
+        raise DecodeError(f"an envelope of {len(raw)} bytes is not kombu's: {exc}") from exc
+
+
+def _read_body(text: str, encoding: Any, queue: str) -> bytes:
+    if encoding != "base64":
+        return text.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise DecodeError(f"body of a message in {queue} is not base64: {exc}") from exc
+
+
+class _Glance(msgspec.Struct, gc=False):
+    id: str | None = None
+    eta: str | None = None
+
+
+_decode_glance: Final = msgspec.json.Decoder(_Glance).decode
+
+
+def _glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
+    """Find the id and the ETA, if they can be read: in the headers, or in a body of protocol 1."""
+    for part in (headers, body):
+        try:
+            seen = _decode_glance(part)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if seen.id:
+            return seen.id, _readable_instant(seen.eta)
+    return None, None
+
+
+def _readable_instant(text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_iso(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _priority(value: Any) -> int:
+    try:
+        return min(max(int(value), 0), 255)
+    except (TypeError, ValueError, OverflowError):
+        return 0

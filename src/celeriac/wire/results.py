@@ -1,0 +1,243 @@
+"""Result records: Celery's map of what a run came to, and exceptions as values."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
+from typing import Any, Final
+
+import msgspec
+
+from celeriac import exceptions
+from celeriac.exceptions import DecodeError, EncodeError, RemoteError
+from celeriac.states import ALL_STATES
+from celeriac.wire.jsontypes import dumps_text, loads
+from celeriac.wire.limits import DEFAULT_LIMITS
+from celeriac.wire.reprs import bounded_repr
+
+_quote: Final = encode_basestring_ascii
+_QUOTED_STATES: Final = {state: _quote(state) for state in ALL_STATES}
+
+
+def write_record(
+    *,
+    task_id: str,
+    state: str,
+    result: Any,
+    traceback: str | None = None,
+    children: Sequence[Any] | None = (),
+    date_done: str | None,
+    parent_id: str | None = None,
+    group_id: str | None = None,
+    extended: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Write what a run came to, keys in Celery's order.
+
+    Args:
+        result: the returned value, an exception's map (`exception_map`), or the meta of a custom state.
+        children: result tuples of what the task sent, in order; None when that is not known.
+        date_done: ISO time, None unless the state is final.
+        extended: further keys, as `result_extended` adds them.
+
+    Raises:
+        EncodeError: the result cannot be written; the text says which part of it.
+    """
+    more = "" if group_id is None else f', "group_id": {_quote(group_id)}'
+    if parent_id is not None:
+        more += f', "parent_id": {_quote(parent_id)}'
+    if extended:
+        more += f", {dumps_text(dict(extended), name='extended')[1:-1]}"
+    return (
+        f'{{"status": {_QUOTED_STATES.get(state) or _quote(state)}, "result": {_value_text(result)}, "traceback": '
+        f'{"null" if traceback is None else _quote(traceback)}, "children": {_children_text(children)}, "date_done": '
+        f'{"null" if date_done is None else _quote(date_done)}{more}, "task_id": {_quote(task_id)}}}'
+    ).encode()
+
+
+def _value_text(value: Any) -> str:
+    kind = type(value)
+    if value is None:
+        return "null"
+    if kind is int and -_SHORT_INT < value < _SHORT_INT:
+        return str(value)
+    if kind is str:
+        return _quote(value)
+    return dumps_text(value, name="result")
+
+
+_SHORT_INT: Final = 10**18
+
+
+def _children_text(children: Sequence[Any] | None) -> str:
+    if children is None:
+        return "null"
+    return dumps_text(list(children), name="children") if children else "[]"
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Read what a run came to.
+
+    Attributes:
+        children: result tuples, or None when unknown.
+        name: this and what follows only of extended records.
+        more: what else there was, such as one key per stamp.
+    """
+
+    status: str
+    result: Any = None
+    traceback: str | None = None
+    children: list[Any] | None = None
+    date_done: str | None = None
+    group_id: str | None = None
+    parent_id: str | None = None
+    task_id: str | None = None
+    name: str | None = None
+    args: Any = None
+    kwargs: Any = None
+    worker: str | None = None
+    retries: int | None = None
+    queue: str | None = None
+    stamped_headers: list[str] | None = None
+    more: dict[str, Any] = {}
+
+
+_decode_record: Final = msgspec.json.Decoder(Record).decode
+_RECORD_FIELDS: Final = frozenset(Record.__struct_fields__) - {"more"}
+_ANY_VALUE: Final = frozenset({"result", "args", "kwargs"})
+
+
+def read_record(record: bytes) -> Record:
+    """Read a record of any writer: Celery 5.3 to 5.7, celery-node, ourselves.
+
+    Raises:
+        DecodeError: it is no JSON object with a `status`.
+    """
+    if b'"__type__"' not in record and b'"more"' not in record:
+        try:
+            read = _decode_record(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # a foreign or a broken one: the slow way tells
+        else:
+            return read
+    return _read_foreign_record(loads(record))
+
+
+def _read_foreign_record(fields: Any) -> Record:
+    if not isinstance(fields, dict) or not isinstance(fields.get("status"), str):
+        raise DecodeError("a result record is not a JSON object with a status")
+    known = {name: fields.pop(name) for name in _RECORD_FIELDS & fields.keys()}
+    kept = {name: value for name, value in known.items() if _is_well_typed(name, value)}
+    return Record(**kept, more=fields)
+
+
+def _is_well_typed(name: str, value: Any) -> bool:
+    """Say whether a field is what it should be; celery-node has objects where text belongs."""
+    if name in _ANY_VALUE or value is None:
+        return True
+    match name:
+        case "children" | "stamped_headers":
+            return isinstance(value, list)
+        case "retries":
+            return isinstance(value, int)
+    return isinstance(value, str)
+
+
+# --- Exceptions ---------------------------------------------------------------------------------------------------
+
+# Where other programs look for the classes that we have under the same names.
+_FOREIGN_HOMES: Final = {
+    "celery.exceptions": (
+        "CeleryError",
+        "ImproperlyConfigured",
+        "NotRegistered",
+        "TimeoutError",
+        "TaskError",
+        "MaxRetriesExceededError",
+        "TaskRevokedError",
+        "TaskPredicate",
+        "Retry",
+    ),
+    "kombu.exceptions": (
+        "OperationalError",
+        "SerializationError",
+        "EncodeError",
+        "DecodeError",
+        "ContentDisallowed",
+    ),
+    "billiard.exceptions": ("WorkerLostError", "TimeLimitExceeded", "SoftTimeLimitExceeded", "Terminated"),
+}
+_FOREIGN_HOME: Final = {name: module for module, names in _FOREIGN_HOMES.items() for name in names}
+_OURS: Final = exceptions.__name__
+
+
+def exception_map(exc: BaseException) -> dict[str, Any]:
+    """Return an exception as the value that records carry.
+
+    Arguments that JSON cannot carry become their reprs. Our own classes that Celery has too are named as Celery's,
+    so that its clients know them; a `RemoteError` stays what it stood for.
+    """
+    if isinstance(exc, RemoteError):
+        return _map_of(exc.exc_type, exc.exc_args, exc.exc_module)
+    kind = type(exc)
+    module = kind.__module__
+    if module == _OURS:
+        module = _FOREIGN_HOME.get(kind.__qualname__, module)
+    return _map_of(kind.__qualname__, exc.args, module)
+
+
+def _map_of(name: str, args: Sequence[Any], module: str | None) -> dict[str, Any]:
+    return {"exc_type": name, "exc_message": [_carriable(arg) for arg in args], "exc_module": module}
+
+
+def _carriable(arg: Any) -> Any:
+    try:
+        dumps_text(arg, max_depth=DEFAULT_LIMITS.max_depth - 3)  # a record puts three levels around it
+    except EncodeError:
+        return bounded_repr(arg)
+    return arg
+
+
+def exception_from_map(value: Any, *, traceback: str | None = None) -> BaseException:
+    """Make the exception that a record tells of.
+
+    A class is used only when it is a builtin, ours, or was imported by this program before, and derives from
+    `Exception`. Nothing is imported, and nothing else is ever called; in all other cases the exception is a
+    `RemoteError`.
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("exc_type"), str):
+        text = "the worker stored no exception" if value is None else bounded_repr(value)
+        return RemoteError("Exception", "builtins", (text,), traceback)
+    name, module = value["exc_type"], value.get("exc_module")
+    module = module if isinstance(module, str) else None
+    args = _args_of(value.get("exc_message"))
+    kind = _find_class(name, module)
+    built = None if kind is None else _build(kind, args)
+    return RemoteError(name, module, args, traceback) if built is None else built
+
+
+def _args_of(message: Any) -> tuple[Any, ...]:
+    if message is None:
+        return ()
+    return tuple(message) if isinstance(message, (list, tuple)) else (message,)
+
+
+def _find_class(name: str, module: str | None) -> type[Exception] | None:
+    if module in _FOREIGN_HOMES and name in _FOREIGN_HOMES[module]:
+        found: Any = vars(exceptions).get(name)
+    else:
+        found = vars(sys.modules.get(module or "", builtins))
+        for part in name.split("."):  # by the dictionaries, so that no module's __getattr__ imports anything
+            found = found.get(part) if isinstance(found, Mapping) else vars(found).get(part)
+            if not isinstance(found, type):
+                return None
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _build(kind: type[Exception], args: tuple[Any, ...]) -> Exception | None:
+    try:
+        built = kind(*args)
+    except Exception:  # noqa: BLE001 - a constructor of users; the RemoteError says all there is to say
+        return None
+    return built if isinstance(built, Exception) else None
