@@ -38,7 +38,7 @@ test-full: test
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict src
+	$(BIN)/mypy --strict src tests
 	$(BIN)/pytest -q tests/test_layers.py tests/test_links.py
 
 bench: $(RUN)
