@@ -1,0 +1,127 @@
+"""A result backend in the memory of one process, sharing the store of the memory broker of the same name."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.brokers.base import ResultMeta
+from celeriac.brokers.memory import MemoryBroker
+from celeriac.brokers.memory.store import KeptResult, StoreSink, Transaction, store_named
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.states import READY_STATES, SUCCESS
+
+EXPIRE_AT_ONCE: Final = 1_000
+"""Records that one `expire` deletes at most."""
+
+EXPIRE_PER_STORE: Final = 2
+"""Expired records that storing one takes along, so that a program which only stores does not grow for ever."""
+
+
+class MemoryBackend(ResultBackend, StoreSink):
+    """Keep results in this process.
+
+    Args:
+        broker: shares its store and its clock; None shares the store called `name`.
+        expires: seconds for which a record is kept; None keeps it as long as the process.
+        name: store to use when there is no broker.
+        clock: tells when records expire when there is no broker.
+    """
+
+    def __init__(
+        self,
+        broker: MemoryBroker | None = None,
+        *,
+        expires: float | None = RESULT_EXPIRES,
+        name: str = "default",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.kept_in = broker.store if broker is not None else store_named(name)
+        self._clock = broker.clock if broker is not None else clock
+        self._expires = expires
+
+    @property
+    def url(self) -> str:
+        return f"memory://{self.kept_in.name}"
+
+    def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:
+        with self.kept_in.transaction() as transaction:
+            self._write(transaction, results, once=once)
+        self.announce()
+
+    def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
+        assert isinstance(transaction, Transaction), "callers ask shares_store_with() first"
+        self._write(transaction, results, once=False)
+
+    def announce(self) -> None:
+        with self.kept_in.locked():
+            self.kept_in.changed.notify_all()
+
+    def _write(self, transaction: Transaction, results: Sequence[ResultMeta], *, once: bool) -> None:
+        now = self._clock.now()
+        self._delete_expired(transaction, at_most=EXPIRE_PER_STORE * len(results))
+        for result in results:
+            if not self._stands(result, once=once):
+                kept = KeptResult(state=result.state, record=result.record, retries=result.retries, stored_at=now)
+                transaction.write(self.kept_in.results, result.task_id, kept)
+
+    def _stands(self, result: ResultMeta, *, once: bool) -> bool:
+        """Say whether what is kept already may not be replaced by this result."""
+        kept = self.kept_in.results.get(result.task_id)
+        if kept is None:
+            return False
+        return kept.state == SUCCESS or (once and kept.state in READY_STATES and kept.retries >= result.retries)
+
+    def get(self, task_id: str) -> StoredResult | None:
+        return self.get_many([task_id]).get(task_id)
+
+    def get_many(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        with self.kept_in.locked():
+            return self._read(task_ids)
+
+    def _read(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        kept = self.kept_in.results
+        return {
+            task_id: StoredResult(task_id=task_id, state=kept[task_id].state, record=kept[task_id].record)
+            for task_id in task_ids
+            if task_id in kept
+        }
+
+    def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        # Real time, whatever the clock says: nobody would wake us when a test moves it.
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        with self.kept_in.locked():
+            while True:
+                final = {id_: found for id_, found in self._read(task_ids).items() if found.state in READY_STATES}
+                remaining = None if give_up_at is None else give_up_at - time.monotonic()
+                if final or (remaining is not None and remaining <= 0):
+                    return final
+                self.kept_in.changed.wait(remaining)
+
+    def forget(self, task_ids: Collection[str]) -> None:
+        with self.kept_in.transaction() as transaction:
+            for task_id in task_ids:
+                transaction.write(self.kept_in.results, task_id, None)
+
+    def expire(self) -> int:
+        with self.kept_in.transaction() as transaction:
+            return self._delete_expired(transaction, at_most=EXPIRE_AT_ONCE)
+
+    def _delete_expired(self, transaction: Transaction, *, at_most: int) -> int:
+        """Delete from the oldest on: the table is in the order of storing."""
+        if self._expires is None:
+            return 0
+        oldest = itertools.islice(self.kept_in.results.items(), at_most)
+        expired_at = self._clock.now() - self._expires
+        expired = [
+            task_id for task_id, _ in itertools.takewhile(lambda entry: entry[1].stored_at <= expired_at, oldest)
+        ]
+        for task_id in expired:
+            transaction.write(self.kept_in.results, task_id, None)
+        return len(expired)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of, and the results stay."""

@@ -1,0 +1,169 @@
+"""The producer's side of the memory broker, and what people do with queues and dead letters."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.base import (
+    DEAD_LETTER_EXPIRES,
+    DEAD_LETTER_MAX,
+    MESSAGE_MAX_BYTES,
+    Broker,
+    Capabilities,
+    DeadLetter,
+    Incarnation,
+    QueueDepth,
+)
+from celeriac.brokers.memory.consumer import MemoryConsumer
+from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.message import Message
+from celeriac.states import FAILURE
+
+CLEAN_AT_ONCE: Final = 1_000
+"""Dead letters that one `clean` deletes at most."""
+
+
+class MemoryBroker(Broker):
+    """Keep messages in this process.
+
+    Args:
+        name: brokers of one name share one store.
+        clock: tells when messages are due and leases have stood still.
+        dead_letter_max: dead letters kept per queue.
+        dead_letter_expires: seconds for which a dead letter is kept.
+        message_max_bytes: larger messages are delivered without what makes them large, as a fault.
+    """
+
+    capabilities = Capabilities(crosses_processes=False, survives_restart=False)
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        dead_letter_max: int = DEAD_LETTER_MAX,
+        dead_letter_expires: float = DEAD_LETTER_EXPIRES,
+        message_max_bytes: int = MESSAGE_MAX_BYTES,
+    ) -> None:
+        self.store = store_named(name)
+        self.clock = clock
+        self.dead_letter_max = dead_letter_max
+        self.dead_letter_expires = dead_letter_expires
+        self.message_max_bytes = message_max_bytes
+
+    @property
+    def url(self) -> str:
+        return f"memory://{self.store.name}"
+
+    def open(self, *, deadline_at: float) -> None:
+        with self.store.locked():
+            pass
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of, and the messages stay."""
+
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+        with self.store.transaction() as transaction:
+            for message in messages:
+                self.store.add(transaction, message)
+        self.store.wake()
+
+    def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
+        now = self.clock.now()
+        with self.store.locked():
+            counts = Counter((row.message.queue, _position(row, now)) for row in self.store.rows.values())
+            dead = {queue: len(letters) for queue, letters in self.store.dead.items() if letters}
+        names = {queue for queue, _ in counts} | dead.keys() if queues is None else set(queues)
+        return [
+            QueueDepth(
+                queue=name,
+                ready=counts[name, "ready"],
+                delayed=counts[name, "delayed"],
+                claimed=counts[name, "claimed"],
+                dead=dead.get(name, 0),
+            )
+            for name in sorted(names)
+        ]
+
+    def purge(self, queue: str) -> int:
+        with self.store.transaction() as transaction:
+            return self.store.delete_waiting(transaction, queue)
+
+    def dead_letters(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        with self.store.locked():
+            letters = [
+                letter
+                for name, table in self.store.dead.items()
+                if queue is None or name == queue
+                for letter in table.values()
+            ]
+        newest = heapq.nlargest(limit, letters, key=lambda letter: letter.number)
+        return [msgspec.structs.replace(letter, message=None) for letter in newest]
+
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        with self.store.locked():
+            letter = self._find_dead(number)
+        if letter is None or letter.size_bytes <= self.message_max_bytes:
+            return letter
+        return msgspec.structs.replace(letter, message=None)
+
+    def replay(self, numbers: Collection[int]) -> list[str]:
+        with self.store.transaction() as transaction:
+            letters = self._remove_dead(transaction, numbers)
+            for letter in letters:
+                self._publish_again(transaction, letter)
+        self.store.wake()
+        return [letter.task_id for letter in letters]
+
+    def discard(self, numbers: Collection[int]) -> int:
+        with self.store.transaction() as transaction:
+            return len(self._remove_dead(transaction, numbers))
+
+    def clean(self) -> int:
+        expired_at = self.clock.now() - self.dead_letter_expires
+        with self.store.transaction() as transaction:
+            expired = [
+                letter.number
+                for letters in self.store.dead.values()
+                for letter in letters.values()
+                if letter.died_at <= expired_at
+            ]
+            return len(self._remove_dead(transaction, expired[:CLEAN_AT_ONCE]))
+
+    def consumer(self, incarnation: Incarnation) -> MemoryConsumer:
+        return MemoryConsumer(
+            self.store,
+            incarnation,
+            clock=self.clock,
+            dead_letter_max=self.dead_letter_max,
+            message_max_bytes=self.message_max_bytes,
+        )
+
+    def _find_dead(self, number: int) -> DeadLetter | None:
+        return next((letters[number] for letters in self.store.dead.values() if number in letters), None)
+
+    def _remove_dead(self, transaction: Transaction, numbers: Collection[int]) -> list[DeadLetter]:
+        found = [letter for letter in map(self._find_dead, sorted(set(numbers))) if letter is not None]
+        for letter in found:
+            transaction.write(self.store.dead[letter.queue], letter.number, None)
+        return found
+
+    def _publish_again(self, transaction: Transaction, letter: DeadLetter) -> None:
+        assert letter.message is not None, "letters in the table have their messages"
+        # Its ETA is over, or it would not have been claimed, or replaying it now is what somebody asked for.
+        self.store.add(transaction, msgspec.structs.replace(letter.message, eta_at=None))
+        kept = self.store.results.get(letter.task_id)
+        if kept is not None and kept.state == FAILURE:
+            transaction.write(self.store.results, letter.task_id, None)
+
+
+def _position(row: Row, now: float) -> str:
+    if row.owner != NOBODY:
+        return "claimed"
+    return "delayed" if row.due_at is not None and row.due_at > now else "ready"

@@ -1,0 +1,282 @@
+"""The worker's side of the memory broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.base import (
+    Claim,
+    Consumer,
+    Delivery,
+    Incarnation,
+    Release,
+    ReleaseCause,
+    ResultSink,
+    Settlement,
+)
+from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction
+from celeriac.clock import Clock
+from celeriac.exceptions import LeaseLost
+from celeriac.message import Message
+
+CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What the messages of one claim may weigh together; a single one may weigh more."""
+
+DEAD_AFTER: Final = 8.0
+"""Seconds for which a lease's counter stands still before its owner is called dead (`rules.md` A4)."""
+
+LOOK_VOUCHES_FOR: Final = 2.0
+"""Seconds before a look at the leases that it can vouch for. Time in which nobody looked (a stopped process, a
+blocked loop) says nothing about peers, who were probably stopped too."""
+
+
+class _Watch(msgspec.Struct):
+    """Keep how long one owner's counter has been seen standing still."""
+
+    beats: int
+    still_for: float = 0.0
+
+
+class MemoryConsumer(Consumer):
+    """Claim and settle for one owner in this process."""
+
+    def __init__(
+        self, store: Store, incarnation: Incarnation, *, clock: Clock, dead_letter_max: int, message_max_bytes: int
+    ) -> None:
+        self.owner = NOBODY
+        self._store = store
+        self._incarnation = incarnation
+        self._clock = clock
+        self._dead_letter_max = dead_letter_max
+        self._message_max_bytes = message_max_bytes
+        self._turn: deque[str] = deque()
+        self._watches: dict[int, _Watch] = {}
+        self._looked_at = 0.0
+
+    async def open(self) -> None:
+        with self._store.transaction() as transaction:
+            self._store.delete_owner(transaction, self.owner, lost=False)
+            owner = Owner(number=self._store.next_number(), incarnation=self._incarnation)
+            transaction.write(self._store.owners, owner.number, owner)
+        self.owner = owner.number
+        self._watches.clear()
+        self._looked_at = self._clock.monotonic()
+        self._store.wake()
+
+    async def close(self) -> None:
+        with self._store.transaction() as transaction:
+            self._store.delete_owner(transaction, self.owner, lost=False)
+        self.owner = NOBODY
+        self._store.wake()
+
+    async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
+        give_up_at = time.monotonic() + wait
+        changed = asyncio.Event()
+        waker = _Waker(asyncio.get_running_loop(), changed)
+        self._store.listen(waker)
+        try:
+            while True:
+                changed.clear()
+                claim, due_after = self._take(queues, limit)
+                remaining = give_up_at - time.monotonic()
+                if claim.deliveries or remaining <= 0:
+                    return claim
+                await _wait_for(changed, remaining if due_after is None else min(remaining, due_after))
+        finally:
+            self._store.unlisten(waker)
+
+    def _take(self, queues: Sequence[str], limit: int) -> tuple[Claim, float | None]:
+        """Claim what is there, and say after how many seconds something becomes due."""
+        now = self._clock.now()
+        with self._store.transaction() as transaction:
+            self._own_lease()
+            self._store.promote(now)
+            deliveries = self._take_in_turn(transaction, queues, limit)
+            due_at = self._store.next_due_at()
+        return Claim(deliveries, now), None if due_at is None else due_at - now
+
+    def _take_in_turn(self, transaction: Transaction, queues: Sequence[str], limit: int) -> list[Delivery]:
+        """Take one message of each queue after the other; the next claim goes on behind the last queue served."""
+        if set(queues) != set(self._turn):
+            self._turn = deque(dict.fromkeys(queues))
+        deliveries: list[Delivery] = []
+        room_bytes = CLAIM_MAX_BYTES
+        empty_in_a_row = 0
+        while len(deliveries) < limit and empty_in_a_row < len(self._turn):
+            queue = self._turn[0]
+            row = self._store.first_ready(queue)
+            if row is None:
+                self._turn.rotate(-1)
+                empty_in_a_row += 1
+                continue
+            delivery = self._delivery(row)
+            room_bytes -= delivery.message.size_bytes
+            if deliveries and room_bytes < 0:
+                break
+            self._store.claim_first(transaction, queue, self.owner)
+            deliveries.append(delivery)
+            self._turn.rotate(-1)
+            empty_in_a_row = 0
+        return deliveries
+
+    def _delivery(self, row: Row) -> Delivery:
+        message, fault = self._without_excess(row.message)
+        return Delivery(
+            tag=row.tag,
+            owner=self.owner,
+            message=message,
+            crashes=row.crashes,
+            node_losses=row.node_losses,
+            releases=row.releases,
+            redelivered=row.redelivered,
+            fault=fault,
+        )
+
+    def _without_excess(self, message: Message) -> tuple[Message, str | None]:
+        limit = self._message_max_bytes
+        if message.size_bytes <= limit:
+            return message, None
+        fault = f"message is {message.size_bytes} bytes, message_max_bytes allows {limit}"
+        headers = message.headers if len(message.headers) <= limit else b""
+        return msgspec.structs.replace(message, headers=headers, body=b""), fault
+
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        refused: list[Settlement] = []
+        accepted: list[Settlement] = []
+        with self._store.transaction() as transaction:
+            for settlement in settlements:
+                settled = self._settle_one(transaction, settlement)
+                (accepted if settled else refused).append(settlement)
+            records = [settlement.result for settlement in accepted if settlement.result is not None]
+            if results is not None and records:
+                results.write_within(transaction, records)
+        for settlement in accepted:
+            self.note_ended(settlement.delivery)
+        if any(settlement.publish for settlement in accepted):
+            self._store.wake()
+        if results is not None and records:
+            results.announce()
+        return refused
+
+    def _settle_one(self, transaction: Transaction, settlement: Settlement) -> bool:
+        row = self._owned_row(settlement.delivery)
+        if row is None:
+            return False
+        for message in settlement.publish:
+            self._store.add(transaction, message)
+        if settlement.dead_reason is not None:
+            self._store.bury(
+                transaction, row.message, settlement.dead_reason, now=self._clock.now(), keep=self._dead_letter_max
+            )
+        self._store.set_row(transaction, row.tag, None)
+        return True
+
+    def _owned_row(self, delivery: Delivery) -> Row | None:
+        row = self._store.rows.get(delivery.tag)
+        return row if row is not None and row.owner == delivery.owner else None
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        with self._store.transaction() as transaction:
+            for release in releases:
+                if self._owned_row(release.delivery) is not None:
+                    self._store.give_back(
+                        transaction,
+                        release.delivery.tag,
+                        due_at=release.eta_at,
+                        crashes=int(release.cause is ReleaseCause.CRASH),
+                        releases=int(release.cause is ReleaseCause.UNKNOWN_TASK),
+                    )
+        for release in releases:
+            self.note_ended(release.delivery)
+        self._store.wake()
+
+    async def extend(self) -> None:
+        with self._store.locked():
+            self._own_lease().beats += 1
+
+    async def recover(self) -> int:
+        now = self._clock.monotonic()
+        vouched_for = min(now - self._looked_at, LOOK_VOUCHES_FOR)
+        self._looked_at = now
+        with self._store.transaction() as transaction:
+            dead = [owner.number for owner in self._others() if self._stands_still(owner, vouched_for)]
+            recovered = sum(self._store.delete_owner(transaction, number, lost=True) for number in dead)
+        if dead:
+            self._store.wake()
+        return recovered
+
+    def _others(self) -> list[Owner]:
+        """Return the other owners, and forget what was seen of those that are gone."""
+        others = [owner for owner in self._store.owners.values() if owner.number != self.owner]
+        numbers = {owner.number for owner in others}
+        self._watches = {number: watch for number, watch in self._watches.items() if number in numbers}
+        return others
+
+    def _stands_still(self, owner: Owner, vouched_for: float) -> bool:
+        watch = self._watches.get(owner.number)
+        if watch is None or watch.beats != owner.beats:
+            self._watches[owner.number] = _Watch(beats=owner.beats)
+            return False
+        watch.still_for += vouched_for
+        return watch.still_for >= DEAD_AFTER
+
+    async def peers(self) -> list[Incarnation]:
+        with self._store.locked():
+            return [owner.incarnation for owner in self._store.owners.values() if owner.number != self.owner]
+
+    async def reconcile(self, held: Collection[int]) -> int:
+        with self._store.transaction() as transaction:
+            parked = self._store.held_by(self.owner).difference(held)
+            for tag in parked:
+                self._store.give_back(transaction, tag)
+        if parked:
+            self._store.wake()
+        return len(parked)
+
+    def note_started(self, delivery: Delivery) -> None:
+        owner = self._store.owners.get(delivery.owner)
+        if owner is not None:
+            owner.started.add(delivery.tag)
+
+    def note_ended(self, delivery: Delivery) -> None:
+        owner = self._store.owners.get(delivery.owner)
+        if owner is not None:
+            owner.started.discard(delivery.tag)
+
+    def shares_store_with(self, results: object) -> bool:
+        return isinstance(results, StoreSink) and results.kept_in is self._store
+
+    def _own_lease(self) -> Owner:
+        owner = self._store.owners.get(self.owner)
+        if owner is None:
+            raise LeaseLost(
+                f"node {self._incarnation.node!r} owns nothing in memory store {self._store.name!r}: "
+                f"its lease was lost, or never opened; call open() to become a new owner"
+            )
+        return owner
+
+
+class _Waker:
+    """Set an event of a loop from any thread; do nothing when the loop is closed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+        self._loop = loop
+        self._event = event
+
+    def __call__(self) -> None:
+        with suppress(RuntimeError):  # what a closed loop raises
+            self._loop.call_soon_threadsafe(self._event.set)
+
+
+async def _wait_for(event: asyncio.Event, timeout: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout)
+    except TimeoutError:
+        return

@@ -1,0 +1,333 @@
+"""What the memory broker and the memory result backend keep, and how it changes: all of a change, or nothing of it.
+
+Everything here runs under the lock of one `Store`, in whatever thread calls. Messages, owners, dead letters and
+results are tables; the heaps and sets beside them are indexes that only `Store._set_row` maintains.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import msgspec
+
+from celeriac.brokers.base import DeadLetter, Incarnation, ResultSink
+from celeriac.exceptions import BrokerUnavailable
+from celeriac.message import Message
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+NOBODY: Final = 0
+"""Owner of what is not claimed; owners are numbered from 1."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep one message and who has it.
+
+    Attributes:
+        tag: also the message's place among those of its priority: it never changes.
+        due_at: unix instant before which nobody may claim it, or None.
+        redelivered: True once a claim of it was given back.
+    """
+
+    tag: int
+    message: Message
+    owner: int = NOBODY
+    due_at: float | None = None
+    crashes: int = 0
+    node_losses: int = 0
+    releases: int = 0
+    redelivered: bool = False
+
+
+class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep the record of one run."""
+
+    state: str
+    record: bytes
+    retries: int
+    stored_at: float
+
+
+@dataclass(slots=True)
+class Owner:
+    """Keep one owner's lease: a counter that it raises (`rules.md` A4), and what its node would lose in a crash."""
+
+    number: int
+    incarnation: Incarnation
+    beats: int = 0
+    started: set[int] = field(default_factory=set)
+
+
+class Transaction:
+    """Undo what was written when an operation cannot be finished."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def before_write(self, undo: Callable[[], None]) -> None:
+        """Note how to take back the write that comes next. Fault tests override this to fail in its place."""
+        self._undo.append(undo)
+
+    def before_commit(self) -> None:
+        """Do nothing: everything is written. Fault tests override this to fail at the last moment."""
+
+    def write(self, table: dict[K, V], key: K, value: V | None) -> None:
+        """Put a value into a table as its newest entry, or delete the entry with None."""
+        before = table.get(key)
+        self.before_write(lambda: _put(table, key, before))
+        _put(table, key, value)
+
+    def roll_back(self) -> None:
+        for undo in reversed(self._undo):
+            undo()
+
+
+def _put(table: dict[K, V], key: K, value: V | None) -> None:
+    table.pop(key, None)
+    if value is not None:
+        table[key] = value
+
+
+class Store:
+    """Hold the tables of one name in one process.
+
+    Attributes:
+        changed: notified after every commit that stored results.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self.changed = threading.Condition(self._lock)
+        self._numbers = itertools.count(1)
+        self._wakers: set[Callable[[], None]] = set()
+        self.rows: dict[int, Row] = {}
+        self.owners: dict[int, Owner] = {}
+        # Both lose their oldest entries one by one, which a plain dict only marks as gone and steps over every time.
+        self.dead: defaultdict[str, OrderedDict[int, DeadLetter]] = defaultdict(OrderedDict)
+        self.results: OrderedDict[str, KeptResult] = OrderedDict()
+        self._ready: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._delayed: list[tuple[float, int]] = []
+        self._held: defaultdict[int, set[int]] = defaultdict(set)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other threads out.
+
+        Raises:
+            BrokerUnavailable: this is a forked copy of the store, which nobody would ever look into.
+        """
+        if os.getpid() != self._pid:
+            raise BrokerUnavailable(
+                f"memory store {self.name!r} lives in process {self._pid} and this is process {os.getpid()}: "
+                f"use a broker that crosses processes, such as sqlite://"
+            )
+        with self._lock:
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Make what is written in the block take place as a whole, or not at all when the block raises."""
+        with self.locked():
+            transaction = self.begin()
+            try:
+                yield transaction
+                transaction.before_commit()
+            except BaseException:
+                transaction.roll_back()
+                raise
+
+    def begin(self) -> Transaction:
+        return Transaction()
+
+    def next_number(self) -> int:
+        """Return a number that nothing in this store had before: a tag, an owner, a dead letter."""
+        return next(self._numbers)
+
+    def set_row(self, transaction: Transaction, tag: int, row: Row | None) -> None:
+        """Write a message's row, or delete it with None."""
+        before = self.rows.get(tag)
+        transaction.before_write(lambda: self._set_row(tag, before))
+        self._set_row(tag, row)
+
+    def _set_row(self, tag: int, row: Row | None) -> None:
+        # Heap entries of the row's former state stay where they are; whoever pops them finds that they are stale.
+        before = self.rows.pop(tag, None)
+        if before is not None and before.owner != NOBODY:
+            held = self._held[before.owner]
+            held.discard(tag)
+            if not held:
+                del self._held[before.owner]
+        if row is None:
+            return
+        self.rows[tag] = row
+        if row.owner != NOBODY:
+            self._held[row.owner].add(tag)
+        elif row.due_at is not None:
+            heapq.heappush(self._delayed, (row.due_at, tag))
+        else:
+            heapq.heappush(self._ready[row.message.queue], (row.message.priority, tag))
+
+    def add(self, transaction: Transaction, message: Message) -> None:
+        """Store a new message."""
+        tag = self.next_number()
+        self.set_row(transaction, tag, Row(tag=tag, message=message, due_at=message.eta_at))
+
+    def promote(self, now: float) -> None:
+        """Make ready what is due, in the place that it always had."""
+        while self._delayed and self._delayed[0][0] <= now:
+            due_at, tag = heapq.heappop(self._delayed)
+            row = self.rows.get(tag)
+            if row is not None and row.owner == NOBODY and row.due_at == due_at:
+                self._set_row(tag, msgspec.structs.replace(row, due_at=None))
+
+    def first_ready(self, queue: str) -> Row | None:
+        """Return the next message of a queue and leave it there."""
+        heap = self._ready.get(queue)
+        while heap:
+            row = self.rows.get(heap[0][1])
+            if row is not None and row.owner == NOBODY and row.due_at is None:
+                return row
+            heapq.heappop(heap)
+        self._ready.pop(queue, None)
+        return None
+
+    def claim_first(self, transaction: Transaction, queue: str, owner: int) -> None:
+        """Give the message that `first_ready` returned an owner."""
+        _, tag = heapq.heappop(self._ready[queue])
+        self.set_row(transaction, tag, msgspec.structs.replace(self.rows[tag], owner=owner))
+
+    def next_due_at(self) -> float | None:
+        """Return the unix instant at which to promote again, or None when nothing is delayed."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def held_by(self, owner: int) -> frozenset[int]:
+        """Return the tags of what an owner has claimed."""
+        return frozenset(self._held.get(owner, ()))
+
+    def delete_waiting(self, transaction: Transaction, queue: str) -> int:
+        """Delete the messages of a queue that nobody has claimed and say how many they were."""
+        tags = [tag for tag, row in self.rows.items() if row.message.queue == queue and row.owner == NOBODY]
+        for tag in tags:
+            self.set_row(transaction, tag, None)
+        # Nobody may ever look at these entries again, or only when their time comes.
+        self._ready.pop(queue, None)
+        self._delayed = [entry for entry in self._delayed if entry[1] in self.rows]
+        heapq.heapify(self._delayed)
+        return len(tags)
+
+    def delete_owner(self, transaction: Transaction, owner: int, *, lost: bool) -> int:
+        """Give back what an owner holds, forget the owner and say how many messages that were.
+
+        Args:
+            lost: its node died, which counts against the messages that were with a child.
+        """
+        started = self.owners[owner].started if lost and owner in self.owners else set()
+        tags = self.held_by(owner)
+        for tag in tags:
+            self.give_back(transaction, tag, node_losses=int(tag in started))
+        transaction.write(self.owners, owner, None)
+        return len(tags)
+
+    def give_back(
+        self,
+        transaction: Transaction,
+        tag: int,
+        *,
+        due_at: float | None = None,
+        crashes: int = 0,
+        node_losses: int = 0,
+        releases: int = 0,
+    ) -> None:
+        """Return a claimed message to its queue, raising its counters by what is given."""
+        row = self.rows[tag]
+        self.set_row(
+            transaction,
+            tag,
+            Row(
+                tag=tag,
+                message=row.message,
+                due_at=due_at,
+                crashes=row.crashes + crashes,
+                node_losses=row.node_losses + node_losses,
+                releases=row.releases + releases,
+                redelivered=True,
+            ),
+        )
+
+    def bury(self, transaction: Transaction, message: Message, reason: str, *, now: float, keep: int) -> None:
+        """Keep a message as a dead letter; the oldest letters of its queue make room for it.
+
+        Args:
+            keep: how many the queue may have.
+        """
+        letters = self.dead[message.queue]
+        letter = DeadLetter(
+            number=self.next_number(),
+            queue=message.queue,
+            task_id=message.task_id,
+            task=_task_name(message.headers),
+            reason=reason,
+            died_at=now,
+            size_bytes=message.size_bytes,
+            message=message,
+        )
+        transaction.write(letters, letter.number, letter)
+        while len(letters) > keep:
+            transaction.write(letters, next(iter(letters)), None)
+
+    def listen(self, waker: Callable[[], None]) -> None:
+        """Have `waker` called, in any thread, whenever there may be something to claim."""
+        self._wakers.add(waker)
+
+    def unlisten(self, waker: Callable[[], None]) -> None:
+        self._wakers.discard(waker)
+
+    def wake(self) -> None:
+        """Call every waker. Not under the lock: they may do anything."""
+        for waker in list(self._wakers):
+            waker()
+
+
+class _TaskHeader(msgspec.Struct):
+    task: str | None = None
+
+
+_read_task_header = msgspec.json.Decoder(_TaskHeader).decode
+
+
+def _task_name(headers: bytes) -> str | None:
+    try:
+        return _read_task_header(headers).task
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+class StoreSink(ResultSink):
+    """Be a result backend that keeps its records in a `Store`.
+
+    Attributes:
+        kept_in: the store.
+    """
+
+    kept_in: Store
+
+
+_stores: dict[str, Store] = {}
+_stores_lock = threading.Lock()
+
+
+def store_named(name: str) -> Store:
+    """Return the one store of that name in this process."""
+    with _stores_lock:
+        return _stores.setdefault(name, Store(name))
