@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -26,7 +25,7 @@ class MemoryBackend(ResultBackend, StoreSink):
 
     Args:
         broker: shares its store and its clock; None shares the store called `name`.
-        expires: seconds for which a record is kept; None keeps it as long as the process.
+        expires: seconds for which a record is kept; None or 0 keeps it as long as the process.
         name: store to use when there is no broker.
         clock: tells when records expire when there is no broker.
     """
@@ -41,7 +40,7 @@ class MemoryBackend(ResultBackend, StoreSink):
     ) -> None:
         self.kept_in = broker.store if broker is not None else store_named(name)
         self._clock = broker.clock if broker is not None else clock
-        self._expires = expires
+        self._expires = expires or None
 
     @property
     def url(self) -> str:
@@ -62,11 +61,14 @@ class MemoryBackend(ResultBackend, StoreSink):
 
     def _write(self, transaction: Transaction, results: Sequence[ResultMeta], *, once: bool) -> None:
         now = self._clock.now()
-        self._delete_expired(transaction, at_most=EXPIRE_PER_STORE * len(results))
+        expires_at = None if self._expires is None else now + self._expires
+        self.kept_in.delete_expired(transaction, now=now, at_most=EXPIRE_PER_STORE * len(results))
         for result in results:
             if not self._stands(result, once=once):
-                kept = KeptResult(state=result.state, record=result.record, retries=result.retries, stored_at=now)
-                transaction.write(self.kept_in.results, result.task_id, kept)
+                kept = KeptResult(
+                    state=result.state, record=result.record, retries=result.retries, expires_at=expires_at
+                )
+                self.kept_in.set_result(transaction, result.task_id, kept)
 
     def _stands(self, result: ResultMeta, *, once: bool) -> bool:
         """Say whether what is kept already may not be replaced by this result."""
@@ -104,24 +106,11 @@ class MemoryBackend(ResultBackend, StoreSink):
     def forget(self, task_ids: Collection[str]) -> None:
         with self.kept_in.transaction() as transaction:
             for task_id in task_ids:
-                transaction.write(self.kept_in.results, task_id, None)
+                self.kept_in.set_result(transaction, task_id, None)
 
     def expire(self) -> int:
         with self.kept_in.transaction() as transaction:
-            return self._delete_expired(transaction, at_most=EXPIRE_AT_ONCE)
-
-    def _delete_expired(self, transaction: Transaction, *, at_most: int) -> int:
-        """Delete from the oldest on: the table is in the order of storing."""
-        if self._expires is None:
-            return 0
-        oldest = itertools.islice(self.kept_in.results.items(), at_most)
-        expired_at = self._clock.now() - self._expires
-        expired = [
-            task_id for task_id, _ in itertools.takewhile(lambda entry: entry[1].stored_at <= expired_at, oldest)
-        ]
-        for task_id in expired:
-            transaction.write(self.kept_in.results, task_id, None)
-        return len(expired)
+            return self.kept_in.delete_expired(transaction, now=self._clock.now(), at_most=EXPIRE_AT_ONCE)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of, and the results stay."""

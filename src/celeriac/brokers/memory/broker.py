@@ -160,7 +160,7 @@ class MemoryBroker(Broker):
         self.store.add(transaction, msgspec.structs.replace(letter.message, eta_at=None))
         kept = self.store.results.get(letter.task_id)
         if kept is not None and kept.state == FAILURE:
-            transaction.write(self.store.results, letter.task_id, None)
+            self.store.set_result(transaction, letter.task_id, None)
 
 
 def _position(row: Row, now: float) -> str:

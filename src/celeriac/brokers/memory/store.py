@@ -1,7 +1,7 @@
 """What the memory broker and the memory result backend keep, and how it changes: all of a change, or nothing of it.
 
 Everything here runs under the lock of one `Store`, in whatever thread calls. Messages, owners, dead letters and
-results are tables; the heaps and sets beside them are indexes that only `Store._set_row` maintains.
+results are tables; the heaps and sets beside them are indexes, and only the setters of their tables add to them.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep the record of one run."""
+    """Keep the record of one run, until a unix instant or for ever."""
 
     state: str
     record: bytes
     retries: int
-    stored_at: float
+    expires_at: float | None
 
 
 @dataclass(slots=True)
@@ -113,12 +113,13 @@ class Store:
         self._wakers: set[Callable[[], None]] = set()
         self.rows: dict[int, Row] = {}
         self.owners: dict[int, Owner] = {}
-        # Both lose their oldest entries one by one, which a plain dict only marks as gone and steps over every time.
+        # Ordered: it loses its oldest entries one by one, which a plain dict would step over for ever after.
         self.dead: defaultdict[str, OrderedDict[int, DeadLetter]] = defaultdict(OrderedDict)
-        self.results: OrderedDict[str, KeptResult] = OrderedDict()
+        self.results: dict[str, KeptResult] = {}
         self._ready: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self._delayed: list[tuple[float, int]] = []
         self._held: defaultdict[int, set[int]] = defaultdict(set)
+        self._expiring: list[tuple[float, str]] = []
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -285,6 +286,28 @@ class Store:
         transaction.write(letters, letter.number, letter)
         while len(letters) > keep:
             transaction.write(letters, next(iter(letters)), None)
+
+    def set_result(self, transaction: Transaction, task_id: str, result: KeptResult | None) -> None:
+        """Write the record of a run, or delete it with None."""
+        before = self.results.get(task_id)
+        transaction.before_write(lambda: self._set_result(task_id, before))
+        self._set_result(task_id, result)
+
+    def _set_result(self, task_id: str, result: KeptResult | None) -> None:
+        _put(self.results, task_id, result)
+        if result is not None and result.expires_at is not None:
+            heapq.heappush(self._expiring, (result.expires_at, task_id))
+
+    def delete_expired(self, transaction: Transaction, *, now: float, at_most: int) -> int:
+        """Delete records whose time is over, the oldest first, and say how many."""
+        deleted = 0
+        while deleted < at_most and self._expiring and self._expiring[0][0] <= now:
+            expires_at, task_id = heapq.heappop(self._expiring)
+            result = self.results.get(task_id)
+            if result is not None and result.expires_at == expires_at:
+                self.set_result(transaction, task_id, None)
+                deleted += 1
+        return deleted
 
     def listen(self, waker: Callable[[], None]) -> None:
         """Have `waker` called, in any thread, whenever there may be something to claim."""

@@ -1,0 +1,307 @@
+"""What every result backend must do, as a suite for pytest.
+
+    class TestMemoryBackend(ResultBackendConformance):
+        @pytest.fixture
+        def world(self):
+            return MemoryResults()
+
+pytest shows the values in failed assertions when `pytest.register_assert_rewrite("celeriac.testing.backends")` runs
+before the import.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from celeriac.backends.base import ResultBackend, StoredResult
+from celeriac.states import FAILURE, IGNORED, PENDING, READY_STATES, RECEIVED, RETRY, REVOKED, STARTED, SUCCESS
+from celeriac.testing.worlds import ANSWER_WITHIN, a_result
+
+
+class ResultWorld(ABC):
+    """Give the suite what it needs of one adapter. Make a fresh one, with an empty store, for every test."""
+
+    @abstractmethod
+    def backend(self, *, expires: float | None = 3600.0) -> ResultBackend:
+        """Make one more backend on this world's store, as another process would."""
+
+    @abstractmethod
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for the store and for everybody who uses it."""
+
+
+def expire(backend: ResultBackend) -> list[int]:
+    """Expire until nothing is left to do, and say how many records each call deleted."""
+    deleted = []
+    while count := backend.expire():
+        deleted.append(count)
+    return deleted
+
+
+def state_of(backend: ResultBackend, task_id: str = "id-1") -> str:
+    """Return the state of a run as `AsyncResult` would."""
+    found = backend.get(task_id)
+    return PENDING if found is None else found.state
+
+
+class ResultBackendConformance:
+    """Be the whole suite: subclass it, give it a fixture `world`, and every promise of the port is checked."""
+
+    @pytest.fixture
+    def world(self) -> ResultWorld:
+        raise NotImplementedError(f"{type(self).__name__} must have a fixture `world` that returns a ResultWorld")
+
+    @pytest.fixture
+    def backend(self, world: ResultWorld) -> Iterator[ResultBackend]:
+        backend = world.backend()
+        yield backend
+        backend.close()
+
+    # -- storing and reading ------------------------------------------------------------------------------------
+
+    def test_what_was_stored_is_returned_byte_for_byte(self, backend: ResultBackend) -> None:
+        backend.store([a_result("id-1", record=b'{"result": "\xff\x00"}')])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state=SUCCESS, record=b'{"result": "\xff\x00"}')
+
+    def test_a_run_that_nobody_recorded_has_no_record(self, backend: ResultBackend) -> None:
+        assert backend.get("unknown") is None
+
+    def test_a_batch_is_stored_as_a_whole(self, backend: ResultBackend) -> None:
+        ids = [f"id-{number}" for number in range(1200)]
+
+        backend.store([a_result(task_id, record=task_id.encode()) for task_id in ids])
+
+        found = backend.get_many([*ids, "unknown"])
+        assert {task_id: stored.record for task_id, stored in found.items()} == {id_: id_.encode() for id_ in ids}
+
+    def test_nothing_may_be_stored_read_and_forgotten(self, backend: ResultBackend) -> None:
+        backend.store([])
+        backend.forget([])
+
+        assert backend.get_many([]) == {}
+        assert backend.wait([], timeout=0) == {}
+
+    def test_what_one_backend_stores_another_one_sees(self, world: ResultWorld, backend: ResultBackend) -> None:
+        backend.store([a_result()])
+
+        other = world.backend()
+        assert state_of(other) == SUCCESS
+        assert other.url == backend.url
+        other.close()
+
+    def test_a_custom_state_is_kept(self, backend: ResultBackend) -> None:
+        backend.store([a_result(state="PROGRESS", record=b'{"done": 3}')])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state="PROGRESS", record=b'{"done": 3}')
+
+    # -- which record stands ------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("state", [SUCCESS, FAILURE, RETRY, STARTED, REVOKED])
+    def test_the_first_success_stands(self, backend: ResultBackend, state: str) -> None:
+        backend.store([a_result(record=b"first")])
+
+        backend.store([a_result(state=state, record=b"later", retries=3)])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state=SUCCESS, record=b"first")
+
+    def test_the_first_success_of_a_batch_stands(self, backend: ResultBackend) -> None:
+        backend.store([a_result(record=b"first"), a_result(record=b"second"), a_result(state=FAILURE)])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state=SUCCESS, record=b"first")
+
+    @pytest.mark.parametrize("before", [FAILURE, RETRY, STARTED, REVOKED, RECEIVED, "PROGRESS"])
+    @pytest.mark.parametrize("after", [SUCCESS, FAILURE, RETRY, STARTED])
+    def test_any_other_record_is_replaced_by_the_next_one(
+        self, backend: ResultBackend, before: str, after: str
+    ) -> None:
+        backend.store([a_result(state=before, record=b"before")])
+
+        backend.store([a_result(state=after, record=b"after")])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state=after, record=b"after")
+
+    def test_the_last_record_of_a_batch_stands_unless_one_is_a_success(self, backend: ResultBackend) -> None:
+        backend.store([a_result(state=STARTED), a_result(state=RETRY), a_result(state=FAILURE)])
+
+        assert state_of(backend) == FAILURE
+
+    @pytest.mark.parametrize(
+        ("kept", "later", "stands"),
+        [
+            ((FAILURE, 0), (SUCCESS, 0), FAILURE),
+            ((FAILURE, 2), (SUCCESS, 1), FAILURE),
+            ((FAILURE, 0), (SUCCESS, 1), SUCCESS),
+            ((REVOKED, 0), (STARTED, 0), REVOKED),
+            ((RETRY, 5), (SUCCESS, 0), SUCCESS),
+            ((STARTED, 5), (FAILURE, 0), FAILURE),
+            ((SUCCESS, 0), (FAILURE, 5), SUCCESS),
+        ],
+    )
+    def test_once_leaves_alone_what_is_final_for_the_same_or_a_later_attempt(
+        self, backend: ResultBackend, kept: tuple[str, int], later: tuple[str, int], stands: str
+    ) -> None:
+        backend.store([a_result(state=kept[0], retries=kept[1])])
+
+        backend.store([a_result(state=later[0], retries=later[1])], once=True)
+
+        assert state_of(backend) == stands
+
+    def test_once_stores_what_is_new(self, backend: ResultBackend) -> None:
+        backend.store([a_result("a"), a_result("b", FAILURE)], once=True)
+
+        assert (state_of(backend, "a"), state_of(backend, "b")) == (SUCCESS, FAILURE)
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("state", sorted(READY_STATES))
+    def test_waiting_returns_what_is_final_already(self, backend: ResultBackend, state: str) -> None:
+        backend.store([a_result("a", state), a_result("b", state), a_result("c", STARTED)])
+
+        assert backend.wait(["a", "b", "c", "d"], timeout=None).keys() == {"a", "b"}
+
+    @pytest.mark.parametrize("state", [RETRY, STARTED, RECEIVED, IGNORED, "PROGRESS"])
+    def test_what_goes_on_is_not_final(self, backend: ResultBackend, state: str) -> None:
+        backend.store([a_result(state=state)])
+
+        assert backend.wait(["id-1"], timeout=0) == {}
+
+    def test_waiting_without_time_only_looks(self, backend: ResultBackend) -> None:
+        assert backend.wait(["id-1"], timeout=0) == {}
+
+    def test_waiting_ends_with_its_timeout(self, backend: ResultBackend) -> None:
+        began_at = time.monotonic()
+
+        found = backend.wait(["id-1"], timeout=0.05)
+
+        assert found == {}
+        assert time.monotonic() - began_at >= 0.05
+
+    def test_waiting_is_ended_by_a_result_of_another_thread(self, world: ResultWorld, backend: ResultBackend) -> None:
+        writer = world.backend()
+        with ThreadPoolExecutor(1) as threads:
+            for number in range(10):
+                waiting = threads.submit(backend.wait, [f"id-{number}", "never"], timeout=10 * ANSWER_WITHIN)
+
+                writer.store([a_result(f"id-{number}", FAILURE)])
+
+                assert waiting.result(ANSWER_WITHIN).keys() == {f"id-{number}"}
+        writer.close()
+
+    def test_waiting_goes_on_past_what_is_not_final(self, backend: ResultBackend) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(backend.wait, ["id-1"], timeout=10 * ANSWER_WITHIN)
+
+            backend.store([a_result("other")])
+            backend.store([a_result(state=STARTED)])
+            backend.store([a_result(state=RETRY)])
+            backend.store([a_result(record=b"final")])
+
+            assert waiting.result(ANSWER_WITHIN)["id-1"].record == b"final"
+
+    def test_one_result_ends_the_waiting_of_many(self, backend: ResultBackend) -> None:
+        began = threading.Barrier(5)
+
+        def wait() -> dict[str, StoredResult]:
+            began.wait(ANSWER_WITHIN)
+            return backend.wait(["id-1"], timeout=10 * ANSWER_WITHIN)
+
+        with ThreadPoolExecutor(4) as threads:
+            waiting = [threads.submit(wait) for _ in range(4)]
+            began.wait(ANSWER_WITHIN)
+            backend.store([a_result()])
+
+            assert [one.result(ANSWER_WITHIN).keys() for one in waiting] == [{"id-1"}] * 4
+
+    # -- forgetting ---------------------------------------------------------------------------------------------
+
+    def test_what_is_forgotten_is_gone(self, backend: ResultBackend) -> None:
+        backend.store([a_result("a"), a_result("b")])
+
+        backend.forget(["a", "unknown"])
+
+        assert backend.get_many(["a", "b"]).keys() == {"b"}
+
+    def test_a_forgotten_success_stands_in_nobodys_way(self, backend: ResultBackend) -> None:
+        backend.store([a_result()])
+        backend.forget(["id-1"])
+
+        backend.store([a_result(state=FAILURE)])
+
+        assert state_of(backend) == FAILURE
+
+    def test_records_expire_and_younger_ones_stay(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=3600.0)
+        backend.store([a_result("old")])
+        world.advance(3000.0)
+        backend.store([a_result("young")])
+        assert backend.expire() == 0
+        world.advance(700.0)
+
+        deleted = expire(backend)
+
+        assert sum(deleted) == 1
+        assert backend.get_many(["old", "young"]).keys() == {"young"}
+        backend.close()
+
+    def test_a_record_that_was_replaced_is_young_again(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=3600.0)
+        backend.store([a_result("a", STARTED), a_result("b")])
+        world.advance(3000.0)
+        backend.store([a_result("a", RETRY)])
+        world.advance(1000.0)
+
+        expire(backend)
+
+        assert backend.get_many(["a", "b"]).keys() == {"a"}
+        backend.close()
+
+    def test_expiring_is_bounded_and_reaches_everything(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=3600.0)
+        ids = [f"id-{number}" for number in range(5000)]
+        backend.store([a_result(task_id) for task_id in ids])
+        world.advance(3700.0)
+
+        deleted = expire(backend)
+
+        assert sum(deleted) == 5000
+        assert max(deleted) < 5000
+        assert backend.get_many(ids) == {}
+        backend.close()
+
+    def test_records_are_found_behind_others_that_are_kept_longer(self, world: ResultWorld) -> None:
+        keeper, backend = world.backend(expires=None), world.backend(expires=3600.0)
+        keeper.store([a_result(f"kept-{number}") for number in range(3)])
+        backend.store([a_result("short")])
+        world.advance(3700.0)
+
+        expire(backend)
+
+        assert backend.get("short") is None
+        assert state_of(backend, "kept-0") == SUCCESS
+        keeper.close()
+        backend.close()
+
+    def test_without_a_lifetime_records_stay(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=None)
+        backend.store([a_result()])
+        world.advance(10 * 365 * 86_400.0)
+
+        assert backend.expire() == 0
+        assert state_of(backend) == SUCCESS
+        backend.close()
+
+    # -- closing ------------------------------------------------------------------------------------------------
+
+    def test_a_backend_may_be_closed_twice_and_used_again(self, backend: ResultBackend) -> None:
+        backend.store([a_result()])
+        backend.close()
+        backend.close()
+
+        assert state_of(backend) == SUCCESS
