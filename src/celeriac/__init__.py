@@ -2,4 +2,40 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+__all__ = ["AsyncResult", "Celeriac", "Celery", "Task", "__version__", "current_app", "current_task"]
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+    from celeriac.app.application import Celery as Celeriac
+    from celeriac.app.current import current_app_proxy as current_app
+    from celeriac.app.current import current_task_proxy as current_task
+    from celeriac.app.result import AsyncResult
+    from celeriac.app.task import Task
+
+# Looked up when they are used, so that `import celeriac` costs nothing.
+_HOMES = {
+    "AsyncResult": ("celeriac.app.result", "AsyncResult"),
+    "Celeriac": ("celeriac.app.application", "Celery"),
+    "Celery": ("celeriac.app.application", "Celery"),
+    "Task": ("celeriac.app.task", "Task"),
+    "current_app": ("celeriac.app.current", "current_app_proxy"),
+    "current_task": ("celeriac.app.current", "current_task_proxy"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,183 @@
+"""What a task can know about the run that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac.message import Message
+from celeriac.wire.protocol import TaskRequest
+
+if TYPE_CHECKING:
+    from celeriac.app.result import AsyncResult
+    from celeriac.app.task import Task
+
+CHILDREN_MAX = 10_000
+"""Results of calls made inside one run that its record names; a run that makes more keeps the first ones."""
+
+
+class Context(msgspec.Struct, kw_only=True, eq=False):
+    """Be `task.request`: the message that asked for a run, and what the run leaves behind.
+
+    Custom headers of the message can be read as attributes too, as in Celery.
+
+    Attributes:
+        current: the task that runs; None outside of one.
+        called_directly: the body was called as a plain function, not by a worker.
+        children: results of the calls that the run made.
+        following: messages that the outcome of the run must publish.
+        crashes: earlier runs of this message whose process died under them.
+        outer: the context in which this one was entered.
+    """
+
+    id: str | None = None
+    task: str | None = None
+    args: Any = ()
+    kwargs: Any = msgspec.field(default_factory=dict)
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    group_index: int | None = None
+    chord: Any = None
+    chain: Any = None
+    callbacks: Any = None
+    errbacks: Any = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    delivery_info: dict[str, Any] = msgspec.field(default_factory=dict)
+    headers: dict[str, Any] = msgspec.field(default_factory=dict)
+    hostname: str | None = None
+    origin: str | None = None
+    lang: str | None = None
+    shadow: str | None = None
+    eta: str | None = None
+    expires: str | None = None
+    retries: int = 0
+    timelimit: Any = (None, None)
+    ignore_result: bool | None = None
+    replaced_task_nesting: int = 0
+    stamped_headers: Any = None
+    stamps: Any = msgspec.field(default_factory=dict)
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    is_eager: bool = False
+    called_directly: bool = True
+    utc: bool = True
+    crashes: int = 0
+    children: list[AsyncResult[Any]] = msgspec.field(default_factory=list)
+    following: list[Message] = msgspec.field(default_factory=list)
+    current: Task[..., Any] | None = None
+    outer: Context | None = None
+
+    @classmethod
+    def from_request(
+        cls,
+        request: TaskRequest,
+        *,
+        task: Task[..., Any],
+        queue: str,
+        hostname: str | None = None,
+        redelivered: bool = False,
+        crashes: int = 0,
+    ) -> Context:
+        """Make the context in which a worker runs `task` because of `request`."""
+        return cls(
+            id=request.id,
+            task=request.task,
+            args=request.args,
+            kwargs=request.kwargs,
+            root_id=request.root_id,
+            parent_id=request.parent_id,
+            group=request.group,
+            group_index=request.group_index,
+            chord=request.chord,
+            chain=request.chain,
+            callbacks=request.callbacks,
+            errbacks=request.errbacks,
+            correlation_id=request.correlation_id,
+            reply_to=request.reply_to,
+            delivery_info={
+                "exchange": "",
+                "routing_key": queue,
+                "priority": request.priority,
+                "redelivered": redelivered,
+            },
+            headers=request.headers,
+            hostname=hostname,
+            origin=request.origin,
+            lang=request.lang,
+            shadow=request.shadow,
+            eta=request.eta,
+            expires=request.expires,
+            retries=request.retries,
+            timelimit=request.timelimit,
+            ignore_result=request.ignore_result,
+            replaced_task_nesting=request.replaced_task_nesting,
+            stamped_headers=request.stamped_headers,
+            stamps=request.stamps,
+            argsrepr=request.argsrepr,
+            kwargsrepr=request.kwargsrepr,
+            called_directly=False,
+            crashes=crashes,
+            current=task,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.headers[name]
+        except KeyError:
+            raise AttributeError(f"the request of {self.task!r} has no {name!r}") from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute, or `default` when there is none of that name."""
+        return getattr(self, name, default)
+
+    def note_child(self, result: AsyncResult[Any]) -> None:
+        """Remember a call that the run made, for its record."""
+        if len(self.children) < CHILDREN_MAX:
+            self.children.append(result)
+
+
+_current: ContextVar[Context | None] = ContextVar("celeriac_context", default=None)
+
+current_context = _current.get
+"""Return the innermost context of this thread or coroutine, or None."""
+
+
+def push_context(context: Context) -> Token[Context | None]:
+    """Enter a context; hand what is returned to `pop_context`."""
+    context.outer = _current.get()
+    return _current.set(context)
+
+
+def pop_context(token: Token[Context | None]) -> None:
+    """Leave a context that was entered in this same thread or coroutine."""
+    _current.reset(token)
+
+
+@contextmanager
+def entered(context: Context) -> Iterator[Context]:
+    """Be inside a context for the length of a `with` block."""
+    token = push_context(context)
+    try:
+        yield context
+    finally:
+        pop_context(token)
+
+
+def worker_context() -> Context | None:
+    """Return the context of the run that a worker started, past any tasks that it called as functions; else None."""
+    context = _current.get()
+    while context is not None and context.called_directly:
+        context = context.outer
+    return context
+
+
+def running_task() -> Task[..., Any] | None:
+    """Return the task whose body is running here, or None."""
+    context = _current.get()
+    return context.current if context is not None else None

@@ -1,0 +1,75 @@
+"""Which app is meant where none is named, and which task is running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from celeriac.app.context import running_task
+from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+    from celeriac.app.task import Task
+
+T = TypeVar("T")
+
+_current: Celery | None = None
+
+
+def set_current_app(app: Celery) -> None:
+    """Make `app` the current one, for every thread of this process."""
+    global _current
+    _current = app
+
+
+def current_app() -> Celery:
+    """Return the app that was made or set current last.
+
+    Raises:
+        ImproperlyConfigured: this process has made none.
+    """
+    if _current is None:
+        raise ImproperlyConfigured(
+            "there is no current app in this process: make one with `app = Celery('name')`, or import the module that "
+            "makes it, before this call"
+        )
+    return _current
+
+
+class Proxy(Generic[T]):
+    """Stand for an object that is looked up at each use, such as the current app."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[], T]) -> None:
+        object.__setattr__(self, "_find", find)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._find(), attribute)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        setattr(self._find(), attribute, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found: Any = self._find()
+        return found(*args, **kwargs)
+
+    def __bool__(self) -> bool:
+        return bool(self._find())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._find() == other)
+
+    def __hash__(self) -> int:
+        return hash(self._find())
+
+    def __repr__(self) -> str:
+        return repr(self._find())
+
+
+current_app_proxy = cast("Celery", Proxy(current_app))
+"""`celeriac.current_app`: the current app, whichever that is when it is used."""
+
+current_task_proxy = cast("Task[..., Any]", Proxy(running_task))
+"""`celeriac.current_task`: the task whose body is running; false outside of one."""

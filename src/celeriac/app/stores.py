@@ -1,0 +1,166 @@
+"""From URLs to brokers and result backends.
+
+An adapter is imported when a URL names it, so nobody pays for the technologies of others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final, assert_never
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from celeriac.app.config import Settings
+from celeriac.backends.base import ResultBackend
+from celeriac.brokers.base import Broker
+from celeriac.exceptions import ImproperlyConfigured
+
+SETTINGS_OF_STORES: Final = (
+    "broker_url",
+    "dead_letter_expires",
+    "dead_letter_max",
+    "message_max_bytes",
+    "result_backend",
+    "result_expires",
+)
+"""The settings that adapters are made from."""
+
+_SYNCHRONOUS: Final = ("NORMAL", "FULL")
+_OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
+_KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db and memory://"
+
+
+class InMemory(msgspec.Struct, frozen=True):
+    """Keep things in this process, in the store of that name."""
+
+    name: str
+
+
+class InSqlite(msgspec.Struct, frozen=True):
+    """Keep things in a SQLite file."""
+
+    path: Path
+    synchronous: str = "NORMAL"
+
+
+Place = InMemory | InSqlite
+
+
+def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker:
+    """Make the broker that a URL names, without connecting it.
+
+    Args:
+        url: `broker_url`; None is the app's own SQLite file.
+        conf: the settings that adapters look at.
+        app_name: names that file.
+
+    Raises:
+        ImproperlyConfigured: no broker is meant by this URL; the text says which would be.
+    """
+    match _broker_place(url, app_name):
+        case InMemory(name):
+            from celeriac.brokers.memory import MemoryBroker
+
+            return MemoryBroker(
+                name,
+                dead_letter_max=conf.dead_letter_max,
+                dead_letter_expires=conf.dead_letter_expires,
+                message_max_bytes=conf.message_max_bytes,
+            )
+        case InSqlite(path, synchronous):
+            from celeriac.brokers.sqlite import SqliteBroker
+
+            return SqliteBroker(
+                path,
+                synchronous=synchronous,
+                dead_letter_max=conf.dead_letter_max,
+                dead_letter_expires=conf.dead_letter_expires,
+                message_max_bytes=conf.message_max_bytes,
+            )
+        case never:
+            assert_never(never)
+
+
+def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_name: str | None) -> ResultBackend | None:
+    """Make the result backend that a URL names, without connecting it.
+
+    Args:
+        url: `result_backend`; None is the broker's own store; ``disabled`` keeps results nowhere.
+        broker_url: `broker_url`, which tells that store.
+        conf: the settings that adapters look at.
+        app_name: names the SQLite file where no URL does.
+
+    Returns:
+        None when results are kept nowhere.
+
+    Raises:
+        ImproperlyConfigured: no result backend is meant by this URL; the text says which would be.
+    """
+    if url in ("disabled", "disabled://"):
+        return None
+    match read_url(url, "result_backend") if url else _broker_place(broker_url, app_name):
+        case InMemory(name):
+            from celeriac.backends.memory import MemoryBackend
+
+            return MemoryBackend(name=name, expires=conf.result_expires)
+        case InSqlite(path, synchronous):
+            from celeriac.backends.sqlite import SqliteBackend
+
+            return SqliteBackend(path, synchronous=synchronous, expires=conf.result_expires)
+        case never:
+            assert_never(never)
+
+
+def read_url(url: str, setting: str) -> Place:
+    """Return the place that a URL names; `setting` is where it stands, for errors."""
+    scheme, _, rest = url.partition("://")
+    if scheme in _OLD_SPELLINGS:
+        raise ImproperlyConfigured(f"{setting} is spelled sqlite://{rest} here, without the {scheme[:-6]!r} in front")
+    match scheme:
+        case "memory":
+            return InMemory(rest.strip("/") or "default")
+        case "sqlite":
+            return _read_sqlite(url, rest, setting)
+    raise ImproperlyConfigured(
+        f"{setting} names a technology that this version does not have: {scheme!r}. It has {_KNOWN}"
+    )
+
+
+def default_database(app_name: str | None) -> Path:
+    """Return the SQLite file of an app that names no broker; each app has its own.
+
+    It lies in the user's data folder, or in ``CELERIAC_HOME``. The folder is made when it is not there.
+    """
+    home = os.environ.get("CELERIAC_HOME")
+    folder = Path(home) if home else _data_folder() / "celeriac"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_name or 'default')}.sqlite3"
+
+
+def _broker_place(url: str | None, app_name: str | None) -> Place:
+    return read_url(url, "broker_url") if url else InSqlite(default_database(app_name))
+
+
+def _read_sqlite(url: str, rest: str, setting: str) -> InSqlite:
+    path, _, query = rest.partition("?")
+    if not path.startswith("/"):
+        raise ImproperlyConfigured(f"{setting} {url!r} needs three slashes before a relative path, four before others")
+    if path[1:] in ("", ":memory:"):
+        raise ImproperlyConfigured(f"{setting} {url!r} names no file; memory:// keeps things in this process")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    synchronous = options.pop("synchronous", "NORMAL").upper()
+    if options or synchronous not in _SYNCHRONOUS:
+        raise ImproperlyConfigured(f"{setting} {url!r} may only say ?synchronous=NORMAL or ?synchronous=FULL")
+    return InSqlite(Path(path[1:]), synchronous)
+
+
+def _data_folder() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")

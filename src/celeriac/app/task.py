@@ -1,0 +1,265 @@
+"""A registered function: called in place, or sent to run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, cast
+
+from celeriac.app.arguments import ArgumentCheck
+from celeriac.app.context import Context, current_context, entered
+from celeriac.app.result import AsyncResult
+from celeriac.app.send import MESSAGE_OPTIONS, CallOptions, MessageOptions, check_options
+from celeriac.exceptions import MaxRetriesExceededError, Retry
+from celeriac.wire.reprs import bounded_repr
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CO_COROUTINE: Final = 0x80
+
+
+class TaskOptions(TypedDict, total=False):
+    """Say how a task differs from the others of its app.
+
+    Attributes:
+        name: what messages call it; None is made of its module and function.
+        max_retries: retries before `retry` gives up; None is no limit.
+        default_retry_delay: seconds before a retry that names no time.
+        acks_late: acknowledge after the run (`task_acks_late`).
+        ignore_result: keep no results (`task_ignore_result`).
+        track_started: store STARTED (`task_track_started`).
+        priority: of its messages, 0 to 255 (`task_default_priority`).
+        expires: seconds after which a call is pointless.
+        serializer: ``json``.
+        typing: check arguments when the task is called.
+    """
+
+    name: str | None
+    max_retries: int | None
+    default_retry_delay: float
+    acks_late: bool | None
+    ignore_result: bool | None
+    track_started: bool | None
+    priority: int | None
+    expires: float | datetime | str | None
+    serializer: str
+    typing: bool
+
+
+TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
+
+
+class _FromSetting:
+    """Give a task what a setting says, for as long as the task says nothing itself.
+
+    Not a data descriptor: an attribute of the instance, or of a subclass, hides it.
+    """
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+
+    def __get__(self, task: Task[..., Any], owner: object) -> Any:
+        return getattr(task.app.conf, self._setting)
+
+
+def _setting(name: str) -> Any:
+    return _FromSetting(name)
+
+
+class Task(Generic[P, R]):
+    """Be a function that workers can run.
+
+    Attributes:
+        app: whose task it is.
+        name: what messages call it.
+        run: the body, with the task itself already given when it is bound.
+        bind: the body gets the task as its first argument.
+        is_async: the body is a coroutine function.
+        origin: where the function is defined.
+    """
+
+    MaxRetriesExceededError = MaxRetriesExceededError
+
+    app: Celery
+    name: str
+    run: Callable[P, R]
+    bind: bool
+    is_async: bool
+    origin: str
+
+    max_retries: int | None = 3
+    default_retry_delay: float = 180
+    expires: float | datetime | str | None = None
+    serializer: str = "json"
+    typing: bool = True
+    acks_late: bool = _setting("task_acks_late")
+    ignore_result: bool = _setting("task_ignore_result")
+    track_started: bool = _setting("task_track_started")
+    priority: int | None = _setting("task_default_priority")
+
+    def __init__(
+        self, app: Celery, function: Callable[..., R], *, name: str, bind: bool, options: Mapping[str, Any]
+    ) -> None:
+        self.app = app
+        self.name = name
+        self.bind = bind
+        self.run = MethodType(function, self) if bind else function
+        self.is_async = _is_coroutine_function(function)
+        self.__wrapped__ = function
+        self.__module__ = getattr(function, "__module__", None) or ""
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", name)
+        self.origin = f"{self.__module__}.{getattr(function, '__qualname__', self.__name__)}"
+        self._check: ArgumentCheck | None = None
+        for option, value in options.items():
+            if value is not None or option == "max_retries":
+                setattr(self, option, value)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the body here and now, as the function that it is."""
+        context = Context(task=self.name, args=args, kwargs=kwargs, current=self)
+        if self.is_async:
+            return cast("R", _run_within(context, cast("Coroutine[Any, Any, Any]", self.run(*args, **kwargs))))
+        with entered(context):
+            return self.run(*args, **kwargs)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send a call with these arguments; returning means that the broker has it."""
+        if self.typing:
+            self.check_arguments(args, kwargs)
+        return self.app.sender.send(self, args, kwargs)
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[R]:
+        """Send a call; returning means that the broker has it.
+
+        Args:
+            args: positional arguments.
+            kwargs: keyword arguments.
+            task_id: the id to use; None makes one.
+            options: see `CallOptions`.
+
+        Raises:
+            TypeError: the arguments do not fit the task, or there is no such option.
+            EncodeError: an argument cannot be carried; the text names it.
+            BrokerUnavailable: no confirmation in time.
+        """
+        args, kwargs = args or (), kwargs or {}
+        if self.typing:
+            self.check_arguments(args, kwargs)
+        return self.app.sender.send(self, args, kwargs, options, task_id=task_id)
+
+    def retry(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | str | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Unpack[MessageOptions],
+    ) -> Retry:
+        """End this attempt and have another one made: ``raise self.retry(exc=exc)``.
+
+        The next attempt is published together with the outcome of this one. Outside of a worker nothing can be
+        retried, so `exc` is raised, or `Retry` when there is none.
+
+        Args:
+            args: positional arguments of the next attempt; None: those of this one.
+            kwargs: keyword arguments, likewise.
+            exc: why; raised when there were too many retries.
+            throw: raise `Retry`, which ends the body here, instead of returning it.
+            eta: instant before which the next attempt does not start.
+            countdown: seconds before it starts; `default_retry_delay` when neither is given.
+            max_retries: instead of the task's own limit.
+            options: see `MessageOptions`; what they do not say stays as it is.
+
+        Raises:
+            Retry: always, but for `throw=False`.
+            MaxRetriesExceededError: the limit is reached, and `exc` is None.
+        """
+        check_options(f"a retry of task {self.name!r}", options, MESSAGE_OPTIONS)
+        context = self.request
+        if context.called_directly:
+            _raise(exc or Retry("Task can be retried"))
+        args = context.args if args is None else args
+        kwargs = context.kwargs if kwargs is None else kwargs
+        self._refuse_too_many(context, args, kwargs, exc, self.max_retries if max_retries is None else max_retries)
+        if eta is None and countdown is None:
+            countdown = self.default_retry_delay
+        sender = self.app.sender
+        start = sender.start_of(countdown, eta)
+        context.following.append(sender.build_retry(context, args, kwargs, start, options))
+        when = f"in {countdown:g}s" if countdown is not None else f"at {eta}"
+        reason = f": {exc!r}" if exc is not None else ""
+        ending = Retry(f"Retry {when}{reason}", exc, start.at if start is not None else None)
+        if throw:
+            raise ending
+        return ending
+
+    @property
+    def request(self) -> Context:
+        """The run that this task is in; outside of one, a context that says `called_directly`."""
+        context = current_context()
+        return context if context is not None and context.current is self else Context(task=self.name, current=self)
+
+    def AsyncResult(self, task_id: str) -> AsyncResult[R]:
+        """Return the result of the call of that id."""
+        return AsyncResult(task_id, app=self.app)
+
+    def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise `TypeError` when the body cannot be called with these arguments."""
+        if self._check is None:
+            self._check = ArgumentCheck(self.name, self.run)
+        self._check(args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task: {self.name} of {self.app.main or 'an unnamed app'}>"
+
+    def _refuse_too_many(
+        self,
+        context: Context,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        exc: BaseException | None,
+        max_retries: int | None,
+    ) -> None:
+        if max_retries is None or context.retries < max_retries:
+            return
+        if exc is not None:
+            _raise(exc)
+        raise self.MaxRetriesExceededError(
+            f"Can't retry {self.name}[{context.id}] args:{bounded_repr(args)} kwargs:{bounded_repr(kwargs)}",
+            task_args=args,
+            task_kwargs=kwargs,
+        )
+
+
+def _raise(exc: BaseException) -> NoReturn:
+    """Raise an exception, because of the one that is being handled if there is another."""
+    cause = sys.exception()
+    if cause is None or cause is exc:
+        raise exc
+    raise exc from cause
+
+
+async def _run_within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with entered(context):
+        return await coroutine
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & _CO_COROUTINE)
