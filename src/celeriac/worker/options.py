@@ -22,7 +22,7 @@ class NodeOptions:
         node_name: as typed, `%h`, `%n` and `%d` not yet replaced.
         queues: names to consume; empty for the default queue.
         exclude_queues: names to leave out of those that would be consumed.
-        concurrency: task bodies at once; None for one per CPU that the node may use.
+        concurrency: task bodies at once. `-c auto` leaves it None and sets `worker_concurrency` to None.
         pool: what runs the bodies.
         loglevel: upper case, a level of `logging`.
         logfile: path, or None for stderr.
@@ -42,7 +42,7 @@ class NodeOptions:
     queues: tuple[str, ...] = ()
     exclude_queues: tuple[str, ...] = ()
     concurrency: int | None = None
-    pool: PoolKind = "prefork"
+    pool: PoolKind | None = None
     loglevel: str = "WARNING"
     logfile: str | None = None
     dispatch: str | None = None

@@ -1,0 +1,10 @@
+"""`python -m celeriac`: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from celeriac.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

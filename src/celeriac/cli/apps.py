@@ -1,0 +1,58 @@
+"""The app that a command works on."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from celeriac.app.application import Celery
+from celeriac.app.discovery import Found, find_app
+from celeriac.cli.session import Session
+from celeriac.exceptions import ImproperlyConfigured
+
+
+def open_app(session: Session) -> Celery:
+    """Find the app, and say which one it is unless it was named.
+
+    A command that was told the broker can do without an app.
+
+    Raises:
+        ImproperlyConfigured: there is none; the text says what was tried.
+    """
+    enter(session.workdir)
+    try:
+        found = locate(session)
+    except ImproperlyConfigured as error:
+        app = without_app(session)
+        if session.app_spec is not None or app.conf.broker_url is None:
+            raise
+        session.output.say(f"Working without an app: {error}")
+        return app
+    if session.app_spec is None:
+        session.output.say(f"Using the app {found.spec}.")
+    return found.app
+
+
+def locate(session: Session) -> Found:
+    """Find the app, and give it the settings of the command line."""
+    found = find_app(session.app_spec)
+    found.app.conf.override(session.overrides)
+    return found
+
+
+def without_app(session: Session) -> Celery:
+    """Make an app that knows no tasks, with the settings of the command line and the environment."""
+    app = Celery()
+    app.conf.override(session.overrides)
+    return app
+
+
+def enter(workdir: str | None) -> None:
+    """Change to the folder that `--workdir` names."""
+    if workdir is None:
+        return
+    try:
+        os.chdir(workdir)
+    except OSError as error:
+        raise click.UsageError(f"--workdir: cannot change to {workdir!r}: {error.strerror}.") from error

@@ -1,0 +1,90 @@
+"""The entry of the command line: which commands there are, and what a run of one ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from celeriac import __version__
+from celeriac.cli.later import global_options_of_celery
+from celeriac.cli.pages import Lazy, LazyGroup
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError, TimeoutError
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 69
+TIMED_OUT: Final = 75
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "worker": Lazy("celeriac.cli.worker:worker", "Start a worker node."),
+    "call": Lazy("celeriac.cli.call:call", "Call a task by name and print the id of the call."),
+    "result": Lazy("celeriac.cli.result:result", "Print what a call returned, or how it failed."),
+    "purge": Lazy("celeriac.cli.purge:purge", "Delete the messages that wait in queues."),
+    "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold."),
+    "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
+    "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
+}
+
+LATER: Final = {
+    "amqp": "",
+    "beat": "",
+    "control": "",
+    "events": "",
+    "flower": "",
+    "graph": "",
+    "inspect": "",
+    "list": "`celeriac queue list` shows the queues.",
+    "logtool": "",
+    "migrate": "",
+    "multi": "Start several workers, each with its own -n.",
+    "report": "`celeriac doctor` reports on the installation.",
+    "shell": "",
+    "status": "",
+    "upgrade": "",
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, later=LATER)
+@global_options_of_celery
+@click.version_option(__version__, message="celeriac %(version)s")
+def celeriac() -> None:
+    """Run tasks in the background: start workers, call tasks, look at queues.
+
+    Global options may stand before or after the command.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done, 1 failed, 2 wrong usage or configuration, 69 broker or result backend not reachable, 75 timed out waiting,
+    130 interrupted.
+    """
+    try:
+        code = celeriac.main(args, prog_name="celeriac", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CeleriacError as error:
+        click.secho(f"Error: {error}", err=True)
+        return exit_code(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: CeleriacError) -> int:
+    """Return the code to end with after an error that no command handled."""
+    match error:
+        case ImproperlyConfigured():
+            return USAGE
+        case OperationalError():
+            return UNREACHABLE
+        case TimeoutError():
+            return TIMED_OUT
+        case _:
+            return FAILED

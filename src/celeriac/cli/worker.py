@@ -1,0 +1,140 @@
+"""`celeriac worker`: read what one node is to be, and run it.
+
+Nothing here may import the user's app, or start a thread: the node forks its forkserver first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from celeriac.cli.later import global_options_of_celery, worker_options_of_celery
+from celeriac.cli.pages import Command
+from celeriac.cli.session import Session, pass_session
+from celeriac.cli.values import names, seconds, setting_value
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.worker.options import NodeOptions, PoolKind
+
+if TYPE_CHECKING:
+    from celeriac.app.config import Settings
+
+POOLS: Final[Mapping[str, PoolKind]] = {"prefork": "prefork", "processes": "prefork", "solo": "solo"}
+
+LATER_POOLS: Final = frozenset({"asyncio", "custom", "eventlet", "gevent", "threads"})
+
+DISPATCH: Final = {"default": "adaptive", "adaptive": "adaptive", "fair": "fair"}
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
+
+
+def pool(text: str) -> PoolKind:
+    """Read `-P`."""
+    if text in LATER_POOLS:
+        raise click.BadParameter(f"the pool {text!r} comes with a later version of celeriac; use prefork or solo.")
+    if text not in POOLS:
+        raise click.BadParameter(f"there is no pool {text!r}; there are {', '.join(POOLS)}.")
+    return POOLS[text]
+
+
+def concurrency(text: str) -> int | Literal["auto"]:
+    """Read `-c`."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"a whole number >= 1 or 'auto' is needed, got {text!r}.")
+    return int(text)
+
+
+@click.command("worker", cls=Command, takes_json=False)
+@click.argument("assignments", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("-n", "--hostname", metavar="NAME", help="Name of the node; %h is the host, %n and %d its two parts.")
+@click.option("-c", "--concurrency", "slots", type=concurrency, metavar="N|auto", help="Tasks at once.")
+@click.option("-P", "--pool", type=pool, metavar="KIND", help="What runs tasks: prefork (default) or solo.")
+@click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")
+@click.option("-X", "--exclude-queues", type=names, metavar="A,B", help="Queues to leave out.")
+@click.option("-I", "--include", type=names, metavar="A,B", help="Modules with tasks, imported besides the app.")
+@click.option("-O", "--optimization", "dispatch", type=click.Choice(list(DISPATCH)), help="How free slots get tasks.")
+@click.option("--prefetch-multiplier", type=click.IntRange(min=0), metavar="N", help="Messages held per slot.")
+@click.option("--stop-grace", type=seconds, metavar="SECONDS", help="Time that running tasks have when it stops.")
+@click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
+@click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
+@click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr.")
+@worker_options_of_celery
+@global_options_of_celery
+@pass_session
+def worker(session: Session, /, **given: Any) -> int:
+    """Start a worker node.
+
+    It works until it is stopped: a first SIGTERM or Ctrl-C lets running tasks finish, a second one does not wait.
+    NAME=VALUE changes a setting of the app, for this node.
+
+    \b
+      celeriac -A shop worker -l info
+      celeriac -A shop worker -Q mail,reports -c 8 -n mail@%h
+    """
+    if session.json:
+        raise click.UsageError("--json: a worker writes no data, only its log (`worker_log_format`).")
+    options = node_options(session, given)
+    # Imported here: `celeriac worker --help` needs nothing of it.
+    from celeriac.worker.node import run
+
+    return run(options)
+
+
+def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
+    """Put together what the global options and the worker's own say."""
+    overrides = {**session.overrides, **assigned(given["assignments"])}
+    if given["slots"] == "auto":
+        overrides["worker_concurrency"] = None
+    return NodeOptions(
+        app=session.app_spec,
+        workdir=session.workdir,
+        node_name=given["hostname"],
+        queues=given["queues"] or (),
+        exclude_queues=given["exclude_queues"] or (),
+        concurrency=None if given["slots"] == "auto" else given["slots"],
+        pool=given["pool"],
+        loglevel="CRITICAL" if given["loglevel"] == "FATAL" else given["loglevel"],
+        logfile=given["logfile"],
+        dispatch=DISPATCH.get(given["dispatch"]),
+        prefetch_multiplier=given["prefetch_multiplier"],
+        stop_grace=given["stop_grace"],
+        settings=overrides,
+        include=given["include"] or (),
+        quiet=session.quiet,
+        color=session.color,
+        purge=given["purge"],
+    )
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, object]:
+    """Read settings given as ``name=value``."""
+    from celeriac.app.config import Settings  # only where it is asked for: 20 ms
+
+    settings = Settings({}, environ={})
+    values: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"unexpected argument {assignment!r}; settings are given as name=value.")
+        values[name] = _accepted(settings, name, text)
+    return values
+
+
+def _accepted(settings: Settings, name: str, text: str) -> object:
+    """Return the reading of `text` that the setting takes.
+
+    That is what JSON reads, unless the setting wants text: ``task_default_queue=7`` names the queue "7".
+    """
+    value = setting_value(text)
+    try:
+        settings.override({name: value})
+    except ImproperlyConfigured as refusal:
+        try:
+            settings.override({name: text})
+        except ImproperlyConfigured:
+            raise refusal from None
+        return text
+    return value
