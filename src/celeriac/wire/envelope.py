@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
 from celeriac.exceptions import DecodeError
 from celeriac.message import Message
-from celeriac.wire.jsontypes import dumps, loads, loads_untagged
+from celeriac.wire.jsontypes import UNREADABLE, dumps, loads, loads_untagged
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import merge_properties, split_properties
 from celeriac.wire.times import parse_iso
@@ -74,7 +76,7 @@ def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) ->
     headers = bytes(envelope.headers)
     body = _read_body(envelope.body, properties.get("body_encoding"), queue)
     task_id, eta_at = _glance(headers, body)
-    task_id = task_id or str(properties.get("correlation_id") or "")
+    task_id = task_id or _spare_id(properties)
     return Message(
         task_id=task_id,
         queue=queue,
@@ -91,7 +93,7 @@ def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) ->
 def _open(raw: bytes, limits: Limits) -> _Envelope:
     try:
         return _decode_envelope(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         fields = loads_untagged(raw, max_depth=limits.max_depth)
     if not isinstance(fields, dict) or not isinstance(fields.get("body"), str):
         raise DecodeError(f"an envelope of {len(raw)} bytes has no text as its body")
@@ -125,7 +127,7 @@ def _glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
     for part in (headers, body):
         try:
             seen = _decode_glance(part)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             continue
         if seen.id:
             return seen.id, _readable_instant(seen.eta)
@@ -135,8 +137,14 @@ def _glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
 def _readable_instant(text: str | None) -> float | None:
     try:
         return None if text is None else parse_iso(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+
+
+def _spare_id(properties: Mapping[str, Any]) -> str:
+    """Name a message whose own id cannot be read, or was a UUID that kombu tagged, so that its dead letter has one."""
+    spare = properties.get("correlation_id")
+    return str(spare).encode(errors="replace").decode() if isinstance(spare, (str, UUID)) else ""
 
 
 def _priority(value: Any) -> int:

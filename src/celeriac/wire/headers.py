@@ -4,73 +4,118 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 
 from celeriac.exceptions import DecodeError
-from celeriac.wire.jsontypes import loads
+from celeriac.wire.jsontypes import UNREADABLE, loads, may_be_deeper
 from celeriac.wire.limits import Limits
 
-MAX_RETRIES: Final = 2**31 - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Seconds = int | float | None
 
 
 class Headers(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Name what protocol 2 knows, in the order in which Celery writes it.
 
-    Reading takes each field for absent that is absent or null, as Celery does; only `task` and `id` must be there.
-    `timelimit` is (hard, soft), whatever the upstream document says.
+    A null stands for the default, as it does for Celery; without a `task` the message is of protocol 1. `timelimit`
+    is (hard, soft), whatever the upstream document says.
     """
 
-    lang: str | None = "py"
-    task: str | None = None
-    id: str | None = None
+    lang: str | None = None
+    task: str = ""
+    id: str = ""
     shadow: str | None = None
     eta: str | None = None
     expires: str | None = None
     group: str | None = None
     group_index: int | None = None
-    retries: int | None = 0
-    timelimit: tuple[int | float | None, int | float | None] | None = (None, None)
+    retries: Count = 0
+    timelimit: tuple[Seconds, Seconds] = (None, None)
     root_id: str | None = None
     parent_id: str | None = None
-    argsrepr: str | None = None
-    kwargsrepr: str | None = None
+    argsrepr: str = ""
+    kwargsrepr: str = ""
     origin: str | None = None
     ignore_result: bool | None = None
-    replaced_task_nesting: int | None = 0
+    replaced_task_nesting: int = 0
     stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] | None = {}
+    stamps: dict[str, Any] = {}
 
 
-KNOWN: Final = frozenset(Headers.__struct_fields__)
+class Facts(msgspec.Struct, gc=False):
+    """Hold only what a node decides on, among headers of any kind or in a body of protocol 1."""
+
+    task: str = ""
+    id: str = ""
+    eta: str | None = None
+    expires: str | None = None
+    retries: Count = 0
+    ignore_result: bool | None = None
+    utc: bool = True
+
+
+_KNOWN: Final = frozenset(Headers.__struct_fields__)
 
 # Never handed on with a retry: how this body was packed, and what a broker noted about one delivery.
 _OF_ONE_DELIVERY: Final = frozenset({"compression", "redelivered"})
 _DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-")
 
+encode_headers: Final = msgspec.json.Encoder().encode
 _decode_headers: Final = msgspec.json.Decoder(Headers).decode
+decode_facts: Final = msgspec.json.Decoder(Facts).decode
 
 
 def read_headers(data: bytes, *, limits: Limits) -> tuple[Headers, dict[str, Any]]:
-    """Read the headers of a message of either protocol: what protocol 2 knows, and the custom ones.
+    """Read all headers: what protocol 2 knows, and the custom ones.
 
     Raises:
         DecodeError: they are no JSON object of such values, or over a limit.
     """
-    check_size(data, limits=limits)
-    if b'"__type__"' not in data:
-        try:
-            return _decode_headers(data), {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass  # custom headers, or something wrong: the slow way tells
+    _check_size(data, limits)
+    headers = _read_plain_headers(data)
+    if headers is not None:
+        return headers, {}
     fields = read_fields(data, limits=limits)
     return convert_headers(fields), custom_headers(fields)
 
 
+def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
+    """Read what a node decides on, and no more than that costs.
+
+    Raises:
+        DecodeError: as `read_headers`.
+    """
+    _check_size(data, limits)
+    headers = _read_plain_headers(data)
+    if headers is not None:
+        return headers
+    if data.count(b":") <= limits.max_headers and not may_be_deeper(data, limits.max_depth):
+        try:
+            return decode_facts(data)
+        except UNREADABLE:
+            pass  # wrong, or only unusual: the slow way tells
+    return convert_headers(read_fields(data, limits=limits))
+
+
+def _check_size(data: bytes, limits: Limits) -> None:
+    if len(data) > limits.max_header_bytes:
+        raise DecodeError(f"headers of {len(data)} bytes are over the limit of {limits.max_header_bytes}")
+
+
+def _read_plain_headers(data: bytes) -> Headers | None:
+    """Read headers among which is nothing custom, stamped or wrong, so nothing nested either; else return None."""
+    try:
+        headers = _decode_headers(data)
+    except UNREADABLE:
+        return None
+    return None if headers.stamps else headers
+
+
 def read_fields(data: bytes, *, limits: Limits) -> dict[str, Any]:
-    """Read all headers as they are, within limits."""
+    """Read headers as they are, whatever they are, within limits."""
     fields = loads(data, max_depth=limits.max_depth)
     if not isinstance(fields, dict):
         raise DecodeError(f"headers are a JSON {type(fields).__name__}, not an object")
@@ -79,21 +124,17 @@ def read_fields(data: bytes, *, limits: Limits) -> dict[str, Any]:
     return fields
 
 
-def check_size(data: bytes, *, limits: Limits) -> None:
-    """Refuse headers that are too long, too deep or too many, as cheaply as their size allows."""
-    if len(data) > limits.max_header_bytes:
-        raise DecodeError(f"headers of {len(data)} bytes are over the limit of {limits.max_header_bytes}")
-    if data.count(b"[") + data.count(b"{") > limits.max_depth or data.count(b":") > limits.max_headers:
-        read_fields(data, limits=limits)
-
-
 def convert_headers(fields: Mapping[str, Any]) -> Headers:
     """Check what of `fields` protocol 2 knows."""
-    known = {name: _plain(value) for name, value in fields.items() if name in KNOWN}
+    known = {name: _plain(fields[name]) for name in _KNOWN & fields.keys() if fields[name] is not None}
     try:
-        return msgspec.convert(known, Headers)
+        headers = msgspec.convert(known, Headers)
+        f"{headers.task}{headers.id}".encode()
     except msgspec.ValidationError as exc:
         raise DecodeError(f"headers are not of protocol 2: {exc}") from exc
+    except UnicodeEncodeError as exc:
+        raise DecodeError(f"task name or id is not text: {exc.reason}") from exc
+    return headers
 
 
 def custom_headers(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +142,7 @@ def custom_headers(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in fields.items()
-        if name not in KNOWN and name not in _OF_ONE_DELIVERY and not name.startswith(_DEATH_HEADERS)
+        if name not in _KNOWN and name not in _OF_ONE_DELIVERY and not name.startswith(_DEATH_HEADERS)
     }
 
 

@@ -22,9 +22,13 @@ from celeriac.exceptions import DecodeError, EncodeError, MessageTooLarge
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises about bytes that are not JSON, or not of the wanted type."""
+
 _TAG: Final = "__type__"
 _VALUE: Final = "__value__"
 _TAGGED: Final = {_TAG, _VALUE}
+_KEYS: Final = (str, int, float, type(None))
 _MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
 
 
@@ -48,10 +52,11 @@ def dumps_text(value: Any, *, name: str = "value", max_depth: int = _MAX_DEPTH) 
     """Write a value as `dumps` does, as ASCII text."""
     try:
         text = _encode(value)
-    except Exception as exc:  # `__json__` and `default` run code of users
-        raise EncodeError(_find_fault(value, name, ()) or f"{name} cannot be written as JSON: {exc}") from exc
-    if text.count("[") + text.count("{") > max_depth and _is_deeper(json.loads(text), max_depth):
-        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; flatten it or raise message_max_depth")
+    except Exception as exc:  # `__json__` is code of users and raises what it likes
+        _refuse_faulty_part(value, name, ())
+        raise EncodeError(f"{name} cannot be written as JSON: {exc}") from exc
+    if len(text) > 2 * max_depth and text.count("[") + text.count("{") > max_depth:
+        _refuse_deeper(json.loads(text), name, max_depth)
     return text
 
 
@@ -62,20 +67,28 @@ def loads(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
         DecodeError: it is not JSON, is nested deeper than `max_depth`, or holds a tagged value that cannot be made.
     """
     value = loads_untagged(data, max_depth=max_depth)
-    if b'"__type__"' in data:
-        return _read_tags(value)
-    return value
+    return _read_tags(value) if may_have_tags(data) else value
 
 
 def loads_untagged(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
     """Read JSON as `loads` does, but leave tagged values as the objects they are written as."""
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         value = _loads_leniently(data)
-    if data.count(b"[") + data.count(b"{") > max_depth and _is_deeper(value, max_depth):
+    if may_be_deeper(data, max_depth) and _is_deeper(value, max_depth):
         raise DecodeError(f"JSON of {len(data)} bytes is nested more than {max_depth} deep")
     return value
+
+
+def may_have_tags(data: bytes) -> bool:
+    """Say, from the bytes alone, whether there could be a tagged value in them."""
+    return b'"__type__"' in data
+
+
+def may_be_deeper(data: bytes, max_depth: int) -> bool:
+    """Say, from the bytes alone, whether they could be nested deeper than `max_depth`."""
+    return len(data) > 2 * max_depth and data.count(b"[") + data.count(b"{") > max_depth
 
 
 def _loads_leniently(data: bytes) -> Any:
@@ -84,25 +97,25 @@ def _loads_leniently(data: bytes) -> Any:
     except RecursionError:
         raise DecodeError(f"JSON of {len(data)} bytes is nested too deep to be read") from None
     except ValueError as exc:
-        raise DecodeError(f"{bounded_repr(data[:80])} is not JSON: {exc}") from exc
+        raise DecodeError(f"{bounded_repr(data[:80], limit=100)} is not JSON: {exc}") from exc
 
 
 def _is_deeper(value: Any, max_depth: int) -> bool:
     """Look level by level, so that no depth of the value exhausts the stack."""
     level = [value]
     for _ in range(max_depth + 1):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, (list, dict))
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+        level = [item for outer in level for item in _containers_in(outer)]
         if not level:
             return False
-    return any(isinstance(item, (list, dict)) for item in level)
+    return True
 
 
-# --- Writing: what the encoder asks about -------------------------------------------------------------------------
+def _containers_in(outer: Any) -> list[Any]:
+    items = outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
+    return [item for item in items if isinstance(item, (list, dict))]
+
+
+# --- Writing: what the encoder asks about, and what is said when it gives up ----------------------------------------
 
 
 def _tag(name: str, value: object) -> dict[str, object]:
@@ -147,32 +160,35 @@ def _is_lazy_text(value: object) -> bool:
 _encode: Final = json.JSONEncoder(check_circular=False, default=_encode_other).encode
 
 
-def _find_fault(value: object, path: str, above: tuple[object, ...]) -> str | None:
-    """Say which part of a value cannot be written, and why; None when each part can."""
+def _refuse_deeper(value: object, name: str, max_depth: int) -> None:
+    if _is_deeper(value, max_depth):
+        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; flatten it, or raise message_max_depth")
+
+
+def _refuse_faulty_part(value: object, path: str, above: tuple[object, ...]) -> None:
+    """Raise about the first part of a value that cannot be written; return when each of them can."""
     if any(value is outer for outer in above):
-        return f"{path} contains itself"
+        raise EncodeError(f"{path[:200]} contains itself")
     if len(above) > _MAX_DEPTH:
-        return f"{path[:200]}... is nested too deep for JSON"
+        raise MessageTooLarge(f"{path[:200]}... is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, dict):
-        return _find_fault_in_dict(value, path, above)
-    if isinstance(value, (list, tuple)):
-        faults = (_find_fault(item, f"{path}[{index}]", (*above, value)) for index, item in enumerate(value))
-        return next(filter(None, faults), None)
+        for key, item in value.items():
+            shown = bounded_repr(key, limit=80)
+            if not isinstance(key, _KEYS):
+                raise EncodeError(f"{path[:200]} has the key {shown}; JSON has only text for keys")
+            _refuse_faulty_part(item, f"{path}[{shown}]", (*above, value))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _refuse_faulty_part(item, f"{path}[{index}]", (*above, value))
+    else:
+        _refuse_faulty_leaf(value, path)
+
+
+def _refuse_faulty_leaf(value: object, path: str) -> None:
     try:
         _encode(value)
-    except Exception as exc:  # noqa: BLE001 - the text that is made of it names the part
-        return f"{path} is {bounded_repr(value, limit=80)}, which cannot be written as JSON: {exc}"
-    return None
-
-
-def _find_fault_in_dict(value: Mapping[Any, object], path: str, above: tuple[object, ...]) -> str | None:
-    for key, item in value.items():
-        if not isinstance(key, (str, int, float, bool, type(None))):
-            return f"{path} has the key {bounded_repr(key, limit=80)}; JSON has only text for keys"
-        fault = _find_fault(item, f"{path}[{bounded_repr(key, limit=80)}]", (*above, value))
-        if fault is not None:
-            return fault
-    return None
+    except Exception as exc:
+        raise EncodeError(f"{path[:200]} cannot be written as JSON: {exc} ({bounded_repr(value, limit=80)})") from exc
 
 
 # --- Reading: what a tag makes ------------------------------------------------------------------------------------

@@ -14,23 +14,24 @@ import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageTooLarge
 from celeriac.message import Message
+from celeriac.wire.bodies import NO_EMBED, Body, Embed, MapBody, convert_map_body, read_body, write_body
 from celeriac.wire.headers import (
-    MAX_RETRIES,
+    Facts,
     Headers,
-    check_size,
     convert_headers,
-    custom_headers,
+    decode_facts,
+    encode_headers,
+    read_facts,
     read_fields,
     read_headers,
 )
-from celeriac.wire.jsontypes import dumps, dumps_text, loads
+from celeriac.wire.jsontypes import UNREADABLE, dumps
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import PERSISTENT, read_properties
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.times import iso_text, parse_iso
 
 JSON_CONTENT: Final = "application/json"
-_NO_EMBED: Final = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
 
 
 class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
@@ -82,6 +83,9 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     properties: Mapping[str, Any] | None = None
 
 
+# --- Writing ------------------------------------------------------------------------------------------------------
+
+
 def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -> Message:
     """Write a call as a message of protocol 2.
 
@@ -92,9 +96,9 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
         EncodeError: an argument, header or stamp cannot be written; the text names it.
         MessageTooLarge: the message is over one of `limits`.
     """
-    _check_names(call, limits)
+    _check_call(call, limits)
     headers = _write_headers(call, origin, limits)
-    body = _write_body(call, limits)
+    body = write_body(call.args, call.kwargs, _embed(call), max_depth=limits.max_depth)
     size_bytes = len(headers) + len(body)
     if size_bytes > limits.max_bytes:
         raise MessageTooLarge(
@@ -112,13 +116,16 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
     )
 
 
-def _check_names(call: Call, limits: Limits) -> None:
-    if not 0 < len(call.task) <= limits.max_task_name:
-        raise EncodeError(f"task name of {len(call.task)} characters; allowed are 1 to {limits.max_task_name}")
-    if not 0 < len(call.id) <= limits.max_id:
-        raise EncodeError(f"task id of {len(call.id)} characters; allowed are 1 to {limits.max_id}")
-    if call.priority is not None and not 0 <= call.priority <= 255:
-        raise EncodeError(f"priority must be a whole number from 0 to 255, got {call.priority}")
+def _check_call(call: Call, limits: Limits) -> None:
+    _check_name("task name", call.task, limits.max_task_name)
+    _check_name("task id", call.id, limits.max_id)
+    if call.priority is not None and not (isinstance(call.priority, int) and 0 <= call.priority <= 255):
+        raise EncodeError(f"priority must be a whole number from 0 to 255, got {bounded_repr(call.priority, limit=80)}")
+
+
+def _check_name(what: str, name: object, longest: int) -> None:
+    if type(name) is not str or not 0 < len(name) <= longest:
+        raise EncodeError(f"{what} must be text of 1 to {longest} characters, got {bounded_repr(name, limit=80)}")
 
 
 def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:
@@ -138,58 +145,64 @@ def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:
         bounded_repr(call.args) if call.argsrepr is None else call.argsrepr,
         bounded_repr(call.kwargs) if call.kwargsrepr is None else call.kwargsrepr,
         origin,
-        call.ignore_result,
+        call.ignore_result if call.ignore_result is None else bool(call.ignore_result),
         call.replaced_task_nesting,
     )
-    if not call.headers and not call.stamps and call.stamped_headers is None:
-        return _encode_headers(headers)
-    return _write_more_headers(headers, call, limits)
+    if _has_only_our_headers(call):
+        try:
+            return encode_headers(headers)
+        except UnicodeEncodeError:
+            pass  # a lone surrogate, which only the slower encoder escapes
+    return _write_headers_of_users(headers, call, limits)
 
 
-_encode_headers: Final = msgspec.json.Encoder().encode
+def _has_only_our_headers(call: Call) -> bool:
+    """Say whether no header is as a user made it."""
+    return (
+        call.headers is None
+        and call.stamped_headers is None
+        and not call.stamps
+        and call.shadow is None
+        and call.time_limit is None
+        and call.soft_time_limit is None
+        and call.argsrepr is None
+        and call.kwargsrepr is None
+    )
 
 
-def _write_more_headers(headers: Headers, call: Call, limits: Limits) -> bytes:
-    """Write headers that hold values of users, which only the slower encoder writes rightly."""
+def _write_headers_of_users(headers: Headers, call: Call, limits: Limits) -> bytes:
+    """Write headers with the encoder that does it rightly for any value, and make sure that they can be read."""
     fields = msgspec.structs.asdict(headers)
     fields["stamped_headers"] = None if call.stamped_headers is None else list(call.stamped_headers)
     fields["stamps"] = dict(call.stamps)
-    custom = dict(call.headers or {})
-    for name in ("task", "id"):
-        if custom.get(name, fields[name]) != fields[name]:
-            raise EncodeError(f"headers[{name!r}] would replace the message's own {name}; use another name")
-    fields |= custom
-    written = dumps(fields, name="headers", max_depth=limits.max_depth)
-    if len(fields) > limits.max_headers or len(written) > limits.max_header_bytes:
+    fields |= call.headers or {}
+    data = dumps(fields, name="headers", max_depth=limits.max_depth)
+    if len(fields) > limits.max_headers or len(data) > limits.max_header_bytes:
         raise MessageTooLarge(
-            f"{len(fields)} headers of {len(written)} bytes are over the limit of {limits.max_headers} headers "
-            f"and {limits.max_header_bytes} bytes; pass the data as arguments, or raise message_max_headers"
+            f"{len(fields)} headers of {len(data)} bytes are over the limit of {limits.max_headers} headers and "
+            f"{limits.max_header_bytes} bytes; pass the data as arguments, or raise message_max_headers"
         )
-    return written
+    try:
+        read, _ = read_headers(data, limits=limits)
+    except DecodeError as exc:
+        raise EncodeError(f"no worker could read this call of {call.task!r}: {exc}") from exc
+    if (read.task, read.id) != (call.task, call.id):
+        raise EncodeError(f"custom headers of {call.task!r} replace its 'task' or 'id'; give them other names")
+    return data
 
 
-def _write_body(call: Call, limits: Limits) -> bytes:
-    args = dumps_text(call.args if isinstance(call.args, (list, tuple)) else list(call.args), name="args")
-    kwargs = dumps_text(call.kwargs if isinstance(call.kwargs, dict) else dict(call.kwargs), name="kwargs")
+def _embed(call: Call) -> Embed:
     if call.callbacks is None and call.errbacks is None and call.chain is None and call.chord is None:
-        embed = _NO_EMBED
-    else:
-        embed = dumps_text(
-            {"callbacks": call.callbacks, "errbacks": call.errbacks, "chain": call.chain, "chord": call.chord},
-            name="embed",
-        )
-    return f"[{args}, {kwargs}, {embed}]".encode()
+        return NO_EMBED
+    return Embed(_listed(call.callbacks), _listed(call.errbacks), _listed(call.chain), call.chord)
+
+
+def _listed(signatures: Sequence[Any] | None) -> list[Any] | None:
+    return None if signatures is None else list(signatures)
 
 
 def _write_properties(call: Call) -> bytes | None:
-    if (
-        call.reply_to is None
-        and call.properties is None
-        and call.expiration_ms is None
-        and call.delivery_mode == PERSISTENT
-    ):
-        return None
-    properties: dict[str, Any] = dict(call.properties or {})
+    properties = dict(call.properties) if call.properties else {}
     if call.reply_to is not None:
         properties["reply_to"] = call.reply_to
     if call.delivery_mode != PERSISTENT:
@@ -197,6 +210,9 @@ def _write_properties(call: Call) -> bytes | None:
     if call.expiration_ms is not None:
         properties["expiration"] = str(call.expiration_ms)
     return dumps(properties, name="properties") if properties else None
+
+
+# --- Reading what a node decides on -------------------------------------------------------------------------------
 
 
 class Intake(msgspec.Struct, frozen=True, gc=False):
@@ -211,21 +227,6 @@ class Intake(msgspec.Struct, frozen=True, gc=False):
     protocol: Literal[1, 2]
 
 
-class _Facts(msgspec.Struct, gc=False):
-    """Hold the fields that `Intake` is made of, as both protocols name them."""
-
-    task: str | None = None
-    id: str | None = None
-    eta: str | None = None
-    expires: str | None = None
-    retries: int | None = 0
-    ignore_result: bool | None = None
-    utc: bool | None = True
-
-
-_decode_facts: Final = msgspec.json.Decoder(_Facts).decode
-
-
 def read_intake(message: Message, *, limits: Limits = DEFAULT_LIMITS, zone: tzinfo = UTC) -> Intake:
     """Read the few facts that a node decides on.
 
@@ -234,21 +235,22 @@ def read_intake(message: Message, *, limits: Limits = DEFAULT_LIMITS, zone: tzin
 
     Raises:
         DecodeError: the message is malformed, wrongly typed or over a limit; the text is the dead letter's reason.
+        ContentDisallowed: its content type is not accepted.
     """
     _check_message(message, limits)
-    facts = _read_facts(message.headers, limits)
+    facts = read_facts(message.headers, limits=limits)
     protocol: Literal[1, 2] = 2
-    if facts.task is None:
+    if not facts.task:
         protocol = 1
-        facts = _read_facts_of_body(message, limits)
-        zone = zone if facts.utc is False else UTC
-    task, task_id = _checked_names(facts.task, facts.id, limits)
+        facts = _read_facts_v1(message.body, limits)
+        zone = UTC if facts.utc else zone
+    _check_read_names(facts, limits)
     return Intake(
-        task,
-        task_id,
-        None if facts.eta is None else _instant("eta", facts.eta, zone),
-        None if facts.expires is None else _instant("expires", facts.expires, zone),
-        _checked_retries(facts.retries),
+        facts.task,
+        facts.id,
+        _instant("eta", facts.eta, zone) if facts.eta else None,
+        _instant("expires", facts.expires, zone) if facts.expires else None,
+        facts.retries,
         facts.ignore_result,
         protocol,
     )
@@ -261,94 +263,60 @@ def _check_message(message: Message, limits: Limits) -> None:
         )
     if len(message.headers) + len(message.body) > limits.max_bytes:
         raise DecodeError(
-            f"message {message.task_id} has {message.size_bytes} bytes, over the limit of {limits.max_bytes} "
+            f"message {message.task_id} of {message.size_bytes} bytes is over the limit of {limits.max_bytes} "
             "(message_max_bytes)"
         )
-    check_size(message.headers, limits=limits)
 
 
-def _read_facts(data: bytes, limits: Limits) -> _Facts:
+def _read_facts_v1(body: bytes, limits: Limits) -> Facts:
+    """Read the facts of a message whose headers name no task."""
     try:
-        return _decode_facts(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        fields = read_fields(data, limits=limits)  # says what is wrong, or finds that nothing is
-    headers = convert_headers(fields)
-    return _Facts(headers.task, headers.id, headers.eta, headers.expires, headers.retries, headers.ignore_result)
+        return decode_facts(body)
+    except UNREADABLE:
+        fields = read_body(body, max_depth=limits.max_depth)
+    if isinstance(fields, Body):
+        raise DecodeError("message has no task name, in its headers or its body")
+    known = convert_headers(fields)
+    return Facts(known.task, known.id, known.eta, known.expires, known.retries, utc=fields.get("utc") is not False)
 
 
-def _read_facts_of_body(message: Message, limits: Limits) -> _Facts:
-    try:
-        return _decode_facts(message.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        fields = _read_body_v1(message, limits)
-    headers = convert_headers(fields)
-    return _Facts(
-        headers.task, headers.id, headers.eta, headers.expires, headers.retries, None, fields.get("utc") is not False
-    )
+def _check_read_names(named: Headers | Facts, limits: Limits) -> None:
+    if not named.task or not named.id:
+        raise DecodeError(f"message has no {'task id' if named.task else 'task name'}, in its headers or its body")
+    if len(named.task) > limits.max_task_name or len(named.id) > limits.max_id:
+        raise DecodeError(
+            f"task name of {len(named.task)} and id of {len(named.id)} characters; the limits are "
+            f"{limits.max_task_name} and {limits.max_id}"
+        )
 
 
 def _instant(name: str, text: str, zone: tzinfo) -> float:
     try:
         return parse_iso(text, zone=zone)
-    except (ValueError, OverflowError) as exc:
+    except ValueError as exc:
         raise DecodeError(f"{name}: {exc}") from exc
 
 
-def _checked_names(task: str | None, task_id: str | None, limits: Limits) -> tuple[str, str]:
-    if not task or not task_id:
-        raise DecodeError(f"message has no {'task name' if not task else 'id'}, in its headers or its body")
-    if len(task) > limits.max_task_name or len(task_id) > limits.max_id:
-        raise DecodeError(
-            f"task name of {len(task)} and id of {len(task_id)} characters; the limits are {limits.max_task_name} "
-            f"and {limits.max_id}"
-        )
-    return task, task_id
+# --- Reading all that a run needs ---------------------------------------------------------------------------------
 
 
-def _checked_retries(retries: int | None) -> int:
-    if retries is None:
-        return 0
-    if not 0 <= retries <= MAX_RETRIES:
-        raise DecodeError(f"retries is {bounded_repr(retries, limit=40)}, not a count")
-    return retries
-
-
-class TaskRequest(msgspec.Struct, kw_only=True, gc=False):
-    """Hold everything that a run of a task needs to know, decoded.
+class TaskRequest(Headers, gc=False):
+    """Hold everything that a run of a task needs to know, decoded: the headers, and what follows here.
 
     Attributes:
         eta, expires: as the sender spelled them.
         timelimit: (hard, soft) in seconds.
-        headers: custom ones, which a retry hands on.
         chain: the remaining steps, the next one last.
+        headers: custom ones, which a retry hands on.
     """
 
-    task: str
-    id: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: list[Any] = msgspec.field(default_factory=list)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     callbacks: list[Any] | None = None
     errbacks: list[Any] | None = None
     chain: list[Any] | None = None
-    chord: Any = None
-    eta: str | None = None
-    expires: str | None = None
-    retries: int = 0
-    timelimit: tuple[float | None, float | None] = (None, None)
-    root_id: str | None = None
-    parent_id: str | None = None
-    group: str | None = None
-    group_index: int | None = None
-    shadow: str | None = None
-    lang: str | None = None
-    origin: str | None = None
-    argsrepr: str = ""
-    kwargsrepr: str = ""
-    ignore_result: bool | None = None
-    replaced_task_nesting: int = 0
-    stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] = {}
-    headers: dict[str, Any] = {}
+    chord: dict[str, Any] | None = None
+    headers: dict[str, Any] = msgspec.field(default_factory=dict)
     reply_to: str | None = None
     correlation_id: str | None = None
     priority: int = 0
@@ -363,86 +331,37 @@ def read_request(message: Message, *, limits: Limits = DEFAULT_LIMITS) -> TaskRe
     """
     _check_message(message, limits)
     headers, custom = read_headers(message.headers, limits=limits)
-    if headers.task is None:
-        return _request_v1(message, _read_body_v1(message, limits), limits)
-    body = loads(message.body, max_depth=limits.max_depth)
-    if isinstance(body, dict) and "args" in body:
-        return _request_hybrid(message, body, limits)
-    if not isinstance(body, list) or len(body) != 3:
-        raise DecodeError(f"body of message {message.task_id} is not an array of args, kwargs and embed")
-    args, kwargs, embed = body
-    return _request(message, headers, custom, args, kwargs, embed, limits)
-
-
-def _read_body_v1(message: Message, limits: Limits) -> dict[str, Any]:
-    body = loads(message.body, max_depth=limits.max_depth)
-    if not isinstance(body, dict):
-        raise DecodeError(
-            f"message {message.task_id} has no task in its headers, and its body is not an object of protocol 1"
-        )
-    return body
-
-
-def _request_v1(message: Message, body: dict[str, Any], limits: Limits) -> TaskRequest:
-    headers = convert_headers(body)
-    if "taskset" in body:
-        headers.group = convert_headers({"group": body["taskset"]}).group
-    custom = custom_headers(read_fields(message.headers, limits=limits))
-    headers.lang = None
-    return _request(message, headers, custom, body.get("args"), body.get("kwargs"), body, limits)
-
-
-def _request_hybrid(message: Message, body: dict[str, Any], limits: Limits) -> TaskRequest:
-    """Read a body of protocol 1 under headers of protocol 2, which win."""
-    fields = read_fields(message.headers, limits=limits)
-    headers = convert_headers(body | fields)
-    return _request(message, headers, custom_headers(fields), body.get("args"), body.get("kwargs"), body, limits)
-
-
-def _request(
-    message: Message, headers: Headers, custom: dict[str, Any], args: Any, kwargs: Any, embed: Any, limits: Limits
-) -> TaskRequest:
-    task, task_id = _checked_names(headers.task, headers.id, limits)
-    args = _shaped("args", args, list, [])
-    kwargs = _shaped("kwargs", kwargs, dict, {})
-    embed = _shaped("embed", embed, dict, {})
-    properties = read_properties(message) if message.properties is not None else {}
-    return TaskRequest(
-        task=task,
-        id=task_id,
-        args=args,
-        kwargs=kwargs,
-        callbacks=_shaped("callbacks", embed.get("callbacks"), list, None),
-        errbacks=_shaped("errbacks", embed.get("errbacks"), list, None),
-        chain=_shaped("chain", embed.get("chain"), list, None),
-        chord=_shaped("chord", embed.get("chord"), dict, None),
-        eta=headers.eta,
-        expires=headers.expires,
-        retries=_checked_retries(headers.retries),
-        timelimit=headers.timelimit or (None, None),
-        root_id=headers.root_id,
-        parent_id=headers.parent_id,
-        group=headers.group,
-        group_index=headers.group_index,
-        shadow=headers.shadow,
-        lang=headers.lang,
-        origin=headers.origin,
-        argsrepr=headers.argsrepr or "",
-        kwargsrepr=headers.kwargsrepr or "",
-        ignore_result=headers.ignore_result,
-        replaced_task_nesting=headers.replaced_task_nesting or 0,
-        stamped_headers=headers.stamped_headers,
-        stamps=headers.stamps or {},
-        headers=custom,
-        reply_to=properties.get("reply_to"),
-        correlation_id=properties.get("correlation_id", task_id),
-        priority=message.priority,
+    body = read_body(message.body, max_depth=limits.max_depth)
+    if isinstance(body, Body):
+        embed, args, kwargs = body.embed or NO_EMBED, body.args, body.kwargs
+    else:
+        headers, embed = _read_map_body(message, body, limits)
+        args, kwargs = embed.args, embed.kwargs
+    _check_read_names(headers, limits)
+    properties = read_properties(message)
+    own: tuple[Any, ...] = (
+        args,
+        kwargs,
+        embed.callbacks,
+        embed.errbacks,
+        embed.chain,
+        embed.chord,
+        custom,
+        properties.get("reply_to"),
+        properties.get("correlation_id", headers.id),
+        message.priority,
     )
+    return TaskRequest(*msgspec.structs.astuple(headers), *own)  # by position: half the time of 29 keywords
 
 
-def _shaped(name: str, value: Any, kind: type, default: Any) -> Any:
-    if value is None:
-        return default
-    if not isinstance(value, kind):
-        raise DecodeError(f"{name} of the message is a {type(value).__name__}, not a {kind.__name__}")
-    return value
+def _read_map_body(message: Message, body: dict[str, Any], limits: Limits) -> tuple[Headers, MapBody]:
+    """Read protocol 1, or protocol 1 under headers of protocol 2, which win.
+
+    A `taskset`, when there is one, is the group; it is what groups were called before protocol 1 had both.
+    """
+    fields = read_fields(message.headers, limits=limits)
+    if fields.get("task") is None:
+        known = body | ({"group": body["taskset"]} if "taskset" in body else {})
+    else:
+        known = body | fields
+    return convert_headers(known), convert_map_body(body)

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
+_CUT: Final = "..."
+
+# What may be printed by `repr` as it is, because it is short: this many items on each of the levels, this long texts.
+_FEW: Final = 16
 _SHORT: Final = 256
-_PLAIN: Final = frozenset({int, float, bool, type(None)})
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
+
+_BRACKETS: Final[dict[type, tuple[str, str]]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 
 
 def bounded_repr(value: Any, *, limit: int = 1024, max_depth: int = 3) -> str:
-    """Return a repr of at most `limit` characters, in which deeper levels than `max_depth` show as ``...``.
+    """Return a repr of at most `limit` characters, in which what is nested deeper than `max_depth` shows as ``...``.
 
     Bytes that are not UTF-8 show as hexadecimal digits, as in Celery's `argsrepr`. Never raises: an object whose own
-    repr fails shows as its type and what went wrong.
+    repr fails shows as its type and the kind of failure.
     """
-    if _is_plain(value):
+    if _is_plain(value, max_depth):
         try:
             text = repr(value)
         except ValueError:  # an int of more than 4,300 digits
-            text = "<int too large to print>"
-        if len(text) <= limit:
+            text = ""
+        if 0 < len(text) <= limit:
             return text
     return _Printer(limit, max_depth).print(value)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, levels: int) -> bool:
     kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is str:
+        return len(value) <= _SHORT
+    if levels == 0:
+        return False
     if kind is tuple or kind is list:
-        items = value
-    elif kind is dict:
-        return len(value) <= _SHORT and all(_is_plain_item(k) and _is_plain_item(v) for k, v in value.items())
-    else:
-        return _is_plain_item(value)
-    return len(items) <= _SHORT and all(map(_is_plain_item, items))
-
-
-def _is_plain_item(item: Any) -> bool:
-    return type(item) in _PLAIN or (type(item) is str and len(item) <= _SHORT)
+        return len(value) <= _FEW and all(_is_plain(item, levels - 1) for item in value)
+    if kind is dict:
+        return len(value) <= _FEW and all(
+            type(key) is str and len(key) <= _SHORT and _is_plain(item, levels - 1) for key, item in value.items()
+        )
+    return False
 
 
 class _Full(Exception):
@@ -46,22 +60,23 @@ class _Full(Exception):
 class _Printer:
     """Print one value within a number of characters."""
 
-    __slots__ = ("_left", "_max_depth", "_parts")
+    __slots__ = ("_left", "_limit", "_max_depth", "_parts")
 
     def __init__(self, limit: int, max_depth: int) -> None:
-        self._left = limit - 3
+        self._limit = limit
+        self._left = limit
         self._max_depth = max_depth
         self._parts: list[str] = []
 
     def print(self, value: Any) -> str:
         try:
             self._add_value(value, 0)
-        except _Full:
-            self._parts.append("...")
+        except (_Full, RuntimeError):  # RuntimeError: another thread changed what is being printed
+            return "".join(self._parts)[: max(self._limit - len(_CUT), 0)] + _CUT
         return "".join(self._parts)
 
     def _add(self, text: str) -> None:
-        self._parts.append(text[: self._left])
+        self._parts.append(text)
         self._left -= len(text)
         if self._left < 0:
             raise _Full
@@ -71,12 +86,12 @@ class _Printer:
         if kind is dict:
             self._add_dict(value, depth)
         elif kind in _BRACKETS:
-            self._add_items(value, depth)
+            self._add_items(value, depth, *_BRACKETS[kind])
         else:
             self._add(self._leaf(value))
 
     def _add_dict(self, value: dict[Any, Any], depth: int) -> None:
-        if value and depth >= self._max_depth:
+        if depth >= self._max_depth and value:
             self._add("{...}")
             return
         self._add("{")
@@ -87,8 +102,7 @@ class _Printer:
             self._add_value(item, depth + 1)
         self._add("}")
 
-    def _add_items(self, value: Any, depth: int) -> None:
-        start, end = _BRACKETS[type(value)]
+    def _add_items(self, value: Collection[Any], depth: int, start: str, end: str) -> None:
         if not value:
             self._add(repr(value))
             return
@@ -99,25 +113,18 @@ class _Printer:
         for index, item in enumerate(value):
             self._add(", " if index else "")
             self._add_value(item, depth + 1)
-        self._add("," + end if type(value) is tuple and len(value) == 1 else end)
+        self._add("," + end if len(value) == 1 and start == "(" else end)
 
     def _leaf(self, value: Any) -> str:
+        """Print what holds nothing else, and of a long text no more than fits."""
         if type(value) is str:
-            return repr(value) if len(value) <= self._left else repr(value[: self._left + 1])[:-1]
+            return repr(value[: self._left + 1])
         if type(value) is bytes:
             return _bytes_repr(value[: self._left + 1])
         try:
             return repr(value)
         except Exception as exc:  # noqa: BLE001 - __repr__ is code of users
             return f"<{type(value).__qualname__}: repr failed with {type(exc).__qualname__}>"
-
-
-_BRACKETS: Final[dict[type, tuple[str, str]]] = {
-    list: ("[", "]"),
-    tuple: ("(", ")"),
-    set: ("{", "}"),
-    frozenset: ("frozenset({", "})"),
-}
 
 
 def _bytes_repr(value: bytes) -> str:

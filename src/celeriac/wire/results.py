@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from celeriac import exceptions
 from celeriac.exceptions import DecodeError, EncodeError, RemoteError
 from celeriac.states import ALL_STATES
-from celeriac.wire.jsontypes import dumps_text, loads
+from celeriac.wire.jsontypes import UNREADABLE, dumps_text, loads, may_be_deeper, may_have_tags
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
 
@@ -64,16 +64,17 @@ def _value_text(value: Any) -> str:
         return str(value)
     if kind is str:
         return _quote(value)
-    return dumps_text(value, name="result")
+    return dumps_text(value, name="result", max_depth=_MAX_DEPTH - 1)
 
 
 _SHORT_INT: Final = 10**18
+_MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
 
 
 def _children_text(children: Sequence[Any] | None) -> str:
     if children is None:
         return "null"
-    return dumps_text(list(children), name="children") if children else "[]"
+    return dumps_text(list(children), name="children", max_depth=_MAX_DEPTH - 1) if children else "[]"
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -114,13 +115,11 @@ def read_record(record: bytes) -> Record:
     Raises:
         DecodeError: it is no JSON object with a `status`.
     """
-    if b'"__type__"' not in record and b'"more"' not in record:
+    if not may_have_tags(record) and not may_be_deeper(record, _MAX_DEPTH) and b'"more"' not in record:
         try:
-            read = _decode_record(record)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _decode_record(record)
+        except UNREADABLE:
             pass  # a foreign or a broken one: the slow way tells
-        else:
-            return read
     return _read_foreign_record(loads(record))
 
 
@@ -169,22 +168,22 @@ _FOREIGN_HOMES: Final = {
     "billiard.exceptions": ("WorkerLostError", "TimeLimitExceeded", "SoftTimeLimitExceeded", "Terminated"),
 }
 _FOREIGN_HOME: Final = {name: module for module, names in _FOREIGN_HOMES.items() for name in names}
-_OURS: Final = exceptions.__name__
 
 
 def exception_map(exc: BaseException) -> dict[str, Any]:
     """Return an exception as the value that records carry.
 
     Arguments that JSON cannot carry become their reprs. Our own classes that Celery has too are named as Celery's,
-    so that its clients know them; a `RemoteError` stays what it stood for.
+    so that its clients know them; a `RemoteError` stays what it stood for. Never raises.
     """
     if isinstance(exc, RemoteError):
         return _map_of(exc.exc_type, exc.exc_args, exc.exc_module)
     kind = type(exc)
     module = kind.__module__
-    if module == _OURS:
+    if module == exceptions.__name__:
         module = _FOREIGN_HOME.get(kind.__qualname__, module)
-    return _map_of(kind.__qualname__, exc.args, module)
+    # The descriptor and not the attribute, over which a class of users may have put a property that raises.
+    return _map_of(kind.__qualname__, BaseException.__dict__["args"].__get__(exc), module)
 
 
 def _map_of(name: str, args: Sequence[Any], module: str | None) -> dict[str, Any]:
@@ -193,18 +192,18 @@ def _map_of(name: str, args: Sequence[Any], module: str | None) -> dict[str, Any
 
 def _carriable(arg: Any) -> Any:
     try:
-        dumps_text(arg, max_depth=DEFAULT_LIMITS.max_depth - 3)  # a record puts three levels around it
+        dumps_text(arg, max_depth=_MAX_DEPTH - 3)  # a record puts three levels around it
     except EncodeError:
         return bounded_repr(arg)
     return arg
 
 
-def exception_from_map(value: Any, *, traceback: str | None = None) -> BaseException:
+def exception_from_map(value: Any, *, traceback: str | None = None) -> Exception:
     """Make the exception that a record tells of.
 
     A class is used only when it is a builtin, ours, or was imported by this program before, and derives from
-    `Exception`. Nothing is imported, and nothing else is ever called; in all other cases the exception is a
-    `RemoteError`.
+    `Exception`. Nothing is imported, and nothing else is ever called; in all other cases, also when the class refuses
+    the arguments, the exception is a `RemoteError`.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("exc_type"), str):
         text = "the worker stored no exception" if value is None else bounded_repr(value)
@@ -220,24 +219,22 @@ def exception_from_map(value: Any, *, traceback: str | None = None) -> BaseExcep
 def _args_of(message: Any) -> tuple[Any, ...]:
     if message is None:
         return ()
-    return tuple(message) if isinstance(message, (list, tuple)) else (message,)
+    return tuple(message) if isinstance(message, list) else (message,)
 
 
 def _find_class(name: str, module: str | None) -> type[Exception] | None:
-    if module in _FOREIGN_HOMES and name in _FOREIGN_HOMES[module]:
-        found: Any = vars(exceptions).get(name)
-    else:
-        found = vars(sys.modules.get(module or "", builtins))
-        for part in name.split("."):  # by the dictionaries, so that no module's __getattr__ imports anything
-            found = found.get(part) if isinstance(found, Mapping) else vars(found).get(part)
-            if not isinstance(found, type):
-                return None
+    found: Any = vars(exceptions).get(name) if _FOREIGN_HOME.get(name) == module else None
+    if found is None:
+        found = sys.modules.get(module or "")
+        for part in name.split("."):
+            # By the dictionary, so that no module's own __getattr__ imports anything.
+            found = vars(found).get(part) if isinstance(found, (ModuleType, type)) else None
     return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
 def _build(kind: type[Exception], args: tuple[Any, ...]) -> Exception | None:
     try:
-        built = kind(*args)
+        built: object = kind(*args)
     except Exception:  # noqa: BLE001 - a constructor of users; the RemoteError says all there is to say
         return None
-    return built if isinstance(built, Exception) else None
+    return built if isinstance(built, kind) else None

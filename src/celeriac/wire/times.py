@@ -1,12 +1,16 @@
-"""Instants as unix seconds inside, as ISO 8601 text on the wire."""
+"""Instants: unix seconds inside, ISO 8601 text on the wire."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+# What Celery's reader accepts and `fromisoformat` of Python 3.11 does not, by length: year, month, day of the year.
+_UNUSUAL: Final = {4: "%Y", 7: "%Y-%m", 8: "%Y-%j"}
 
 
 def iso_text(at: float, *, zone: tzinfo = UTC) -> str:
-    """Spell a unix instant as Celery does: with offset, microseconds only when there are any."""
+    """Spell a unix instant as Celery does: with offset, and microseconds only when there are any."""
     return datetime.fromtimestamp(at, zone).isoformat()
 
 
@@ -33,14 +37,10 @@ def _parse(text: str) -> datetime:
         return _parse_unusual(text)
 
 
-# What Celery's own reader accepts and `fromisoformat` of Python 3.11 does not.
-_UNUSUAL = {4: "%Y", 7: "%Y-%m", 8: "%Y-%j"}
-
-
 def _parse_unusual(text: str) -> datetime:
     try:
         if text[-1:] == "z":
-            return datetime.fromisoformat(text[:-1] + "Z")
-        return datetime.strptime(text, _UNUSUAL.get(len(text), "%Y-%m-%d"))
-    except ValueError:
+            return datetime.fromisoformat(f"{text[:-1]}+00:00")
+        return datetime.strptime(text, _UNUSUAL[len(text)])
+    except (ValueError, KeyError):
         raise ValueError(f"{text[:40]!r} is not an ISO 8601 time") from None
