@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,15 @@ import msgspec
 from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
+from celeriac.app.options import CallOptions, TaskOptions
 from celeriac.app.registry import DuplicateTaskNameWarning, Registry
 from celeriac.app.result import AsyncResult
-from celeriac.app.send import CallOptions, Sender, check_options
+from celeriac.app.send import Sender
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
-from celeriac.app.task import TASK_OPTIONS, Task, TaskOptions
+from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
+from celeriac.wire.limits import Limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,18 +97,19 @@ class Celery:
             bind: give the task itself to the function as its first argument.
             options: see `TaskOptions`.
         """
-        check_options("a task", options, TASK_OPTIONS)
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            return self._register(function, bind, options)
+            return self._register(function, bind, **options)
 
         return register if function is None else register(function)
 
-    def _register(self, function: Callable[..., Any], bind: bool, options: Mapping[str, Any]) -> Task[..., Any]:
-        name = options.get("name") or self.gen_task_name(function.__name__, function.__module__)
-        task: Task[..., Any] = Task(
-            self, function, name=name, bind=bind, options={key: options[key] for key in options if key != "name"}
-        )
+    def _register(
+        self, function: Callable[..., Any], bind: bool, *, name: str | None = None, **options: Any
+    ) -> Task[..., Any]:
+        if not callable(function):
+            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
+        name = name or self.gen_task_name(function.__name__, function.__module__)
+        task: Task[..., Any] = Task(self, function, name=name, bind=bind, options=options)
         kept = self.tasks.register(task)
         if kept is not task:
             warnings.warn(
@@ -163,6 +166,16 @@ class Celery:
     def set_current(self) -> None:
         """Be the app that is meant where none is named."""
         set_current_app(self)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which times without one are meant."""
+        return self.conf.zone
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of messages that are sent and run."""
+        return self.conf.limits
 
     @property
     def current_task(self) -> Task[..., Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, Literal, NoReturn
 
 import msgspec
@@ -14,6 +15,7 @@ from celeriac.app.kinds import FLAG, ROUTES, SECONDS, TEXT, TEXT_LIST, TIME_ZONE
 from celeriac.backends.base import RESULT_EXPIRES
 from celeriac.brokers.base import DEAD_LETTER_EXPIRES, DEAD_LETTER_MAX, MESSAGE_MAX_BYTES
 from celeriac.exceptions import UnknownSetting
+from celeriac.wire.limits import Limits
 
 Origin = Literal["celery", "celeriac"]
 
@@ -135,9 +137,8 @@ class Settings:
     version: int
 
     def __init__(self, values: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ) -> None:
-        self.__dict__["_said_by_program"] = {}
-        self.__dict__["_said_by_environment"] = _check(_from_environment(environ))
-        self.__dict__["_said_on_command_line"] = {}
+        # From the weakest to the strongest: what the program says, the environment, the command line.
+        self.__dict__["_layers"] = ({}, _check(_from_environment(environ)), {})
         self.__dict__["version"] = 0
         self.update(values)
 
@@ -148,19 +149,19 @@ class Settings:
             UnknownSetting: there is none of that name; the text has the nearest.
             ImproperlyConfigured: a value is not of the setting's kind.
         """
-        self._say(self.__dict__["_said_by_program"], {**(values or {}), **more})
+        self._say(0, {**(values or {}), **more})
 
     def override(self, values: Mapping[str, Any]) -> None:
         """Change settings as the command line does: nothing said elsewhere counts against it."""
-        self._say(self.__dict__["_said_on_command_line"], values)
+        self._say(2, values)
 
-    def _say(self, layer: dict[str, Any], values: Mapping[str, Any]) -> None:
-        layer.update(_check(values))
-        said = self.__dict__
-        said.update(
-            {**_DEFAULTS, **said["_said_by_program"], **said["_said_by_environment"], **said["_said_on_command_line"]}
-        )
-        said["version"] += 1
+    def _say(self, layer: int, values: Mapping[str, Any]) -> None:
+        layers = self.__dict__["_layers"]
+        layers[layer].update(_check(values))
+        said = dict(_DEFAULTS)
+        for values in layers:
+            said.update(values)
+        self.__dict__.update(said, version=self.version + 1)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a setting, or `default` when none is called that."""
@@ -204,6 +205,13 @@ class Settings:
 
         return get_localzone()
 
+    @property
+    def limits(self) -> Limits:
+        """The limits of messages, as readers and writers of them want to be told."""
+        return Limits(
+            max_bytes=self.message_max_bytes, max_depth=self.message_max_depth, max_headers=self.message_max_headers
+        )
+
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     said = {}
@@ -226,8 +234,6 @@ def _setting(name: str) -> Setting:
 
 
 def _unknown(name: str) -> str:
-    from difflib import get_close_matches  # for this error only
-
-    near = get_close_matches(name, SETTINGS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see the list of settings in the documentation."
-    return f"there is no setting {name!r}; {hint}"
+    near = get_close_matches(name.lower().removeprefix("celery_"), SETTINGS, n=1, cutoff=0.75)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"there is no setting {name!r}{hint}"

@@ -126,15 +126,15 @@ def or_none(kind: Kind) -> Kind:
     )
 
 
-def read(kind: Kind, name: str, value: Any) -> Any:
-    """Return the value to keep for a setting.
+def read(kind: Kind, name: str, value: Any, *, error: type[Exception] = ImproperlyConfigured) -> Any:
+    """Return the value to keep for a setting or an option.
 
     Raises:
-        ImproperlyConfigured: the kind does not accept it; the text names the setting, the rule and the value.
+        error: the kind does not accept it; the text names the thing, the rule and the value.
     """
     try:
         return kind.accept(value)
-    except ValueError as error:
+    except ValueError as why:
         given = f"a {type(value).__name__}" if kind.secret else repr(value)
-        detail = f": {error}" if error.args else ""
-        raise ImproperlyConfigured(f"{name} must be {kind.words}, got {given}{detail}") from None
+        detail = f": {why}" if why.args else ""
+        raise error(f"{name} must be {kind.words}, got {given}{detail}") from None

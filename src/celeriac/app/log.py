@@ -34,11 +34,11 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self, line: str, *, process_name: str, color: bool) -> None:
         super().__init__(line)
-        self._process_name = process_name
+        self.process_name = process_name
         self._color = color
 
     def format(self, record: logging.LogRecord) -> str:
-        record.processName = self._process_name
+        record.processName = self.process_name
         text = super().format(record)
         colour = _COLOURS.get(record.levelno) if self._color else None
         return f"{colour}{text}{_PLAIN}" if colour else text
@@ -85,6 +85,14 @@ def set_up_logging(
         _replace_handler(logger, handler)
         logger.setLevel(level.upper() if isinstance(level, str) else level)
         logger.propagate = False
+
+
+def set_process_name(name: str) -> None:
+    """Have lines from now on call this process `name`; a forked child calls it once."""
+    for logger in (LOGGER, TASK_LOGGER):
+        for handler in logger.handlers:
+            if isinstance(handler.formatter, LineFormatter):
+                handler.formatter.process_name = name
 
 
 def _handler(file: str | None, stream: IO[str]) -> logging.Handler:

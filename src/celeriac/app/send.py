@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from celeriac.app.context import Context, worker_context
+from celeriac.app.options import CallOptions, MessageOptions, check_call_options
 from celeriac.app.result import AsyncResult
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.brokers.routing import Router, compile_routes, route
@@ -27,48 +28,11 @@ if TYPE_CHECKING:
     from celeriac.app.task import Task
 
 
-class MessageOptions(TypedDict, total=False):
-    """Say how one message differs from the others of its task.
-
-    Attributes:
-        expires: seconds or instant after which the run does not start any more.
-        queue: name of the queue, past `task_routes`.
-        priority: 0 to 255.
-        headers: custom headers, to be found in `task.request.headers`.
-        ignore_result: keep no result of this run.
-        serializer: ``json``.
-        shadow: name for logs and events.
-    """
-
-    expires: float | datetime | str | None
-    queue: str | None
-    priority: int | None
-    headers: Mapping[str, Any] | None
-    ignore_result: bool | None
-    serializer: str | None
-    shadow: str | None
-
-
-class CallOptions(MessageOptions, total=False):
-    """Say how one call differs from the others of its task.
-
-    Attributes:
-        countdown: seconds before which the run does not start; zero or less is now.
-        eta: instant before which it does not start; without a zone, in the app's.
-        timeout: seconds in which the broker must confirm, instead of `task_publish_timeout`.
-        add_to_parent: list this call among the children of the run that makes it.
-    """
-
-    countdown: float | None
-    eta: datetime | str | None
-    timeout: float | None
-    add_to_parent: bool
-
-
-MESSAGE_OPTIONS: Final = frozenset(MessageOptions.__annotations__)
-CALL_OPTIONS: Final = MESSAGE_OPTIONS | frozenset(CallOptions.__annotations__)
 _NO_OPTIONS: Final = CallOptions()
 _QUEUES_KEPT: Final = 4096
+
+_AsItIs = Literal["headers", "ignore_result", "priority", "queue", "shadow"]
+_TAKEN_AS_IT_IS: Final[tuple[_AsItIs, ...]] = ("headers", "ignore_result", "priority", "queue", "shadow")
 
 
 class _Rules(msgspec.Struct, frozen=True):
@@ -215,7 +179,7 @@ class Sender:
             "priority": context.delivery_info.get("priority"),
             **_start(start),
             **_expiry(end),
-            **_fields_of_message(f"a retry of task {context.task!r}", options, rules.zone),
+            **_fields_of_message(options, rules.zone),
         }
         return Call(
             task=context.task,
@@ -250,11 +214,7 @@ class Sender:
             rules = self._rules = _Rules(
                 version=conf.version,
                 zone=conf.zone,
-                limits=Limits(
-                    max_bytes=conf.message_max_bytes,
-                    max_depth=conf.message_max_depth,
-                    max_headers=conf.message_max_headers,
-                ),
+                limits=conf.limits,
                 routers=compile_routes(conf.task_routes),
                 default_queue=conf.task_default_queue,
                 publish_timeout=conf.task_publish_timeout,
@@ -263,40 +223,16 @@ class Sender:
         return rules
 
 
-def check_options(what: str, options: Mapping[str, object], known: Set[str]) -> None:
-    """Raise `TypeError` for options that are not known: none is silently ignored."""
-    unknown = options.keys() - known
-    if unknown:
-        raise TypeError(
-            f"{what} has no option {', '.join(map(repr, sorted(unknown)))}; it has {', '.join(sorted(known))}"
-        )
-
-
 def _fields_of_call(name: str, options: CallOptions, zone: tzinfo) -> dict[str, Any]:
-    """Return the fields of `Call` that options decide, checked."""
-    what = f"a call of task {name!r}"
-    check_options(what, options, CALL_OPTIONS)
+    """Return the fields of `Call` that options decide."""
+    check_call_options(f"a call of task {name!r}", options)
     start = start_of(options.get("countdown"), options.get("eta"), now=time.time(), zone=zone)
-    return _start(start) | _fields_of_message(what, options, zone)
+    return _start(start) | _fields_of_message(options, zone)
 
 
-def _fields_of_message(what: str, options: MessageOptions, zone: tzinfo) -> dict[str, Any]:
-    serializer, queue, priority = options.get("serializer"), options.get("queue"), options.get("priority")
-    if serializer not in (None, "json"):
-        raise ValueError(f"serializer of {what} must be 'json', got {serializer!r}")
-    if queue is not None and (not isinstance(queue, str) or not queue):
-        raise TypeError(f"queue of {what} must be the name of a queue, got {queue!r}")
-    if priority is not None and (type(priority) is not int or not 0 <= priority <= 255):
-        raise ValueError(f"priority of {what} must be a whole number from 0 to 255, got {priority!r}")
-    fields: dict[str, Any] = {
-        "queue": queue,
-        "priority": priority,
-        "headers": options.get("headers"),
-        "ignore_result": options.get("ignore_result"),
-        "shadow": options.get("shadow"),
-    }
-    said = {name: value for name, value in fields.items() if value is not None}
-    return said | _expiry(end_of(options.get("expires"), now=time.time(), zone=zone))
+def _fields_of_message(options: MessageOptions, zone: tzinfo) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: options[name] for name in _TAKEN_AS_IT_IS if options.get(name) is not None}
+    return fields | _expiry(end_of(options.get("expires"), now=time.time(), zone=zone))
 
 
 def _start(start: Moment | None) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck
 from celeriac.app.context import Context, current_context, entered
+from celeriac.app.options import CallOptions, MessageOptions, check_message_options, check_task_options
 from celeriac.app.result import AsyncResult
-from celeriac.app.send import MESSAGE_OPTIONS, CallOptions, MessageOptions, check_options
 from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.reprs import bounded_repr
 
@@ -20,39 +20,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _CO_COROUTINE: Final = 0x80
-
-
-class TaskOptions(TypedDict, total=False):
-    """Say how a task differs from the others of its app.
-
-    Attributes:
-        name: what messages call it; None is made of its module and function.
-        max_retries: retries before `retry` gives up; None is no limit.
-        default_retry_delay: seconds before a retry that names no time.
-        acks_late: acknowledge after the run (`task_acks_late`).
-        ignore_result: keep no results (`task_ignore_result`).
-        track_started: store STARTED (`task_track_started`).
-        priority: of its messages, 0 to 255 (`task_default_priority`).
-        expires: seconds after which a call is pointless.
-        serializer: ``json``.
-        typing: check arguments when the task is called.
-    """
-
-    name: str | None
-    max_retries: int | None
-    default_retry_delay: float
-    acks_late: bool | None
-    ignore_result: bool | None
-    track_started: bool | None
-    priority: int | None
-    expires: float | datetime | str | None
-    serializer: str
-    typing: bool
-
-
-TASK_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
 
 
 class _FromSetting:
@@ -64,8 +34,8 @@ class _FromSetting:
     def __init__(self, setting: str) -> None:
         self._setting = setting
 
-    def __get__(self, task: Task[..., Any], owner: object) -> Any:
-        return getattr(task.app.conf, self._setting)
+    def __get__(self, task: Task[..., Any] | None, owner: object) -> Any:
+        return self if task is None else getattr(task.app.conf, self._setting)
 
 
 def _setting(name: str) -> Any:
@@ -117,6 +87,7 @@ class Task(Generic[P, R]):
         self.__name__ = getattr(function, "__name__", name)
         self.origin = f"{self.__module__}.{getattr(function, '__qualname__', self.__name__)}"
         self._check: ArgumentCheck | None = None
+        check_task_options(f"task {name!r}", options)
         for option, value in options.items():
             if value is not None or option == "max_retries":
                 setattr(self, option, value)
@@ -129,11 +100,35 @@ class Task(Generic[P, R]):
         with entered(context):
             return self.run(*args, **kwargs)
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+    @overload
+    def delay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> AsyncResult[T]: ...
+
+    @overload
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]: ...
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
         """Send a call with these arguments; returning means that the broker has it."""
         if self.typing:
             self.check_arguments(args, kwargs)
         return self.app.sender.send(self, args, kwargs)
+
+    @overload
+    def apply_async(
+        self: Task[P, Coroutine[Any, Any, T]],
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[T]: ...
+
+    @overload
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[R]: ...
 
     def apply_async(
         self,
@@ -141,7 +136,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[R]:
+    ) -> AsyncResult[Any]:
         """Send a call; returning means that the broker has it.
 
         Args:
@@ -190,7 +185,7 @@ class Task(Generic[P, R]):
             Retry: always, but for `throw=False`.
             MaxRetriesExceededError: the limit is reached, and `exc` is None.
         """
-        check_options(f"a retry of task {self.name!r}", options, MESSAGE_OPTIONS)
+        check_message_options(f"a retry of task {self.name!r}", options)
         context = self.request
         if context.called_directly:
             _raise(exc or Retry("Task can be retried"))
