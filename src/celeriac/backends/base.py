@@ -19,11 +19,12 @@ RESULT_EXPIRES: Final = 86_400.0
 
 
 class StoredResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Return what is known of one run: the state, and Celery's result map as serialized."""
+    """Return what is known of one run: the state, Celery's result map as serialized, and the attempt it is of."""
 
     task_id: str
     state: str
     record: bytes
+    retries: int = 0
 
 
 class ResultBackend(ABC):

@@ -134,10 +134,10 @@ class SqliteBackend(ResultBackend, ResultSink):
         for start in range(0, len(ids), _READ_CHUNK):
             chunk = ids[start : start + _READ_CHUNK]
             marks = ", ".join("?" * len(chunk))
-            sql = f"SELECT task_id, state, record FROM result WHERE task_id IN ({marks}){condition}"
+            sql = f"SELECT task_id, state, record, retries FROM result WHERE task_id IN ({marks}){condition}"
             rows: list[tuple[Any, ...]] = store.read(sql, tuple(chunk))
-            for task_id, state, record in rows:
-                found[task_id] = StoredResult(task_id=task_id, state=state, record=record)
+            for task_id, state, record, retries in rows:
+                found[task_id] = StoredResult(task_id=task_id, state=state, record=record, retries=retries)
         return found
 
     def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:

@@ -1,0 +1,24 @@
+"""How long to wait before trying again."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+_FIRST: Final = 0.05
+_MOST: Final = 5.0
+
+
+class Backoff:
+    """Wait longer after every failure, each time a random share of it, so that a fleet does not come back at once."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def reset(self) -> None:
+        self._failures = 0
+
+    def next(self) -> float:
+        """Return the seconds to wait now: up to 0.05 s at first, then up to twice as long each time, at most 5 s."""
+        self._failures += 1
+        return random.uniform(0.5, 1.0) * min(_FIRST * 2.0 ** (self._failures - 1), _MOST)

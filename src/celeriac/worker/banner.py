@@ -1,0 +1,32 @@
+"""What a worker says about itself when it starts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+from celeriac import __version__
+from celeriac.app.application import Celery
+
+
+def banner(
+    app: Celery, *, node: str, spec: str, pool: str, concurrency: int, dispatch: str, queues: Sequence[str]
+) -> str:
+    """Describe a node: its app, its stores, its queues and its tasks. Without passwords."""
+    results = app.backend.url if app.backend is not None else "disabled://"
+    lines = [
+        f" -------------- {node} v{__version__} (celeriac)",
+        f"--- ***** ----- {platform.platform()} Python {platform.python_version()}",
+        "- *** --- * ---",
+        f"- ** ---------- .> app:         {app.main or '__main__'} ({spec})",
+        f"- ** ---------- .> transport:   {app.broker.url}",
+        f"- ** ---------- .> results:     {results}",
+        f"- *** --- * --- .> concurrency: {concurrency} ({pool}, {dispatch})",
+        " -------------- [queues]",
+        *(f"                .> {queue}" for queue in queues),
+        "",
+        "[tasks]",
+        *(f"  . {name}" for name in sorted(app.tasks)),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,265 @@
+"""The process that starts children, and tells when they die.
+
+It is forked off the supervisor before the app is imported, because importing an app is what starts threads, and a
+process forked beside a running thread hangs on the locks that the thread held (`rules.md` E5). It imports the app
+itself, stays single-threaded and forks children on request: copy-on-write, a few milliseconds each. Should the app
+have started threads nevertheless, children are started as fresh interpreters instead, which is slower and safe.
+
+Only the parent of a process can say how it ended, so deaths are told from here, never by the end of a socket
+(`rules.md` E1). Signals for children are sent from here as well: a child that has died keeps its pid until this
+process has looked, so no signal reaches a stranger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+import msgspec
+
+from celeriac.worker import packets
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Spawn(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Start a child for a slot. The descriptor of its socket comes with it."""
+
+    slot: int
+
+
+class Kill(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Send a signal to a child; to everything it has started, too, when it is to be gone for good."""
+
+    slot: int
+    signal: int
+    group: bool
+
+
+class Imported(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The app was imported. `threads` names those that run beside the main thread by now."""
+
+    threads: tuple[str, ...]
+
+
+class Started(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A child runs."""
+
+    slot: int
+    pid: int
+
+
+class Died(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """A child ended. `status` is as `os.waitpid` gives it; `peak_kib` is the most memory that it had."""
+
+    slot: int
+    pid: int
+    status: int
+    peak_kib: int
+
+
+Request = Spawn | Kill
+Notice = Imported | Started | Died
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_request: Final = msgspec.msgpack.Decoder(Request).decode
+_decode_notice: Final = msgspec.msgpack.Decoder(Notice).decode
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when `parent` has gone, and go now if it has already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Take back what `die_with_parent` asked for."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+
+
+def ignore_stop_signals() -> None:
+    """Leave stopping to the supervisor, though systemd signals every process of a service.
+
+    With handlers instead of SIG_IGN, because what is ignored stays ignored in programs that a task starts.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, _nothing)
+
+
+def _nothing(number: int, frame: object) -> None:
+    return
+
+
+class ForkServer:
+    """Serve one supervisor.
+
+    Args:
+        control: this end of the channel to the supervisor; its end means that the supervisor has gone.
+        body: what a forked child does with its slot and socket, for the rest of its life.
+        command: arguments of a fresh interpreter that does the same; the descriptor and slot are appended.
+    """
+
+    def __init__(
+        self, control: socket.socket, body: Callable[[int, socket.socket], None], command: Sequence[str]
+    ) -> None:
+        self._control = control
+        self._body = body
+        self._command = command
+        self._pids: dict[int, int] = {}
+        self._threaded = False
+
+    def serve(self) -> NoReturn:
+        """Start children until the supervisor has gone. The app is imported by now. Never returns."""
+        wake, woken = socket.socketpair()
+        wake.setblocking(False)
+        woken.setblocking(False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        threads = other_threads()
+        self._threaded = bool(threads)
+        # What is alive now is shared with all children; a collection must not touch (and so copy) it.
+        gc.collect()
+        gc.freeze()
+        self._tell(Imported(threads))
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        while True:
+            poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                woken.recv(4096)
+            self._reap()
+            self._obey()
+
+    def _tell(self, notice: Notice) -> None:
+        try:
+            packets.send(self._control, _encode(notice))
+        except OSError:
+            os._exit(1)
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                data, descriptor = packets.receive_descriptor(self._control, packets.DONT_WAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                os._exit(1)
+            if not data:
+                os._exit(0)
+            match _decode_request(data):
+                case Spawn(slot=slot):
+                    assert descriptor is not None
+                    self._spawn(slot, descriptor)
+                case Kill(slot=slot, signal=number, group=group):
+                    self._kill(slot, number, group=group)
+
+    def _spawn(self, slot: int, descriptor: int) -> None:
+        pid = self._execute(slot, descriptor) if self._threaded else self._fork(slot, descriptor)
+        os.close(descriptor)
+        self._pids[slot] = pid
+        self._tell(Started(slot, pid))
+
+    def _fork(self, slot: int, descriptor: int) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                self._control.close()
+                become_child(parent)
+                self._body(slot, socket.socket(fileno=descriptor))
+            finally:
+                os._exit(0 if sys.exc_info()[0] is None else 1)
+        return pid
+
+    def _execute(self, slot: int, descriptor: int) -> int:
+        os.set_inheritable(descriptor, True)
+        arguments = [*self._command, str(descriptor), str(slot), str(os.getpid())]
+        return os.posix_spawn(self._command[0], arguments, dict(os.environ))
+
+    def _kill(self, slot: int, number: int, *, group: bool) -> None:
+        pid = self._pids.get(slot)
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, number)
+
+    def _reap(self) -> None:
+        for slot, pid in list(self._pids.items()):
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if done:
+                # What it has started must not outlive it: nobody would ever settle that work.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+                del self._pids[slot]
+                self._tell(Died(slot, pid, status, usage.ru_maxrss))
+
+
+def become_child(parent: int) -> None:
+    """Lead a process group of its own, so that a hard kill takes everything that a task has started."""
+    die_with_parent(parent)
+    os.setpgid(0, 0)
+    ignore_stop_signals()
+
+
+def other_threads() -> tuple[str, ...]:
+    """Name the threads of this process besides the main one, those of C libraries too."""
+    named = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    try:
+        count = len(list(Path("/proc/self/task").iterdir())) - 1
+    except OSError:
+        count = len(named)
+    return (*named, *("(a library's own thread)" for _ in range(count - len(named))))
+
+
+class ForkServerHandle:
+    """Give orders to the forkserver, from the supervisor."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    def spawn(self, slot: int, child_end: socket.socket) -> None:
+        packets.send_descriptor(self._control, _encode(Spawn(slot)), child_end.fileno())
+
+    def kill(self, slot: int, number: int, *, group: bool = False) -> None:
+        """Send a signal to a slot's child, and with `group` to all that it has started."""
+        with contextlib.suppress(OSError):  # the forkserver has gone, and its children with it
+            packets.send(self._control, _encode(Kill(slot, number, group)))
+
+    def notices(self) -> list[Notice] | None:
+        """Return the notices that have come in, or None when the forkserver is dead."""
+        found: list[Notice] = []
+        while True:
+            try:
+                data = packets.receive(self._control, packets.DONT_WAIT)
+            except BlockingIOError:
+                return found
+            except OSError:
+                return None
+            if not data:
+                return found or None
+            found.append(_decode_notice(data))
+
+    def close(self) -> None:
+        self._control.close()

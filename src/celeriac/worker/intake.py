@@ -1,0 +1,238 @@
+"""Claim messages, decide on each, and pass on those that are to run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Final
+
+from celeriac.app.task import Task
+from celeriac.backends.base import ResultBackend
+from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
+from celeriac.exceptions import DecodeError, LeaseLost, OperationalError
+from celeriac.states import READY_STATES
+from celeriac.wire.limits import Limits
+from celeriac.wire.protocol import Intake as Facts
+from celeriac.wire.protocol import read_intake
+from celeriac.worker.backoff import Backoff
+from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
+from celeriac.worker.dispatch import Durations, Strategy
+from celeriac.worker.held import Held, Holdings
+from celeriac.worker.settle import after_bury, after_drop
+from celeriac.worker.settler import Ending, Settler
+from celeriac.worker.slots import Slots
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+CLAIM_WAIT: Final = 1.0
+"""Seconds that one claim waits for messages; the watchdog expects one to be completed that often."""
+
+CLAIM_MAX: Final = 500
+
+_FULL_LOOK: Final = 0.05
+_REFILL_SHARE: Final = 4
+
+
+class Intake:
+    """Keep the node's slots supplied, in one background task.
+
+    Args:
+        queues: where to claim from.
+        tasks: what is registered here.
+        limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
+            means no limit.
+        lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        queues: Sequence[str],
+        tasks: Mapping[str, Task[..., Any]],
+        *,
+        slots: Slots,
+        settler: Settler,
+        holdings: Holdings,
+        strategy: Strategy,
+        durations: Durations,
+        policy: Policy,
+        limits: Limits,
+        zone: tzinfo,
+        backend: ResultBackend | None,
+        limit: int | None,
+        done_at: Callable[[], str],
+        lease_lost: Callable[[], Any],
+    ) -> None:
+        self._consumer = consumer
+        self._queues = queues
+        self._tasks = tasks
+        self._slots = slots
+        self._settler = settler
+        self._holdings = holdings
+        self._strategy = strategy
+        self._durations = durations
+        self._policy = policy
+        self._limits = limits
+        self._zone = zone
+        self._backend = backend
+        self._limit = limit
+        self._done_at = done_at
+        self._lease_lost = lease_lost
+        self._freed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._clock_offset = time.time() - time.monotonic()
+        self.completed_at = time.monotonic()
+        """Monotonic instant at which the last claim was answered, with messages, with none or with an error."""
+        self.empty = False
+        """True when the last claim found nothing."""
+
+    def start(self) -> None:
+        self.completed_at = time.monotonic()
+        self._task = asyncio.create_task(self._run(), name="intake")
+
+    async def stop(self) -> None:
+        """Claim no more. May be called twice."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def freed(self) -> None:
+        """Look again whether there is room."""
+        self._freed.set()
+
+    def now(self) -> float:
+        """Return the store's clock as of the last claim, moved on by the time that has passed since."""
+        return self._clock_offset + time.monotonic()
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._turn()
+                backoff.reset()
+            except LeaseLost as exc:
+                logger.warning("%s; beginning again as a new owner", exc)
+                await self._lease_lost()
+            except OperationalError as exc:
+                delay = backoff.next()
+                logger.warning("cannot claim, trying again in %.1f s: %s", delay, exc)
+                await asyncio.sleep(delay)
+            self.completed_at = time.monotonic()
+
+    async def _turn(self) -> None:
+        self._freed.clear()
+        room = self._room()
+        if room <= 0:
+            await self._wait_for_room()
+            return
+        claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=CLAIM_WAIT)
+        self.empty = not claim.deliveries
+        self._clock_offset = claim.now - time.monotonic()
+        await self._take(claim)
+
+    def _room(self) -> int:
+        """Say how many messages to claim now; nothing while what is held still lasts for a while."""
+        slots = self._slots.slots
+        if self._limit is None:
+            most = self._strategy.prefetch(slots, self._durations.mean, time.monotonic())
+        else:
+            most = len(slots) * self._limit or len(self._holdings) + CLAIM_MAX
+        room = most - len(self._holdings)
+        # Many small claims cost more than a few large ones.
+        return room if room >= most // _REFILL_SHARE or self._slots.idle else 0
+
+    async def _wait_for_room(self) -> None:
+        # A slot that turns out late changes the room without any event; hence the look now and then.
+        try:
+            async with asyncio.timeout(_FULL_LOOK):
+                await self._freed.wait()
+        except TimeoutError:
+            return
+
+    async def _take(self, claim: Claim) -> None:
+        now = time.monotonic()
+        runnable = [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
+        early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
+        if early:
+            await self._ack_early(early)
+            runnable = [held for held in runnable if held.acked or held not in early]
+        if self._settler.one_store:
+            self._slots.add(runnable)
+        else:
+            self._slots.add(await self._not_finished(runnable))
+        self._slots.dispatch()
+
+    def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
+        """Decide on one delivery; return it when it is to run, else see to its end."""
+        try:
+            if delivery.fault is not None:
+                raise DecodeError(delivery.fault)
+            facts = read_intake(delivery.message, limits=self._limits, zone=self._zone)
+        except DecodeError as exc:
+            facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
+            self._end(delivery, facts, decide_unreadable(delivery, exc))
+            return None
+        task = self._tasks.get(facts.task)
+        decision = decide(delivery, facts, known=task is not None, now=store_now, policy=self._policy)
+        if not isinstance(decision, RunNow):
+            self._end(delivery, facts, decision)
+            return None
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("Task %s[%s] received", facts.task, facts.id)
+        return self._holdings.add(delivery, facts, now=now, expected=self._durations.expected(facts.task))
+
+    def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
+        held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)
+        how: Settlement | Release
+        match decision:
+            case HoldUntil(eta_at=eta_at):
+                how = Release(delivery=delivery, eta_at=eta_at)
+            case PassOn(eta_at=eta_at):
+                logger.warning(
+                    "task %r (id %s) is not registered here; released for other nodes. Import its module or list it "
+                    "in `include`.",
+                    facts.task,
+                    facts.id,
+                )
+                how = Release(delivery=delivery, eta_at=eta_at, cause=ReleaseCause.UNKNOWN_TASK)
+            case Drop(error=error):
+                logger.info("Discarding task %s[%s]: %s", facts.task, facts.id, error)
+                wanted = wants_result(self._tasks.get(facts.task), facts)
+                how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at())
+            case Bury(reason=reason):
+                logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
+                how = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at())
+        self._settler.add(Ending(held, how))
+
+    async def _ack_early(self, early: list[Held]) -> None:
+        """Ack before the run, for tasks that asked for it; what was refused belongs to somebody else."""
+        acks = [Settlement(delivery=held.delivery) for held in early]
+        refused = await self._consumer.settle(acks, None)
+        for held, ack in zip(early, acks, strict=True):
+            held.acked = ack not in refused
+            if not held.acked:
+                self._holdings.remove(held)
+
+    async def _not_finished(self, runnable: list[Held]) -> list[Held]:
+        """Leave out what somebody finished before dying: across two stores the record is the proof (`rules.md` D2)."""
+        suspects = {held.delivery.message.task_id: held for held in runnable if held.delivery.redelivered}
+        if not suspects or self._backend is None:
+            return runnable
+        found = await asyncio.to_thread(self._backend.get_many, list(suspects))
+        for task_id, stored in found.items():
+            held = suspects[task_id]
+            if stored.state in READY_STATES and stored.retries >= held.intake.retries:
+                self._settler.add(Ending(held, Settlement(delivery=held.delivery)))
+                runnable = [one for one in runnable if one is not held]
+        return runnable
+
+
+def wants_result(task: Task[..., Any] | None, facts: Facts) -> bool:
+    """Say whether the result of a run is to be stored: the message decides, else its task."""
+    if facts.ignore_result is not None:
+        return not facts.ignore_result
+    return task is None or not task.ignore_result

@@ -1,0 +1,95 @@
+"""Show that this node lives, and take over the work of nodes that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from celeriac.brokers.base import Consumer, Incarnation
+from celeriac.exceptions import LeaseLost, OperationalError
+from celeriac.worker.held import Holdings
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+BEAT_EVERY: Final = 2.0
+"""Seconds between two raises of the lease; not for tuning (`rules.md` A4)."""
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at the other owners."""
+
+_RECONCILE_EVERY: Final = 5
+
+
+class Leases:
+    """Extend this owner's lease, recover from dead ones, compare what the store says with what is held.
+
+    Args:
+        lease_lost: called when this node was declared dead; makes it a new owner.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        incarnation: Incarnation,
+        holdings: Holdings,
+        *,
+        lease_lost: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._consumer = consumer
+        self._incarnation = incarnation
+        self._holdings = holdings
+        self._lease_lost = lease_lost
+        self._tasks: list[asyncio.Task[None]] = []
+        self._namesakes: set[str] = set()
+        self._beats = 0
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._every(BEAT_EVERY, self._beat), name="lease"),
+            asyncio.create_task(self._every(LOOK_EVERY, self._look), name="recovery"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await act()
+            except LeaseLost as exc:
+                logger.warning("%s; beginning again as a new owner", exc)
+                await self._lease_lost()
+            except OperationalError as exc:
+                logger.warning("%s; trying again in %.0f s", exc, seconds)
+            await asyncio.sleep(seconds)
+
+    async def _beat(self) -> None:
+        await self._consumer.extend()
+        self._beats += 1
+        await self._warn_of_namesakes()
+        if self._beats % _RECONCILE_EVERY == 0:
+            released = await self._consumer.reconcile(self._holdings.tags(self._consumer.owner))
+            if released:
+                logger.warning("%d claims that this node did not know of went back to their queues", released)
+
+    async def _look(self) -> None:
+        recovered = await self._consumer.recover()
+        if recovered:
+            logger.warning("%d messages of a dead node went back to their queues", recovered)
+
+    async def _warn_of_namesakes(self) -> None:
+        """Two nodes of one name both work; but people and commands cannot tell them apart."""
+        for peer in await self._consumer.peers():
+            if peer.node == self._incarnation.node and peer.token not in self._namesakes:
+                self._namesakes.add(peer.token)
+                logger.warning(
+                    "another node is named %s too: pid %d on host %s; give each its own name with -n",
+                    peer.node,
+                    peer.pid,
+                    peer.host,
+                )

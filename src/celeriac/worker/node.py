@@ -1,0 +1,267 @@
+"""Start one node: fork, import the app, and become what the pool asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NoReturn
+
+import msgspec
+from setproctitle import setproctitle
+
+from celeriac.app.application import Celery
+from celeriac.app.discovery import find_app
+from celeriac.app.log import set_up_logging
+from celeriac.exceptions import OperationalError
+from celeriac.worker import packets
+from celeriac.worker.banner import banner
+from celeriac.worker.child import serve
+from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
+from celeriac.worker.loops import fast_loop
+from celeriac.worker.options import NodeOptions
+from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.supervisor import EXIT_FAILED, Supervisor
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+EXIT_UNAVAILABLE: Final = 69
+
+
+def run(options: NodeOptions) -> int:
+    """Run a node in this process until it is stopped; return the exit code.
+
+    Call it before the app is imported: the process that later forks the children is forked off here, while nothing
+    runs that a fork would break.
+
+    Raises:
+        ImproperlyConfigured: the app cannot be found, or its settings cannot work.
+    """
+    if options.workdir:
+        os.chdir(options.workdir)
+    ours, theirs = packets.pair()
+    parent = os.getpid()
+    forked = os.fork()
+    if forked == 0:
+        _run_forked(options, theirs, ours, parent)
+    theirs.close()
+    node = Node(options)
+    if node.pool == "solo":
+        return _run_bodies_here(node, ours, forked)
+    return _supervise(node, lambda: ForkedCrew(ours))
+
+
+def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, parent: int) -> NoReturn:
+    """Be the second process of a node."""
+    code = EXIT_FAILED
+    try:
+        other.close()
+        die_with_parent(parent)
+        os.setpgid(0, 0)
+        ignore_stop_signals()
+        try:
+            node = Node(options)
+        except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
+            os._exit(EXIT_FAILED)
+        if node.pool == "solo":
+            code = _supervise_foreground(node, end, parent)
+        else:
+            node.set_up_process("ForkServer")
+            ForkServer(end, node.run_child, node.child_command()).serve()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
+    node.set_up_process("MainProcess")
+    node.greet()
+    try:
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            return runner.run(_run_supervisor(node, make_crew))
+    except OperationalError as exc:
+        logger.critical("%s", exc)
+        return EXIT_UNAVAILABLE
+    finally:
+        node.app.close()
+
+
+async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
+    return await Supervisor(node.app, node.plan(), make_crew()).run()
+
+
+def _supervise_foreground(node: Node, end: socket.socket, parent: int) -> int:
+    outlive_parent()
+    return _supervise(node, lambda: Foreground(end, parent))
+
+
+def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
+    """Be the only child of a node whose supervisor was forked from here (pool `solo`)."""
+    signals = 0
+
+    def hand_on(number: int, frame: object) -> None:
+        nonlocal signals
+        signals += 1
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(supervisor, number)
+        if signals > 1 or number == signal.SIGQUIT:
+            os._exit(EXIT_FAILED)  # cold: the supervisor gives back what this process was running
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, hand_on)
+    node.set_up_process("MainProcess")
+    serve(node.app, end, hostname=node.name)
+    end.close()
+    return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
+
+
+class Node:
+    """Know what a node runs: its app, its name, and what was asked for on the command line.
+
+    Made in each of its processes, from the same options, to the same effect.
+
+    Args:
+        options: as given to `run`.
+
+    Attributes:
+        app: found, configured, its task modules imported.
+        pool: what runs the bodies.
+    """
+
+    def __init__(self, options: NodeOptions) -> None:
+        self.options = options
+        found = find_app(options.app)
+        self.app: Celery = found.app
+        self.spec = found.spec
+        self.app.conf.override(options.settings)
+        self.app.load_tasks()
+        for module in options.include:
+            importlib.import_module(module)
+        self.pool = options.pool or self.app.conf.worker_pool
+        self.name = node_name(options.node_name)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """What it consumes: `-Q`, else the default queue and those that routes name, without `-X`."""
+        chosen = self.options.queues or (self.app.conf.task_default_queue,)
+        return tuple(dict.fromkeys(queue for queue in chosen if queue not in self.options.exclude_queues))
+
+    @property
+    def concurrency(self) -> int:
+        if self.pool == "solo":
+            return 1
+        return self.options.concurrency or self.app.conf.worker_concurrency or usable_cpus()
+
+    @property
+    def dispatch(self) -> str:
+        return self.options.dispatch or self.app.conf.worker_dispatch
+
+    def plan(self) -> Plan:
+        """Decide everything that the supervisor needs to know."""
+        conf, options = self.app.conf, self.options
+        asked = options.prefetch_multiplier
+        return Plan(
+            node=self.name,
+            queues=self.queues,
+            concurrency=self.concurrency,
+            dispatch=self.dispatch,
+            prefetch_multiplier=conf.worker_prefetch_multiplier if asked is None else asked,
+            stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
+            say_ready=self.say_ready,
+            say=self.say,
+        )
+
+    def set_up_process(self, role: str) -> None:
+        """Name this process, and send what it logs where it belongs."""
+        options = self.options
+        set_up_logging(
+            self.app.conf, level=options.loglevel, file=options.logfile, color=options.color, process_name=role
+        )
+        setproctitle(f"[celeriac: {self.name}:{role}]")
+
+    def run_child(self, slot: int, end: socket.socket) -> None:
+        """Be a child, until the supervisor has no more work for it."""
+        self.set_up_process(f"ForkPoolWorker-{slot + 1}")
+        serve(self.app, end, hostname=self.name)
+
+    def child_command(self) -> list[str]:
+        """Return the command of a fresh interpreter that does as `run_child`."""
+        options = msgspec.json.encode(replace(self.options, node_name=self.name)).decode()
+        return [sys.executable, "-m", "celeriac.worker.fresh_child", options]
+
+    def greet(self) -> None:
+        """Print the banner, and purge when that was asked for."""
+        described = banner(
+            self.app,
+            node=self.name,
+            spec=self.spec,
+            pool=self.pool,
+            concurrency=self.concurrency,
+            dispatch=self.dispatch,
+            queues=self.queues,
+        )
+        self.say(described)
+        if self.options.purge:
+            count = sum(self.app.broker.purge(queue) for queue in self.queues)
+            self.say(f"{count} messages were purged")
+
+    def say_ready(self) -> None:
+        """Tell that work is taken now: as Celery does, in the log, and without a log line to those who see none."""
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s ready.", self.name)
+        else:
+            self.say(f"{self.name} ready.")
+
+    def say(self, text: str) -> None:
+        """Tell the person at the terminal something, unless they asked for quiet."""
+        if not self.options.quiet:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+def node_name(given: str | None) -> str:
+    """Return a node's name: ``name@host``, with ``%h`` (host), ``%n`` (its first part), ``%d`` (its domain) replaced."""
+    host = socket.gethostname()
+    short, _, domain = host.partition(".")
+    text = given or "celery@%h"
+    if "@" not in text:
+        text += "@%h"
+    for mark, value in (("%h", host), ("%n", short), ("%d", domain), ("%%", "%")):
+        text = text.replace(mark, value)
+    return text
+
+
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use: those of its affinity, and no more than its cgroup's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    return max(1, min(count, math.ceil(cgroup_quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))))
+
+
+def cgroup_quota(root: Path, membership: Path) -> float:
+    """Return the CPUs that cgroup v2 allows this process, by its own group or one above; `inf` without a limit."""
+    try:
+        own = next(line[3:] for line in membership.read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return 1e9
+    quota = 1e9
+    group = root / own.strip("/")
+    for folder in (group, *group.parents):
+        try:
+            limit, period = (folder / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if limit != "max":
+            quota = min(quota, int(limit) / int(period))
+    return quota

@@ -1,0 +1,113 @@
+"""Packets between supervisor and child: one message is one packet.
+
+Packets travel over a socket pair that keeps their borders, so a reader never sees half of one, and a packet that the
+child has not read can be taken back whole. What is larger than `MAX_PACKET` travels as an anonymous file whose
+descriptor is the packet.
+
+The rules that this file keeps (`rules.md` E9): packets are read with `recvmsg` and refused when the kernel cut them;
+an empty packet never exists, because it would read as the end; flags of a socket are never changed, because the
+supervisor's handle on the child's end shares them with the child; a full socket is a full window.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import sys
+import tempfile
+from typing import Final
+
+MAX_PACKET: Final = 64 * 1024
+_BUFFER_BYTES: Final = 1024 * 1024
+_FILE: Final = b"\x01"  # no msgpack array starts with it
+_DESCRIPTORS: Final = array.array("i").itemsize
+_ANCILLARY: Final = socket.CMSG_SPACE(_DESCRIPTORS) if hasattr(socket, "CMSG_SPACE") else 0
+_CUT: Final = getattr(socket, "MSG_TRUNC", 0) | getattr(socket, "MSG_CTRUNC", 0)
+_RECEIVE_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+DONT_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
+
+_buffer = bytearray(MAX_PACKET + 1)
+
+
+def packet_kind(platform: str) -> socket.SocketKind:
+    """Choose the sockets: macOS has no `SOCK_SEQPACKET`, its datagrams keep borders and order as well."""
+    return socket.SOCK_SEQPACKET if platform == "linux" else socket.SOCK_DGRAM
+
+
+def pair(platform: str = sys.platform) -> tuple[socket.socket, socket.socket]:
+    """Make the two ends of a channel."""
+    ends = socket.socketpair(socket.AF_UNIX, packet_kind(platform))
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+    return ends
+
+
+def send(end: socket.socket, data: bytes, flags: int = 0) -> None:
+    """Send one packet.
+
+    Raises:
+        BlockingIOError: with `DONT_WAIT`, when the window is full.
+        OSError: the other side has gone.
+    """
+    if len(data) <= MAX_PACKET:
+        end.send(data, flags)
+    else:
+        _send_file(end, data, flags)
+
+
+def _send_file(end: socket.socket, data: bytes, flags: int) -> None:
+    descriptor = _anonymous_file()
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+        end.sendmsg([_FILE], [rights], flags)
+    finally:
+        os.close(descriptor)
+
+
+def send_descriptor(end: socket.socket, data: bytes, descriptor: int) -> None:
+    """Send a small packet together with a descriptor."""
+    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
+
+
+def receive(end: socket.socket, flags: int = 0) -> bytes:
+    """Receive one packet; empty when the other side has closed its end.
+
+    Not for two threads of a process at a time.
+
+    Raises:
+        BlockingIOError: with `DONT_WAIT`, when there is none.
+        OSError: the other side died, or the kernel cut the packet.
+    """
+    data, descriptor = receive_descriptor(end, flags)
+    if descriptor is None:
+        return data
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def receive_descriptor(end: socket.socket, flags: int = 0) -> tuple[bytes, int | None]:
+    """Receive one packet and the descriptor that came with it, if any."""
+    size, ancillary, seen, _ = end.recvmsg_into([_buffer], _ANCILLARY, flags | _RECEIVE_FLAGS)
+    if seen & _CUT:
+        raise OSError(f"a packet of over {MAX_PACKET} bytes was cut")
+    descriptor = None
+    if ancillary:
+        received = array.array("i")
+        received.frombytes(ancillary[0][2][:_DESCRIPTORS])
+        descriptor = received[0]
+    return bytes(memoryview(_buffer)[:size]), descriptor
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("celeriac-packet", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,53 @@
+"""What supervisor and child say to each other: a run to do, and what it came to."""
+
+from __future__ import annotations
+
+import msgspec
+
+from celeriac.message import Message
+
+
+class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Ask a child for one run.
+
+    Attributes:
+        number: names the run inside this node; outcomes carry it back.
+        message: what was claimed, still encoded.
+        redelivered: True when somebody else has held the message before.
+        acked: True when the message was acked before the run (`acks_late=False`).
+    """
+
+    number: int
+    message: Message
+    redelivered: bool
+    acked: bool
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Say what a run came to.
+
+    Attributes:
+        number: the run's.
+        state: one of `celeriac.states`.
+        record: what to store, or None when the result is ignored.
+        retries: attempt that this is the outcome of.
+        took: seconds between reading the packet and this answer.
+        publish: messages that follow.
+        dead_reason: why the message is a dead letter, or None.
+    """
+
+    number: int
+    state: str
+    record: bytes | None
+    retries: int
+    took: float
+    publish: tuple[Message, ...] = ()
+    dead_reason: str | None = None
+
+
+READY = 0
+"""Number of the outcome with which a child says that it has come up."""
+
+encode = msgspec.msgpack.Encoder().encode
+decode_run = msgspec.msgpack.Decoder(Run).decode
+decode_outcome = msgspec.msgpack.Decoder(Outcome).decode

@@ -1,0 +1,94 @@
+"""Decide what follows from the end of a run. Pure: what happened in, what to settle out."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
+from celeriac.exceptions import WorkerLostError
+from celeriac.states import FAILURE, REVOKED
+from celeriac.wire.protocol import Intake
+from celeriac.wire.results import exception_map, write_record
+from celeriac.worker.decide import Bury, Drop, Policy, crash_delay
+from celeriac.worker.runs import Outcome
+
+
+def after_run(delivery: Delivery, outcome: Outcome) -> Settlement:
+    """Settle a run that came to an outcome."""
+    return Settlement(
+        delivery=delivery,
+        result=_meta(delivery, outcome.state, outcome.record, outcome.retries),
+        publish=outcome.publish,
+        dead_reason=outcome.dead_reason,
+    )
+
+
+def after_drop(delivery: Delivery, intake: Intake, drop: Drop, *, wanted: bool, done_at: str) -> Settlement:
+    """Settle a message that nobody wants any more."""
+    record = failure_record(delivery, drop.error, done_at, state=REVOKED) if wanted else None
+    return Settlement(delivery=delivery, result=_meta(delivery, REVOKED, record, intake.retries))
+
+
+def after_bury(delivery: Delivery, bury: Bury, *, retries: int, done_at: str) -> Settlement:
+    """Dead-letter a message, and answer whoever waits for its result."""
+    return Settlement(
+        delivery=delivery,
+        result=_meta(delivery, FAILURE, failure_record(delivery, bury.error, done_at), retries),
+        dead_reason=f"{type(bury.error).__name__}: {bury.reason}",
+    )
+
+
+def after_crash(
+    delivery: Delivery,
+    intake: Intake,
+    *,
+    died: str,
+    again: bool,
+    policy: Policy,
+    now: float,
+    done_at: str,
+) -> Settlement | Release:
+    """Settle a message whose child died under it: another try, later, or a dead letter.
+
+    Args:
+        died: how the child ended, for people (`how_it_died`).
+        again: False when the task wants FAILURE at the first crash (`task_reject_on_worker_lost=False`).
+        now: the store's clock.
+    """
+    crashes = delivery.crashes + 1
+    if again and crashes < policy.max_crashes:
+        return Release(delivery=delivery, eta_at=now + crash_delay(crashes), cause=ReleaseCause.CRASH)
+    text = f"the process that ran task {intake.task}[{intake.id}] {died}; it was run {crashes} times"
+    lost = Bury(WorkerLostError(text), text)
+    settlement = after_bury(delivery, lost, retries=intake.retries, done_at=done_at)
+    return settlement if again else Settlement(delivery=delivery, result=settlement.result)
+
+
+def after_refusal_by_store(settlement: Settlement, error: Exception, done_at: str) -> Settlement:
+    """Settle a run whose outcome the store will not take (a value too large for it): as a failure that says so."""
+    delivery = settlement.delivery
+    text = f"the result of message {delivery.message.task_id} could not be stored: {type(error).__name__}: {error}"
+    retries = settlement.result.retries if settlement.result else 0
+    record = failure_record(delivery, RuntimeError(text), done_at)
+    return Settlement(delivery=delivery, result=_meta(delivery, FAILURE, record, retries))
+
+
+def failure_record(delivery: Delivery, error: BaseException, done_at: str, *, state: str = FAILURE) -> bytes:
+    """Write the record of a run that ended outside of any child."""
+    return write_record(task_id=delivery.message.task_id, state=state, result=exception_map(error), date_done=done_at)
+
+
+def how_it_died(status: int, peak_kib: int) -> str:
+    """Tell how a process ended, from its wait status, and the most memory that it had."""
+    memory = f" (peak memory {peak_kib // 1024} MiB)" if peak_kib else ""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"died of signal {number} ({signal.Signals(number).name}){memory}"
+    return f"exited with status {os.waitstatus_to_exitcode(status)}{memory}"
+
+
+def _meta(delivery: Delivery, state: str, record: bytes | None, retries: int) -> ResultMeta | None:
+    if record is None:
+        return None
+    return ResultMeta(task_id=delivery.message.task_id, state=state, record=record, retries=retries)

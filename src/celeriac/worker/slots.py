@@ -1,0 +1,342 @@
+"""The node's slots: send runs to children, read their outcomes, take back what they have not begun.
+
+This is the shell around `dispatch.py`, which chooses; here are the sockets. The supervisor keeps the child's end of
+each channel open too, so that packets which the child has not read can be read here instead, and given to another
+slot (`rules.md` E2, G).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from celeriac.worker import packets
+from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
+from celeriac.worker.forkserver import Died, Started
+from celeriac.worker.held import Held
+from celeriac.worker.runs import READY, Outcome, Run, decode_outcome, decode_run, encode
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+_READ_MAX: Final = 128
+_LOOK_EVERY: Final = LATE_AFTER / 2
+_RESPAWN_DELAYS: Final = (0.0, 0.1, 0.5, 1.0, 5.0)
+
+
+class Starter(Protocol):
+    """Start and kill the processes that hold slots."""
+
+    def spawn(self, slot: int, child_end: socket.socket) -> None: ...
+
+    def kill(self, slot: int, number: int, *, group: bool = False) -> None: ...
+
+
+class Child(msgspec.Struct, eq=False):
+    """Hold the supervisor's side of one child: both ends of its channel, and what was sent and not answered."""
+
+    slot: Slot
+    end: socket.socket
+    handle: socket.socket
+    sent: deque[Held]
+    pid: int = 0
+    ready: bool = False
+
+
+class Slots:
+    """Keep the children of a node, and the messages that wait for one of them.
+
+    Args:
+        starter: starts children.
+        strategy: chooses.
+        durations: learns from outcomes.
+        on_outcome: called for each outcome, in the order of their arrival.
+        on_crash: called for the message whose child died under it, with the notice.
+        on_start: called when a message goes to a child, and with False when it was taken back unread.
+    """
+
+    def __init__(
+        self,
+        starter: Starter,
+        strategy: Strategy,
+        durations: Durations,
+        *,
+        on_outcome: Callable[[Held, Outcome], None],
+        on_crash: Callable[[Held, Died], None],
+        on_start: Callable[[Held, bool], None],
+    ) -> None:
+        self._starter = starter
+        self._strategy = strategy
+        self._durations = durations
+        self._on_outcome = on_outcome
+        self._on_crash = on_crash
+        self._on_start = on_start
+        self._loop = asyncio.get_running_loop()
+        self._children: dict[int, Child] = {}
+        self._slots: list[Slot] = []
+        self._early_deaths = 0
+        self._looking: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self.waiting: deque[Held] = deque()
+        """Messages that are claimed, decided on and not with any child."""
+        self.up = asyncio.Event()
+        """Set when every child has come up once."""
+
+    # -- children -----------------------------------------------------------------------------------------------
+
+    def start(self, count: int) -> None:
+        """Start so many children. Called once."""
+        for number in range(count):
+            self._spawn(number)
+
+    def adopt(self, number: int, end: socket.socket) -> None:
+        """Use a process that exists already as a child (pool `solo`): nothing can be taken back from it."""
+        self._keep(Child(Slot(number, deque()), end, end, deque()))
+
+    def _spawn(self, number: int) -> None:
+        if self._stopping:
+            return
+        end, handle = packets.pair()
+        self._keep(Child(Slot(number, deque()), end, handle, deque()))
+        self._starter.spawn(number, handle)
+
+    def _keep(self, child: Child) -> None:
+        self._children[child.slot.number] = child
+        self._loop.add_reader(child.end.fileno(), self._read, child)
+
+    def _note_up(self, child: Child) -> None:
+        child.ready = True
+        self._slots = [one.slot for one in self._children.values() if one.ready]
+        if len(self._slots) == len(self._children):
+            self._early_deaths = 0
+            self.up.set()
+        self.dispatch()
+
+    def note_started(self, notice: Started) -> None:
+        """Learn a child's pid."""
+        if notice.slot in self._children:
+            self._children[notice.slot].pid = notice.pid
+
+    def note_died(self, notice: Died) -> None:
+        """Bury a child: its last outcomes count, what it has not read goes elsewhere, what it was running crashed."""
+        child = self._children.pop(notice.slot, None)
+        if child is None:
+            return
+        self._read_all(child)
+        self._take_back(child)
+        self._close(child)
+        for held in child.sent:
+            self._on_crash(held, notice)
+        if not self._stopping:
+            self._loop.call_later(self._respawn_delay(child), self._spawn, notice.slot)
+        self.dispatch()
+
+    def _respawn_delay(self, child: Child) -> float:
+        if child.ready:
+            return 0.0
+        # It died before it came up: whatever the cause, starting it in a hot loop does not cure it.
+        delay = _RESPAWN_DELAYS[min(self._early_deaths, len(_RESPAWN_DELAYS) - 1)]
+        self._early_deaths += 1
+        logger.error("child %s died before it was ready; starting another in %.1f s", child.pid, delay)
+        return delay
+
+    def _close(self, child: Child) -> None:
+        self._loop.remove_reader(child.end.fileno())
+        child.end.close()
+        child.handle.close()
+        self._slots = [one.slot for one in self._children.values() if one.ready]
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> list[Slot]:
+        """What strategies see: the slots whose child is up."""
+        return self._slots
+
+    @property
+    def idle(self) -> bool:
+        """True when a slot has nothing to do."""
+        return any(not slot.waits for slot in self._slots)
+
+    def add(self, held: Iterable[Held]) -> None:
+        """Take messages that are to run; `dispatch` sends them."""
+        self.waiting.extend(held)
+
+    def dispatch(self) -> None:
+        """Send waiting messages for as long as the strategy finds slots for them."""
+        waiting = self.waiting
+        if not waiting or not self._slots:
+            return
+        now = time.monotonic()
+        window = False
+        while waiting:
+            held = waiting[0]
+            slot = self._strategy.choose(self._slots, held.expected, now)
+            if slot is None or not self._send(self._children[slot.number], held, now):
+                break
+            waiting.popleft()
+            window = window or len(slot.waits) > 1
+        if window and self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_late)
+
+    def _send(self, child: Child, held: Held, now: float) -> bool:
+        delivery = held.delivery
+        packet = encode(Run(held.number, delivery.message, delivery.redelivered, held.acked))
+        try:
+            packets.send(child.end, packet, packets.DONT_WAIT)
+        except BlockingIOError:
+            return False  # its socket is full: that is a full window
+        except OSError:
+            return False  # it is dying; the notice of its death comes next
+        slot = child.slot
+        if not slot.waits:
+            slot.since = now
+        slot.waits.append(held.expected)
+        slot.expected += held.expected
+        child.sent.append(held)
+        self._on_start(held, True)
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _read(self, child: Child) -> None:
+        self._read_some(child, _READ_MAX)
+        self.dispatch()
+
+    def _read_all(self, child: Child) -> None:
+        while self._read_some(child, _READ_MAX):
+            pass
+
+    def _read_some(self, child: Child, most: int) -> bool:
+        """Read up to `most` outcomes; return False when there was no more."""
+        for _ in range(most):
+            try:
+                packet = packets.receive(child.end, packets.DONT_WAIT)
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                continue  # what it had sent before is still to be read
+            except OSError as exc:
+                self._distrust(child, str(exc))
+                return False
+            if not packet:
+                with contextlib.suppress(ValueError):
+                    self._loop.remove_reader(child.end.fileno())
+                return False
+            self._note(child, packet)
+        return True
+
+    def _note(self, child: Child, packet: bytes) -> None:
+        try:
+            outcome = decode_outcome(packet)
+        except msgspec.MsgspecError as exc:
+            self._distrust(child, f"unreadable outcome: {exc}")
+            return
+        if outcome.number == READY:
+            self._note_up(child)
+            return
+        if not child.sent or child.sent[0].number != outcome.number:
+            self._distrust(child, f"outcome {outcome.number} was not expected")
+            return
+        held = child.sent.popleft()
+        slot = child.slot
+        slot.since = time.monotonic()
+        slot.waits.popleft()
+        # Sums of floats drift, and inf - inf is no number: an empty or short window is added up anew.
+        slot.expected = sum(slot.waits) if len(slot.waits) < 8 else slot.expected - held.expected
+        self._durations.note(held.intake.task, outcome.took)
+        self._on_outcome(held, outcome)
+
+    def _distrust(self, child: Child, why: str) -> None:
+        logger.error("child %s is out of step (%s); killing it", child.pid, why)
+        self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
+
+    # -- taking back --------------------------------------------------------------------------------------------
+
+    def _look_for_late(self) -> None:
+        """Take the windows of slots back whose current run turned out long."""
+        self._looking = None
+        windows = [child for child in self._children.values() if len(child.sent) > 1]
+        now = time.monotonic()
+        for child in windows:
+            if child.slot.is_late(now):
+                self._read_all(child)  # perhaps it is this loop that was late
+            if child.slot.is_late(now):
+                self._take_back(child)
+        self.dispatch()
+        if self._looking is None and any(len(child.sent) > 1 for child in windows):
+            self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_late)
+
+    def _take_back(self, child: Child) -> None:
+        """Read from the child's own end what it has not read, and let it wait here instead, in its old order."""
+        unread = set()
+        while child.handle is not child.end:
+            try:
+                packet = packets.receive(child.handle, packets.DONT_WAIT)
+            except OSError:
+                break
+            if not packet:
+                break
+            unread.add(decode_run(packet).number)
+        if not unread:
+            return
+        back = [held for held in child.sent if held.number in unread]
+        child.sent = deque(held for held in child.sent if held.number not in unread)
+        child.slot.waits = deque(held.expected for held in child.sent)
+        child.slot.expected = sum(child.slot.waits)
+        self.waiting.extendleft(reversed(back))
+        for held in back:
+            self._on_start(held, False)
+
+    def withdraw(self, *, claimed_before: float = float("inf")) -> list[Held]:
+        """Hand over the messages that no child has begun and that were claimed before some monotonic instant."""
+        for child in self._children.values():
+            if len(child.sent) > 1:
+                self._take_back(child)
+        found = [held for held in self.waiting if held.claimed_at < claimed_before]
+        if found:
+            self.waiting = deque(held for held in self.waiting if held.claimed_at >= claimed_before)
+        return found
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """Messages that are with children."""
+        return sum(len(child.sent) for child in self._children.values())
+
+    @property
+    def alive(self) -> int:
+        """Children that have not died."""
+        return len(self._children)
+
+    def finish(self) -> None:
+        """Let every child end when its current run has; start no more."""
+        self._stopping = True
+        for child in self._children.values():
+            self._take_back(child)
+            with contextlib.suppress(OSError):
+                child.end.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        """Kill every child and everything that it has started."""
+        self._stopping = True
+        for number, child in self._children.items():
+            self._read_all(child)
+            self._starter.kill(number, signal.SIGKILL, group=True)
+
+    def close(self) -> None:
+        """Close the channels of the children that are left."""
+        if self._looking is not None:
+            self._looking.cancel()
+        for child in self._children.values():
+            self._close(child)
+        self._children.clear()

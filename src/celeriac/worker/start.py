@@ -1,0 +1,112 @@
+"""What is decided about a node before it starts, and how its children come to be.
+
+A node begins as two processes. One forks the other before the app is imported, and both import it, side by side.
+Which of them is what depends on the pool:
+
+    pool      the process that was started     the process forked from it
+    prefork   supervisor                       forkserver, which forks the children
+    solo      runs the bodies                  supervisor
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
+from celeriac.worker.slots import Slots, Starter
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how a node is to run, everything decided.
+
+    Attributes:
+        node: its name, ``name@host``.
+        queues: what it consumes.
+        concurrency: its slots.
+        dispatch: name of the strategy.
+        prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
+        stop_grace: seconds that a warm stop may take; None is as long as it takes.
+        say_ready: called once, when the node takes work.
+        say: tells the person at the terminal something.
+    """
+
+    node: str
+    queues: tuple[str, ...]
+    concurrency: int
+    dispatch: str
+    prefetch_multiplier: int | None
+    stop_grace: float | None
+    say_ready: Callable[[], None]
+    say: Callable[[str], None]
+
+
+class Crew(Starter, Protocol):
+    """Start the children of a node, and tell of their deaths."""
+
+    def start(self, slots: Slots, count: int) -> None:
+        """Fill so many slots."""
+        ...
+
+    def fileno(self) -> int:
+        """Become readable when `notices` has something."""
+        ...
+
+    def notices(self) -> list[Notice] | None:
+        """Return what has happened; None when no child can be started any more."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the children; those that still live end."""
+        ...
+
+
+class ForkedCrew(ForkServerHandle):
+    """Children of a forkserver (pool `prefork`)."""
+
+    def start(self, slots: Slots, count: int) -> None:
+        slots.start(count)
+
+
+class Foreground:
+    """The process that was started runs the bodies itself, for debuggers (pool `solo`).
+
+    It is this supervisor's parent. When it dies the node ends, after its last outcomes were settled.
+    """
+
+    def __init__(self, end: socket.socket, pid: int) -> None:
+        self._end = end
+        self._pid = pid
+        self._death = os.pidfd_open(pid)
+        self._dead = False
+
+    def start(self, slots: Slots, count: int) -> None:
+        slots.adopt(0, self._end)
+
+    def spawn(self, slot: int, child_end: socket.socket) -> None:
+        """There is no other foreground process."""
+
+    def kill(self, slot: int, number: int, *, group: bool = False) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._death, number)
+
+    def fileno(self) -> int:
+        return self._death
+
+    def notices(self) -> list[Notice] | None:
+        if self._dead:
+            return None
+        if not select.select([self._death], [], [], 0)[0]:
+            return []
+        self._dead = True
+        return [Died(0, self._pid, signal.SIGKILL, 0)]
+
+    def close(self) -> None:
+        os.close(self._death)

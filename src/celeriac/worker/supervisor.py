@@ -1,0 +1,341 @@
+"""The supervisor: starts the parts of a node in order, stops them in reverse.
+
+It never runs a task body. It owns the node's claims, its lease and its timers, and talks to the children that do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from celeriac.app.application import Celery
+from celeriac.brokers.base import Incarnation, Release, Settlement
+from celeriac.exceptions import OperationalError
+from celeriac.states import FAILURE
+from celeriac.wire.times import iso_text
+from celeriac.worker.decide import Policy
+from celeriac.worker.dispatch import STRATEGIES, Durations
+from celeriac.worker.forkserver import Died, Imported, Started
+from celeriac.worker.held import Held, Holdings
+from celeriac.worker.intake import Intake, wants_result
+from celeriac.worker.leases import Leases
+from celeriac.worker.runs import Outcome
+from celeriac.worker.settle import after_crash, after_run, failure_record, how_it_died
+from celeriac.worker.settler import Ending, Settler
+from celeriac.worker.slots import Slots
+from celeriac.worker.start import Crew, Plan
+from celeriac.worker.upkeep import Upkeep
+from celeriac.worker.watchdog import Watchdog
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+_LOOK_EVERY: Final = 0.5
+_START_WITHIN: Final = 1.0
+"""Seconds after which a claimed message that no child has begun goes back to its queue."""
+
+_SETTLE_WITHIN: Final = 5.0
+_DIE_WITHIN: Final = 5.0
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+
+
+class Supervisor:
+    """Run one node until it is told to stop.
+
+    Args:
+        app: its tasks are registered.
+        plan: what was decided about this node before it started.
+        crew: starts its children, and tells of their deaths.
+    """
+
+    def __init__(self, app: Celery, plan: Plan, crew: Crew) -> None:
+        self._app = app
+        self._plan = plan
+        self._crew = crew
+        self._incarnation = Incarnation.begin(plan.node)
+        self._consumer = app.broker.consumer(self._incarnation)
+        self._holdings = Holdings()
+        self._durations = Durations()
+        self._policy = Policy(
+            max_crashes=app.conf.task_max_crashes,
+            max_node_losses=app.conf.task_max_node_losses,
+            unknown_release_for=app.conf.task_unknown_release_for,
+        )
+        self._stop_signals = 0
+        self._exit_code = EXIT_DONE
+        self._stop = asyncio.Event()
+        self._cold = asyncio.Event()
+        self._opening = asyncio.Lock()
+
+    async def run(self) -> int:
+        """Start, work, stop; return the exit code.
+
+        Raises:
+            OperationalError: the broker cannot be used at all.
+        """
+        self._listen_to_signals()
+        await self._consumer.open()
+        self._make_parts()
+        self._crew.start(self._slots, self._plan.concurrency)
+        self._watch_crew()
+        # From the inside out: whoever hands something on starts after the one who takes it.
+        self._settler.start()
+        self._leases.start()
+        self._upkeep.start()
+        self._intake.start()
+        self._watchdog.start()
+        looking = asyncio.create_task(self._give_back_what_cannot_start(), name="give-back")
+        try:
+            await self._announce()
+            await self._stop.wait()
+        finally:
+            looking.cancel()
+            await self._shut_down()
+        return self._exit_code
+
+    def _make_parts(self) -> None:
+        app, plan = self._app, self._plan
+        strategy = STRATEGIES[plan.dispatch]()
+        self._slots = Slots(
+            self._crew,
+            strategy,
+            self._durations,
+            on_outcome=self._note_outcome,
+            on_crash=self._note_crash,
+            on_start=self._note_start,
+        )
+        self._settler = Settler(
+            self._consumer,
+            app.broker,
+            app.backend,
+            self._holdings,
+            on_settled=lambda: self._intake.freed(),
+            done_at=self._done_at,
+        )
+        self._intake = Intake(
+            self._consumer,
+            plan.queues,
+            app.tasks,
+            slots=self._slots,
+            settler=self._settler,
+            holdings=self._holdings,
+            strategy=strategy,
+            durations=self._durations,
+            policy=self._policy,
+            limits=app.conf.limits,
+            zone=app.conf.zone,
+            backend=app.backend,
+            limit=plan.prefetch_multiplier,
+            done_at=self._done_at,
+            lease_lost=self._begin_again,
+        )
+        self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
+        cleaners: list[Callable[[], int]] = [app.broker.clean]
+        if app.backend is not None:
+            cleaners.append(app.backend.expire)
+        self._upkeep = Upkeep(cleaners)
+        self._watchdog = Watchdog(
+            is_idle=lambda: self._slots.idle and not self._stop.is_set(),
+            completed_at=lambda: self._intake.completed_at,
+            rebuild=self._rebuild,
+            give_up=self._fail,
+        )
+
+    async def _announce(self) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        coming_up = asyncio.create_task(self._slots.up.wait())
+        await asyncio.wait({stopping, coming_up}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, coming_up):
+            task.cancel()
+        if self._slots.up.is_set():
+            self._plan.say_ready()
+
+    def _done_at(self) -> str:
+        return iso_text(time.time(), zone=self._app.conf.zone)
+
+    # -- what happens to messages -------------------------------------------------------------------------------
+
+    def _note_start(self, held: Held, started: bool) -> None:
+        if started:
+            self._consumer.note_started(held.delivery)
+        else:
+            self._consumer.note_ended(held.delivery)
+
+    def _note_outcome(self, held: Held, outcome: Outcome) -> None:
+        if outcome.dead_reason is not None:
+            logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
+        self._settler.add(Ending(held, after_run(held.delivery, outcome)))
+
+    def _note_crash(self, held: Held, died: Died) -> None:
+        if self._cold.is_set():
+            self._end_unfinished(held)
+            return
+        text = how_it_died(died.status, died.peak_kib)
+        logger.error("the child (pid %d) that ran task %s[%s] %s", died.pid, held.intake.task, held.intake.id, text)
+        how = after_crash(
+            held.delivery,
+            held.intake,
+            died=text,
+            again=not held.acked,
+            policy=self._policy,
+            now=self._intake.now(),
+            done_at=self._done_at(),
+        )
+        self._settler.add(Ending(held, how))
+
+    def _end_unfinished(self, held: Held) -> None:
+        """End what this stop cut short: it runs again elsewhere, or, when it was acked before its run, it failed."""
+        delivery = held.delivery
+        if not held.acked:
+            self._settler.add(Ending(held, Release(delivery=delivery)))
+            return
+        lost = after_crash(
+            delivery,
+            held.intake,
+            died="was stopped",
+            again=False,
+            policy=self._policy,
+            now=self._intake.now(),
+            done_at=self._done_at(),
+        )
+        self._settler.add(Ending(held, lost))
+
+    def _hand_back(self, unstarted: list[Held]) -> None:
+        """Give back what no child has begun; what the store has forgotten already is published again."""
+        for held in unstarted:
+            how: Settlement | Release = Release(delivery=held.delivery)
+            if held.acked:
+                how = Settlement(delivery=held.delivery, publish=(held.delivery.message,))
+            self._consumer.note_ended(held.delivery)
+            self._settler.add(Ending(held, how))
+
+    async def _give_back_what_cannot_start(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if not self._slots.idle:
+                stale = self._slots.withdraw(claimed_before=time.monotonic() - _START_WITHIN)
+                self._hand_back([held for held in stale if not held.acked])
+                self._slots.add(held for held in stale if held.acked)
+
+    # -- the lease ----------------------------------------------------------------------------------------------
+
+    async def _begin_again(self) -> None:
+        """Become a new owner. What runs goes on, to be refused; what has not begun belongs to others now."""
+        async with self._opening:
+            owner = self._consumer.owner
+            lost = [held for held in self._slots.withdraw() if held.delivery.owner == owner and not held.acked]
+            for held in lost:
+                self._holdings.remove(held)
+            while True:
+                try:
+                    await self._consumer.open()
+                except OperationalError as exc:
+                    logger.warning("cannot register again, trying again in %.0f s: %s", _LOOK_EVERY, exc)
+                    await asyncio.sleep(_LOOK_EVERY)
+                else:
+                    return
+
+    async def _rebuild(self) -> None:
+        await self._intake.stop()
+        await self._begin_again()
+        self._intake.start()
+
+    # -- the crew -----------------------------------------------------------------------------------------------
+
+    def _watch_crew(self) -> None:
+        asyncio.get_running_loop().add_reader(self._crew.fileno(), self._hear_crew)
+
+    def _hear_crew(self) -> None:
+        notices = self._crew.notices()
+        if notices is None:
+            asyncio.get_running_loop().remove_reader(self._crew.fileno())
+            if not self._stop.is_set():
+                self._cold.set()
+                self._fail("the forkserver died, and every child with it")
+            return
+        for notice in notices:
+            match notice:
+                case Imported(threads=threads):
+                    if threads:
+                        logger.warning(
+                            "importing the app started threads (%s); children are started as fresh interpreters, "
+                            "which is slower: start threads in the task that needs them",
+                            ", ".join(threads),
+                        )
+                case Started():
+                    self._slots.note_started(notice)
+                case Died():
+                    self._slots.note_died(notice)
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._note_stop_signal, "SIGTERM")
+        loop.add_signal_handler(signal.SIGINT, self._note_stop_signal, "SIGINT")
+        loop.add_signal_handler(signal.SIGQUIT, self._stop_cold, "SIGQUIT")
+
+    def _note_stop_signal(self, name: str) -> None:
+        self._stop_signals += 1
+        if self._stop_signals > 1:
+            self._stop_cold(name)
+            return
+        grace = self._plan.stop_grace
+        bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
+        self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
+        self._stop.set()
+
+    def _stop_cold(self, name: str) -> None:
+        self._plan.say(f"{name}: cold shutdown; what runs is killed and goes back to its queue")
+        self._exit_code = EXIT_FAILED
+        self._cold.set()
+        self._stop.set()
+
+    def _fail(self, reason: str) -> None:
+        logger.critical("this node ends: %s", reason)
+        self._exit_code = EXIT_FAILED
+        self._stop.set()
+
+    async def _shut_down(self) -> None:
+        await self._watchdog.stop()
+        await self._intake.stop()
+        if not self._cold.is_set():
+            self._hand_back(self._slots.withdraw())
+            self._slots.finish()
+            await self._wait_for_children()
+        if self._slots.alive:
+            await self._kill_children()
+        settled = await self._settler.stop(_SETTLE_WITHIN)
+        await self._upkeep.stop()
+        await self._leases.stop()
+        self._slots.close()
+        with contextlib.suppress(OperationalError):
+            await self._consumer.close()
+        self._crew.close()
+        if not settled:
+            self._exit_code = EXIT_FAILED
+
+    async def _wait_for_children(self) -> None:
+        until = None if self._plan.stop_grace is None else time.monotonic() + self._plan.stop_grace
+        while self._slots.alive and not self._cold.is_set():
+            if until is not None and time.monotonic() >= until:
+                self._plan.say(f"{self._slots.running} tasks did not end in time and go back to their queues")
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await self._cold.wait()
+
+    async def _kill_children(self) -> None:
+        self._cold.set()
+        self._slots.kill()
+        until = time.monotonic() + _DIE_WITHIN
+        while self._slots.alive and time.monotonic() < until:
+            await asyncio.sleep(0.01)

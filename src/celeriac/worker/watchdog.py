@@ -1,0 +1,74 @@
+"""Notice that nothing moves although it should.
+
+Slots that idle while other nodes win every race, or while every message waits for its time, are healthy. What is not
+is a node with idle slots whose claims are not answered at all: then the road to the broker is rebuilt from zero, and
+when that does not help, the process ends so that its service manager starts another (`rules.md` E12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+logger: Final = logging.getLogger("celeriac.worker")
+
+STALLED_AFTER: Final = 5.0
+"""Seconds without an answered claim, while slots idle, after which something is wrong."""
+
+_LOOK_EVERY: Final = 1.0
+
+
+class Watchdog:
+    """Watch the intake.
+
+    Args:
+        is_idle: says whether a slot has nothing to do.
+        completed_at: returns the monotonic instant of the last answered claim.
+        rebuild: connects anew.
+        give_up: ends the node, with a reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_idle: Callable[[], bool],
+        completed_at: Callable[[], float],
+        rebuild: Callable[[], Awaitable[None]],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._is_idle = is_idle
+        self._completed_at = completed_at
+        self._rebuild = rebuild
+        self._give_up = give_up
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="watchdog")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        rebuilt_at = 0.0
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            now = time.monotonic()
+            if not self._is_idle() or now - self._completed_at() < STALLED_AFTER:
+                continue
+            if rebuilt_at and now - rebuilt_at < 3 * STALLED_AFTER:
+                self._give_up(f"no claim was answered for {STALLED_AFTER:.0f} s, also after connecting anew")
+                return
+            logger.error("slots are idle and no claim was answered for %.0f s; connecting anew", STALLED_AFTER)
+            rebuilt_at = now
+            try:
+                async with asyncio.timeout(STALLED_AFTER):
+                    await self._rebuild()
+            except (TimeoutError, Exception) as exc:
+                self._give_up(f"connecting anew failed: {exc!r}")
+                return
