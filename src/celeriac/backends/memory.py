@@ -87,7 +87,12 @@ class MemoryBackend(ResultBackend, StoreSink):
     def _read(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
         kept = self.kept_in.results
         return {
-            task_id: StoredResult(task_id=task_id, state=kept[task_id].state, record=kept[task_id].record, retries=kept[task_id].retries)
+            task_id: StoredResult(
+                task_id=task_id,
+                state=kept[task_id].state,
+                record=kept[task_id].record,
+                retries=kept[task_id].retries,
+            )
             for task_id in task_ids
             if task_id in kept
         }

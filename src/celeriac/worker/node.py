@@ -229,7 +229,7 @@ class Node:
 
 
 def node_name(given: str | None) -> str:
-    """Return a node's name: ``name@host``, with ``%h`` (host), ``%n`` (its first part), ``%d`` (its domain) replaced."""
+    """Return a node's name, ``name@host``; ``%h`` is the host, ``%n`` its first part, ``%d`` its domain."""
     host = socket.gethostname()
     short, _, domain = host.partition(".")
     text = given or "celery@%h"

@@ -117,7 +117,7 @@ class Settler:
                 logger.warning("cannot settle %d messages, trying again in %.1f s: %s", len(batch), delay, exc)
                 await asyncio.sleep(delay)
                 continue
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever the store says about one of them
                 await self._divide(batch, exc)
             self._backoff.reset()
             self._on_settled()

@@ -13,21 +13,18 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from celeriac.app.application import Celery
 from celeriac.brokers.base import Incarnation, Release, Settlement
 from celeriac.exceptions import OperationalError
-from celeriac.states import FAILURE
 from celeriac.wire.times import iso_text
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
 from celeriac.worker.forkserver import Died, Imported, Started
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.intake import Intake, wants_result
+from celeriac.worker.intake import Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import after_crash, after_run, failure_record, how_it_died
+from celeriac.worker.settle import after_crash, after_run, how_it_died
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan

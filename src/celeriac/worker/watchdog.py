@@ -69,6 +69,6 @@ class Watchdog:
             try:
                 async with asyncio.timeout(STALLED_AFTER):
                     await self._rebuild()
-            except (TimeoutError, Exception) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it was, this node is of no use any more
                 self._give_up(f"connecting anew failed: {exc!r}")
                 return
