@@ -52,9 +52,10 @@ def instant(text: str) -> datetime:
 def instant_or_seconds(text: str) -> datetime | float:
     """Read an instant, or a number of seconds from now."""
     try:
-        return float(text)
+        float(text)
     except ValueError:
         return instant(text)
+    return seconds(text)
 
 
 def seconds(text: str) -> float:

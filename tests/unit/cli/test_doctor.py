@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from celeriac.app.application import Celery
+from celeriac.brokers.base import Incarnation
+from celeriac.brokers.sqlite import SqliteBroker
+
+FAR_AHEAD = float("inf")
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database that a worker and a client have used."""
+    path = tmp_path / "q.sqlite3"
+    app = Celery(broker=f"sqlite:///{path}", set_as_current=False)
+    app.send_task("shop.pay")
+    app.close()
+    return path
+
+
+def found(run, subject):
+    return [finding["found"] for finding in run.document["findings"] if finding["subject"] == subject]
+
+
+def problems(run):
+    return {f["subject"]: f["problem"] for f in run.document["findings"] if f["problem"] is not None}
+
+
+def test_a_healthy_installation_ends_with_0(command, shop):
+    run = command("doctor", "--json")
+
+    assert run.code == 0
+    assert run.document["healthy"] is True
+    assert problems(run) == {}
+    assert found(run, "app") == ["shop_of_the_cli_tests, 2 tasks"]
+    assert found(run, "sqlite") == [sqlite3.sqlite_version]
+
+
+def test_for_people_each_finding_is_a_line_and_the_verdict_is_talk(command, shop):
+    run = command("doctor")
+
+    assert all(line.startswith("ok ") for line in run.out.splitlines())
+    assert run.err == "Everything is in order.\n"
+
+
+def test_a_broken_app_is_a_problem_and_the_rest_is_still_checked(command, database):
+    run = command("doctor", "--json", "-A", "nowhere", "-b", f"sqlite:///{database}")
+
+    assert run.code == 1
+    assert "there is no module 'nowhere'" in problems(run)["app"]
+    assert found(run, "integrity") == ["ok"]
+
+
+def test_an_app_that_raises_when_it_is_imported_is_a_problem(command, tmp_path, monkeypatch):
+    (tmp_path / "raising_app.py").write_text("1 / 0\n")
+
+    run = command("doctor", "--json", "-A", "raising_app")
+
+    assert run.code == 1
+    assert problems(run) == {"app": "ZeroDivisionError: division by zero"}
+
+
+def test_no_app_is_no_problem_when_none_was_named(command, database):
+    run = command("doctor", "--json", "-b", f"sqlite:///{database}")
+
+    assert run.code == 0
+    assert found(run, "app") == ["none"]
+
+
+def test_the_database_is_examined_from_outside_and_inside(command, database):
+    run = command("doctor", "--json", "-b", f"sqlite:///{database}")
+
+    assert found(run, "file")[0].startswith(f"{database}, mode 0600, owner ")
+    assert found(run, "journal mode") == ["wal"]
+    assert found(run, "integrity") == ["ok"]
+    assert found(run, "node") == ["none is running"]
+    assert found(run, "queues") == ["1 with messages: 1 ready, 0 delayed, 0 claimed, 0 dead"]
+
+
+async def test_nodes_that_are_registered_are_named(command, database):
+    consumer = SqliteBroker(database).consumer(Incarnation.begin("w1@here"))
+    await consumer.open()
+
+    run = command("doctor", "--json", "-b", f"sqlite:///{database}")
+
+    await consumer.close()
+    assert found(run, "node")[0].startswith("w1@here, pid ")
+
+
+def test_a_file_that_others_may_read_is_a_problem_with_its_cure(command, database):
+    database.chmod(0o644)
+
+    run = command("doctor", "-b", f"sqlite:///{database}")
+
+    assert run.code == 1
+    assert f"chmod 600 {database}" in run.out
+    assert run.err == "1 problem.\n"
+
+
+def test_a_file_that_is_no_database_is_a_problem(command, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database at all, but long enough to be taken for one " * 20)
+    path.chmod(0o600)
+
+    run = command("doctor", "--json", "-b", f"sqlite:///{path}")
+
+    assert run.code == 1
+    assert "damaged or no SQLite database" in problems(run)["broker"]
+
+
+def test_a_damaged_database_is_a_problem(command, database):
+    content = bytearray(database.read_bytes())
+    content[4096:8192] = b"\xaa" * 4096
+    database.write_bytes(content)
+
+    run = command("doctor", "--json", "-b", f"sqlite:///{database}")
+
+    assert run.code == 1
+    assert problems(run)
+
+
+def test_a_file_that_is_not_there_yet_is_not_made(command, tmp_path):
+    path = tmp_path / "q.sqlite3"
+
+    run = command("doctor", "--json", "-b", f"sqlite:///{path}")
+
+    assert run.code == 0
+    assert found(run, "file") == [f"{path} is not there yet; the first use makes it"]
+    assert not path.exists()
+
+
+def test_a_folder_that_is_not_there_is_a_problem(command, tmp_path):
+    run = command("doctor", "--json", "-b", f"sqlite:///{tmp_path}/missing/q.sqlite3")
+
+    assert run.code == 1
+    assert "create the folder" in problems(run)["file"]
+
+
+def test_a_url_that_means_nothing_is_a_problem(command):
+    run = command("doctor", "--json", "-b", "carrier-pigeon://loft")
+
+    assert run.code == 1
+    assert "carrier-pigeon" in problems(run)["broker"]
+
+
+def test_settings_are_listed_when_they_are_not_at_their_defaults(command, shop):
+    shop.app.conf.update(task_default_queue="mail")
+
+    run = command("doctor", "--json")
+
+    assert "task_default_queue = 'mail'" in found(run, "setting")

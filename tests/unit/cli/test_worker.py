@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from celeriac.cli.session import Session
+from celeriac.cli.worker import node_options, worker
+from celeriac.worker.options import NodeOptions
+
+
+def parsed(*args, session=None):
+    """Return what a node would be started with."""
+    with worker.make_context("worker", list(args), obj=session or Session()) as context:
+        return node_options(context.obj, context.params)
+
+
+def test_without_options_everything_is_left_to_the_app():
+    assert parsed() == NodeOptions()
+
+
+@pytest.mark.parametrize(
+    ("args", "field", "value"),
+    [
+        (["-A", "shop.tasks:app"], "app", "shop.tasks:app"),
+        (["--workdir", "/srv"], "workdir", "/srv"),
+        (["-n", "w1@%h"], "node_name", "w1@%h"),
+        (["-Q", "mail, slow,"], "queues", ("mail", "slow")),
+        (["-X", "mail"], "exclude_queues", ("mail",)),
+        (["-c", "8"], "concurrency", 8),
+        (["-P", "prefork"], "pool", "prefork"),
+        (["-P", "processes"], "pool", "prefork"),
+        (["--pool=solo"], "pool", "solo"),
+        (["-l", "info"], "loglevel", "INFO"),
+        (["-lFatal"], "loglevel", "CRITICAL"),
+        (["-f", "w.log"], "logfile", "w.log"),
+        (["-Ofair"], "dispatch", "fair"),
+        (["-O", "default"], "dispatch", "adaptive"),
+        (["-O", "adaptive"], "dispatch", "adaptive"),
+        (["--prefetch-multiplier", "0"], "prefetch_multiplier", 0),
+        (["--stop-grace", "2.5"], "stop_grace", 2.5),
+        (["-I", "a,b.c"], "include", ("a", "b.c")),
+        (["--purge"], "purge", True),
+        (["--discard"], "purge", True),
+        (["-q"], "quiet", True),
+        (["-C"], "color", False),
+        (["--color"], "color", True),
+    ],
+)
+def test_an_option_is_handed_to_the_node(args, field, value):
+    assert getattr(parsed(*args), field) == value
+
+
+def test_urls_and_settings_override_those_of_the_app():
+    options = parsed(
+        "-b", "memory://x", "--result-backend", "memory://y", "task_acks_late=false", "timezone=Asia/Tokyo"
+    )
+
+    assert options.settings == {
+        "broker_url": "memory://x",
+        "result_backend": "memory://y",
+        "task_acks_late": False,
+        "timezone": "Asia/Tokyo",
+    }
+
+
+@pytest.mark.parametrize("text", ["True", "true"])
+def test_settings_are_spelled_as_in_python_or_json(text):
+    assert parsed(f"task_track_started={text}").settings == {"task_track_started": True}
+
+
+def test_a_setting_that_is_text_keeps_what_looks_like_a_number():
+    assert parsed("task_default_queue=7").settings == {"task_default_queue": "7"}
+
+
+def test_auto_concurrency_overrides_a_number_in_the_app():
+    options = parsed("-c", "auto")
+
+    assert options.concurrency is None
+    assert options.settings == {"worker_concurrency": None}
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["task_defualt_queue=x"], "did you mean 'task_default_queue'?"),
+        (["worker_prefetch_multiplier=-1"], "worker_prefetch_multiplier must be a whole number >= 0"),
+        (["worker_prefetch_multiplier=-1"], "got -1"),
+        (["shop"], "unexpected argument 'shop'; settings are given as name=value"),
+        (["-c", "0"], "a whole number >= 1 or 'auto' is needed, got '0'"),
+        (["-P", "gevent"], "the pool 'gevent' comes with a later version"),
+        (["-P", "fork"], "there is no pool 'fork'; there are prefork, processes, solo"),
+        (["-l", "loud"], "'loud' is not one of"),
+        (["-O", "fast"], "'fast' is not one of"),
+        (["--stop-grace", "nan"], "a number of seconds >= 0 is needed, got 'nan'"),
+        (["--json"], "No such option"),
+    ],
+)
+def test_what_cannot_be_read_is_a_usage_error(command, args, complaint):
+    run = command("worker", *args)
+
+    assert run.code == 2
+    assert complaint in run.err
+
+
+def test_json_before_the_command_is_a_usage_error_too(command):
+    run = command("--json", "worker")
+
+    assert run.code == 2
+    assert "a worker writes no data" in run.err
