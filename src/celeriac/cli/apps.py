@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-import click
-
 from celeriac.app.application import Celery
 from celeriac.app.discovery import Found, find_app
 from celeriac.cli.session import Session
@@ -20,7 +16,7 @@ def open_app(session: Session) -> Celery:
     Raises:
         ImproperlyConfigured: there is none; the text says what was tried.
     """
-    enter(session.workdir)
+    session.enter_workdir()
     try:
         found = locate(session)
     except ImproperlyConfigured as error:
@@ -46,13 +42,3 @@ def without_app(session: Session) -> Celery:
     app = Celery()
     app.conf.override(session.overrides)
     return app
-
-
-def enter(workdir: str | None) -> None:
-    """Change to the folder that `--workdir` names."""
-    if workdir is None:
-        return
-    try:
-        os.chdir(workdir)
-    except OSError as error:
-        raise click.UsageError(f"--workdir: cannot change to {workdir!r}: {error.strerror}.") from error

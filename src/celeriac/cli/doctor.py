@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from celeriac.cli import checks
-from celeriac.cli.apps import enter, locate, without_app
+from celeriac.cli.apps import locate, without_app
 from celeriac.cli.checks import Finding
 from celeriac.cli.output import plural
 from celeriac.cli.pages import Command
@@ -40,7 +40,7 @@ def doctor(session: Session, /) -> int:
 def examine(session: Session) -> Iterator[Finding]:
     """Make all checks, one after the other."""
     yield from checks.installation()
-    enter(session.workdir)
+    session.enter_workdir()
     app = without_app(session)
     try:
         found = locate(session)

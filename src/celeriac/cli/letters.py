@@ -66,7 +66,7 @@ def facts(letter: DeadLetter) -> dict[str, Any]:
 
 
 def opened(broker: Broker, number: int) -> dict[str, Any]:
-    """Return all that a dead letter says; its `arguments` are None where they cannot be read, with the `fault`."""
+    """Return all that a dead letter says; where its arguments cannot be read, the raw `body` and the `fault`."""
     letter = _letter(broker, number)
     if letter.message is None:
         return {**facts(letter), "fault": "the message is too large to be shown"}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import click
 
@@ -41,6 +42,20 @@ class Session:
         """Settings of the app that the command line replaces."""
         given = {"broker_url": self.broker_url, "result_backend": self.result_backend}
         return {name: url for name, url in given.items() if url is not None}
+
+    def enter_workdir(self) -> None:
+        """Change to the folder that `--workdir` names.
+
+        Raises:
+            click.UsageError: there is none, or it may not be entered.
+        """
+        if self.workdir is None:
+            return
+        try:
+            os.chdir(self.workdir)
+        except OSError as error:
+            raise click.UsageError(f"--workdir: cannot change to {self.workdir!r}: {error.strerror}.") from error
+        self.workdir = str(Path.cwd())
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

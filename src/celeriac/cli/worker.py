@@ -76,6 +76,7 @@ def worker(session: Session, /, **given: Any) -> int:
     """
     if session.json:
         raise click.UsageError("--json: a worker writes no data, only its log (`worker_log_format`).")
+    session.enter_workdir()
     options = node_options(session, given)
     # Imported here: `celeriac worker --help` needs nothing of it.
     from celeriac.worker.node import run

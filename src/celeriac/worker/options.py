@@ -18,7 +18,7 @@ class NodeOptions:
 
     Attributes:
         app: where the app is (`-A`), or None to look for it.
-        workdir: folder to change to first, or None.
+        workdir: folder to change to first, or None; absolute, so that every process of the node may do it again.
         node_name: as typed, `%h`, `%n` and `%d` not yet replaced.
         queues: names to consume; empty for the default queue.
         exclude_queues: names to leave out of those that would be consumed.
@@ -29,7 +29,7 @@ class NodeOptions:
         dispatch: name of the strategy that picks a slot (`-O`).
         prefetch_multiplier: messages held per slot; 0 for no limit.
         stop_grace: seconds that a warm stop may take.
-        settings: overrides of the app's settings, by their names.
+        settings: overrides of the app's settings, by their names; JSON can carry the values.
         include: modules to import after the app.
         quiet: no banner.
         color: whether log lines are coloured; None where they go to a terminal.

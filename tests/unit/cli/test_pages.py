@@ -98,8 +98,9 @@ def test_the_working_folder_is_changed_first(command, tmp_path):
     assert (tmp_path / "there" / "q.sqlite3").exists()
 
 
-def test_a_working_folder_that_is_not_there_is_a_usage_error(command):
-    run = command("queue", "list", "--workdir", "nowhere")
+@pytest.mark.parametrize("args", [["queue", "list"], ["doctor"], ["worker"]])
+def test_a_working_folder_that_is_not_there_is_a_usage_error(command, args):
+    run = command(*args, "--workdir", "nowhere")
 
     assert run.code == 2
     assert "cannot change to 'nowhere': No such file" in run.err

@@ -1,10 +1,28 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from celeriac.cli.session import Session
 from celeriac.cli.worker import node_options, worker
 from celeriac.worker.options import NodeOptions
+
+CELERIAC = [sys.executable, "-m", "celeriac"]
+
+TASKS = """
+from celeriac.app.application import Celery
+
+app = Celery("shop")
+
+
+@app.task(name="shop.pay")
+def pay(amount):
+    return amount
+"""
 
 
 def parsed(*args, session=None):
@@ -106,3 +124,30 @@ def test_json_before_the_command_is_a_usage_error_too(command):
 
     assert run.code == 2
     assert "a worker writes no data" in run.err
+
+
+def test_a_worker_that_was_started_runs_what_is_called(tmp_path):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    environment = {**os.environ, "CELERIAC_BROKER_URL": f"sqlite:///{tmp_path}/q.sqlite3"}
+
+    def celeriac(*args):
+        return subprocess.run(
+            [*CELERIAC, *args], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    node = subprocess.Popen(
+        [*CELERIAC, "worker", "-c", "1", "-l", "info"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert node.stderr is not None
+    with node:
+        try:
+            ready = any(line.endswith("ready.\n") for line in node.stderr)
+            task_id = celeriac("call", "shop.pay", "-a", "[12]").stdout.strip()
+            paid = celeriac("result", task_id, "--timeout", "30")
+        finally:
+            node.send_signal(signal.SIGTERM)
+            node.communicate(timeout=60)
+
+    assert ready
+    assert (paid.returncode, paid.stdout) == (0, "12\n")
+    assert node.returncode == 0
