@@ -106,9 +106,7 @@ class Celery:
     def _register(
         self, function: Callable[..., Any], bind: bool, *, name: str | None = None, **options: Any
     ) -> Task[..., Any]:
-        if not callable(function):
-            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
-        name = name or self.gen_task_name(function.__name__, function.__module__)
+        name = name or self._name_for(function)
         task: Task[..., Any] = Task(self, function, name=name, bind=bind, options=options)
         kept = self.tasks.register(task)
         if kept is not task:
@@ -119,6 +117,14 @@ class Celery:
                 stacklevel=4,
             )
         return kept
+
+    def _name_for(self, function: Callable[..., Any]) -> str:
+        if isinstance(function, Task):
+            raise TypeError(f"{function!r} is a task already; decorate the function once")
+        name = getattr(function, "__name__", None)
+        if not callable(function) or name is None:
+            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
+        return self.gen_task_name(name, function.__module__)
 
     def gen_task_name(self, name: str, module: str) -> str:
         """Return the name of a task for a function; override it to name tasks otherwise."""

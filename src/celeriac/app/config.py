@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, Literal, NoReturn
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -125,7 +126,7 @@ class Settings:
     task_serializer: str
     task_track_started: bool
     task_unknown_release_for: float
-    timezone: datetime.tzinfo | None
+    timezone: str | datetime.tzinfo | None
     worker_concurrency: int | None
     worker_dispatch: str
     worker_log_color: bool | None
@@ -197,6 +198,8 @@ class Settings:
     @property
     def zone(self) -> datetime.tzinfo:
         """The zone in which times without one are meant."""
+        if isinstance(self.timezone, str):
+            return ZoneInfo(self.timezone)
         if self.timezone is not None:
             return self.timezone
         if self.enable_utc:

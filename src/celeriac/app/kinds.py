@@ -60,13 +60,14 @@ def _text_list(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, value))
 
 
-def _time_zone(value: Any) -> datetime.tzinfo:
+def _time_zone(value: Any) -> str | datetime.tzinfo:
     if isinstance(value, datetime.tzinfo):
         return value
     try:
-        return ZoneInfo(_text(value))
+        ZoneInfo(_text(value))
     except (ZoneInfoNotFoundError, OSError, ValueError):
         raise ValueError from None
+    return str(value)
 
 
 def _routes(value: Any) -> Any:

@@ -95,6 +95,8 @@ class AsyncResult(Generic[R_co]):
         record = self._final or self._wait(timeout)
         value = _value_of(record)
         if propagate and record.status in states.PROPAGATE_STATES:
+            if record.traceback:
+                value.add_note(f"Raised in task {self.id}:\n{record.traceback}")
             raise value
         if callback is not None:
             callback(self.id, value)

@@ -134,10 +134,19 @@ def default_database(app_name: str | None) -> Path:
     """Return the SQLite file of an app that names no broker; each app has its own.
 
     It lies in the user's data folder, or in ``CELERIAC_HOME``. The folder is made when it is not there.
+
+    Raises:
+        ImproperlyConfigured: it cannot be made.
     """
     home = os.environ.get("CELERIAC_HOME")
     folder = Path(home) if home else _data_folder() / "celeriac"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the folder {folder}, for the database of an app without `broker_url`, cannot be made: {error.strerror}. "
+            "Name another in CELERIAC_HOME, or set `broker_url`"
+        ) from error
     return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_name or 'default')}.sqlite3"
 
 

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from celeriac import AsyncResult
+from celeriac.app.context import Context, entered
+from celeriac.exceptions import MaxRetriesExceededError, Retry
+from celeriac.wire.protocol import read_request
+from tests.unit.app.messages import arguments_of, headers_of
+
+
+@pytest.fixture
+def add(app):
+    @app.task
+    def add(x, y=1):
+        """Add two numbers."""
+        return x + y
+
+    return add
+
+
+def context_of(task, message, **more):
+    """Return the context in which a worker would run a message."""
+    return Context.from_request(read_request(message), task=task, queue=message.queue, **more)
+
+
+class TestMaking:
+    def test_a_task_looks_like_its_function(self, add):
+        looks = (add.__name__, add.__doc__, add.__module__, add.__wrapped__.__name__)
+
+        assert looks == ("add", "Add two numbers.", __name__, "add")
+
+    def test_the_body_of_a_plain_task_is_the_function(self, add):
+        assert add.run(2, y=3) == 5
+
+    def test_a_bound_body_gets_the_task_first(self, app):
+        @app.task(bind=True)
+        def who(self, greeting):
+            return f"{greeting} {self.name}"
+
+        assert who.run("hello") == who("hello") == f"hello {who.name}"
+
+    def test_an_async_function_is_marked(self, app, add):
+        @app.task
+        async def fetch(): ...
+
+        assert (fetch.is_async, add.is_async) == (True, False)
+
+    def test_options_that_are_not_said_come_from_the_settings_of_the_moment(self, app, add):
+        before = (add.acks_late, add.ignore_result, add.track_started, add.priority)
+
+        app.conf.update(task_acks_late=False, task_ignore_result=True, task_track_started=True, task_default_priority=3)
+
+        after = (add.acks_late, add.ignore_result, add.track_started, add.priority)
+        assert before == (True, False, False, None)
+        assert after == (False, True, True, 3)
+
+    def test_options_that_are_said_stay(self, app):
+        @app.task(acks_late=False, ignore_result=True, max_retries=None, default_retry_delay=5)
+        def early(): ...
+
+        app.conf.update(task_acks_late=True, task_ignore_result=False)
+
+        said = (early.acks_late, early.ignore_result, early.max_retries, early.default_retry_delay)
+        assert said == (False, True, None, 5)
+
+    def test_the_defaults_of_retrying_are_celerys(self, add):
+        assert (add.max_retries, add.default_retry_delay) == (3, 180)
+
+    def test_an_option_can_be_set_on_the_task_later(self, add):
+        add.ignore_result = True
+
+        assert add.ignore_result is True
+
+    @pytest.mark.parametrize(
+        ("option", "value", "error"),
+        [
+            ("rate_limit", "10/s", "has no option 'rate_limit'"),
+            ("max_retries", -1, "max_retries of task 'shop.t' must be a whole number >= 0, or None, got -1"),
+            ("default_retry_delay", "5", "default_retry_delay of task 'shop.t' must be a number of seconds"),
+            ("serializer", "pickle", "serializer of task 'shop.t' must be one of 'json'"),
+            ("expires", "soon", "expires must be an ISO 8601 time"),
+        ],
+    )
+    def test_a_wrong_option_is_named_when_the_task_is_made(self, app, option, value, error):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            app.task(name="shop.t", **{option: value})(lambda: None)
+
+        assert error in str(caught.value)
+
+
+class TestCallingInPlace:
+    def test_a_task_can_be_called_as_the_function_it_is(self, add):
+        assert add(2, y=3) == 5
+
+    def test_the_request_of_such_a_call_says_so(self, app):
+        @app.task(bind=True)
+        def look(self, x):
+            return self.request.called_directly, self.request.id, self.request.args, self.request.kwargs
+
+        assert look(1) == (True, None, (1,), {})
+
+    def test_outside_of_any_call_the_request_is_empty(self, add):
+        assert (add.request.called_directly, add.request.id) == (True, None)
+
+    async def test_an_async_task_is_awaited_and_has_its_own_request_meanwhile(self, app):
+        @app.task(bind=True)
+        async def echo(self, x):
+            await asyncio.sleep(0)
+            return self.request.args, app.current_task is self
+
+        both = await asyncio.gather(echo(1), echo(2))
+
+        assert both == [((1,), True), ((2,), True)]
+        assert app.current_task is None
+
+    def test_a_task_called_inside_another_does_not_see_the_request_of_that(self, app, add):
+        @app.task(bind=True)
+        def outer(self):
+            return inner(), self.request.args, app.current_task is outer
+
+        @app.task(bind=True)
+        def inner(self):
+            return app.current_task is inner, self.request is add.request
+
+        assert outer() == ((True, False), (), True)
+
+
+class TestSending:
+    def test_delay_sends_its_arguments_to_the_default_queue(self, add, sent):
+        result = add.delay(1, y=2)
+
+        [message] = sent("celery")
+        assert isinstance(result, AsyncResult)
+        assert (message.task_id, headers_of(message)["task"]) == (result.id, add.name)
+        assert arguments_of(message) == ([1], {"y": 2})
+
+    def test_apply_async_sends_with_an_id_of_ones_own(self, add, sent):
+        by_name = add.apply_async((1,), {"y": 2}, task_id="order-7")
+        by_place = add.apply_async((1,), None, "order-8")
+
+        assert [message.task_id for message in sent()] == [by_name.id, by_place.id] == ["order-7", "order-8"]
+
+    def test_arguments_that_do_not_fit_are_refused_and_nothing_is_sent(self, add, sent):
+        with pytest.raises(TypeError, match="missing a required argument: 'x'"):
+            add.delay()
+        with pytest.raises(TypeError, match="too many positional arguments"):
+            add.apply_async((1, 2, 3))
+
+        assert sent() == []
+
+    def test_the_task_itself_is_not_an_argument_of_a_bound_task(self, app, sent):
+        @app.task(bind=True)
+        def pay(self, amount): ...
+
+        pay.delay(5)
+
+        assert arguments_of(sent()[0]) == ([5], {})
+
+    def test_the_check_of_arguments_can_be_switched_off(self, app, sent):
+        @app.task(typing=False)
+        def pay(amount): ...
+
+        pay.delay()
+
+        assert len(sent()) == 1
+
+    def test_an_option_that_does_not_exist_is_named_with_those_that_do(self, add, sent):
+        with pytest.raises(TypeError) as caught:
+            add.apply_async((1,), link="x")
+
+        assert f"a call of task {add.name!r} has no option 'link'; there are expires, headers" in str(caught.value)
+        assert sent() == []
+
+
+@pytest.fixture
+def flaky(app):
+    @app.task(bind=True, max_retries=2, default_retry_delay=30)
+    def flaky(self, x=0, *, how):
+        return how(self)
+
+    return flaky
+
+
+def run(task, how, **more):
+    """Run a task as a worker would, for a message sent before; return its context and what the body returned."""
+    message = task.app.sender.build(task, (7,), {"how": None}, more.pop("options", {}), task_id="run-1")
+    context = context_of(task, message, **more)
+    with entered(context):
+        return context, how(task)
+
+
+class TestRetrying:
+    def test_a_retry_ends_the_body_and_leaves_the_next_attempt_to_the_outcome(self, flaky, sent):
+        context = context_of(flaky, flaky.app.sender.build(flaky, (7,), {"how": "x"}, task_id="run-1"))
+
+        with entered(context), pytest.raises(Retry) as caught:
+            flaky.retry(countdown=0, exc=ValueError("busy"))
+
+        [following] = context.following
+        headers = headers_of(following)
+        assert (headers["id"], headers["retries"], headers["task"]) == ("run-1", 1, flaky.name)
+        assert arguments_of(following) == ([7], {"how": "x"})
+        assert str(caught.value) == "Retry in 0s: ValueError('busy')"
+        assert repr(caught.value.exc) == "ValueError('busy')"
+        assert sent() == []
+
+    def test_the_next_attempt_waits_for_the_default_delay(self, flaky):
+        context, ending = run(flaky, lambda task: task.retry(throw=False))
+
+        [following] = context.following
+        assert following.eta_at == pytest.approx(ending.eta_at)
+        assert str(ending) == "Retry in 30s"
+        assert headers_of(following)["eta"] is not None
+
+    def test_the_delay_can_be_chosen(self, flaky):
+        context, ending = run(flaky, lambda task: task.retry(throw=False, eta="2030-01-01T00:00:00Z"))
+
+        assert context.following[0].eta_at == ending.eta_at == 1893456000.0
+
+    def test_a_countdown_in_the_past_is_at_once(self, flaky):
+        context, ending = run(flaky, lambda task: task.retry(throw=False, countdown=-5))
+
+        assert (context.following[0].eta_at, ending.eta_at) == (None, None)
+
+    def test_arguments_can_be_changed(self, flaky):
+        context, _ = run(flaky, lambda task: task.retry(args=(8,), kwargs={"how": 1}, throw=False))
+
+        assert arguments_of(context.following[0]) == ([8], {"how": 1})
+
+    def test_what_the_message_said_is_said_again(self, flaky):
+        said = {
+            "queue": "slow",
+            "priority": 4,
+            "headers": {"tenant": "t1"},
+            "shadow": "other name",
+            "ignore_result": True,
+            "expires": "2031-01-01T00:00:00+01:00",
+        }
+
+        context, _ = run(flaky, lambda task: task.retry(throw=False), options=said)
+
+        [following] = context.following
+        headers = headers_of(following)
+        assert (following.queue, following.priority, headers["tenant"]) == ("slow", 4, "t1")
+        assert (headers["shadow"], headers["ignore_result"]) == ("other name", True)
+        assert headers["expires"] == context.expires == "2030-12-31T23:00:00+00:00"
+
+    def test_the_next_attempt_has_the_same_root_and_this_one_as_parent(self, flaky):
+        root = Context(id="child", root_id="root", called_directly=False)
+        with entered(root):
+            context, _ = run(flaky, lambda task: task.retry(throw=False))
+
+        headers = headers_of(context.following[0])
+        assert (headers["root_id"], headers["parent_id"]) == ("root", "run-1")
+
+    def test_options_change_what_the_message_said(self, flaky):
+        options = {"queue": "slow", "priority": 4}
+
+        context, _ = run(flaky, lambda task: task.retry(throw=False, queue="fast", priority=0), options=options)
+
+        [following] = context.following
+        assert (following.queue, following.priority) == ("fast", 0)
+
+    def test_an_option_that_does_not_exist_is_named(self, flaky):
+        with pytest.raises(TypeError, match=r"a retry of task '.*flaky' has no option 'timeout'"):
+            run(flaky, lambda task: task.retry(timeout=3))
+
+    def test_after_the_last_retry_the_exception_given_is_raised(self, flaky):
+        context = Context(id="run-1", task=flaky.name, current=flaky, called_directly=False, retries=2)
+
+        with entered(context), pytest.raises(ValueError, match="busy"):
+            flaky.retry(exc=ValueError("busy"))
+
+        assert context.following == []
+
+    def test_after_the_last_retry_without_exception_the_limit_is_what_is_raised(self, flaky):
+        context = Context(
+            id="run-1", task=flaky.name, args=(7,), kwargs={"y": 1}, current=flaky, called_directly=False, retries=2
+        )
+
+        with entered(context), pytest.raises(MaxRetriesExceededError) as caught:
+            flaky.retry()
+
+        assert str(caught.value) == f"Can't retry {flaky.name}[run-1] args:(7,) kwargs:{{'y': 1}}"
+        assert (caught.value.task_args, caught.value.task_kwargs) == ((7,), {"y": 1})
+
+    def test_the_limit_can_be_raised_for_one_retry(self, flaky):
+        context = Context(id="run-1", task=flaky.name, current=flaky, called_directly=False, retries=2)
+
+        with entered(context):
+            flaky.retry(max_retries=3, throw=False)
+
+        assert headers_of(context.following[0])["retries"] == 3
+
+    def test_no_limit_is_for_ever(self, app):
+        @app.task(max_retries=None)
+        def stubborn(): ...
+
+        context = Context(id="run-1", task=stubborn.name, current=stubborn, called_directly=False, retries=10_000)
+        with entered(context):
+            stubborn.retry(throw=False)
+
+        assert headers_of(context.following[0])["retries"] == 10_001
+
+    def test_called_directly_there_is_nothing_to_retry_so_the_reason_is_raised(self, flaky):
+        with pytest.raises(ValueError, match="busy"):
+            flaky(how=lambda task: task.retry(exc=ValueError("busy")))
+
+    def test_called_directly_without_a_reason_retry_is_raised_because_of_what_happened(self, flaky):
+        def fail_and_retry(task):
+            try:
+                raise KeyError("first")
+            except KeyError:
+                task.retry()
+
+        with pytest.raises(Retry) as caught:
+            flaky(how=fail_and_retry)
+
+        assert isinstance(caught.value.__cause__, KeyError)
+
+    def test_a_task_called_by_another_cannot_retry_that_one(self, flaky, add):
+        context = Context(id="run-1", task=add.name, current=add, called_directly=False)
+
+        with entered(context), pytest.raises(Retry):
+            flaky(how=lambda task: task.retry())
+
+        assert context.following == []
