@@ -1,0 +1,1 @@
+"""Measure celeriac and its peers, side by side in one run: `python -m bench`."""
