@@ -101,7 +101,7 @@ class Celery:
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             return self._register(function, bind, **options)
 
-        return register if function is None else register(function)
+        return register if function is None else self._register(function, bind, **options)
 
     def _register(
         self, function: Callable[..., Any], bind: bool, *, name: str | None = None, **options: Any
@@ -114,7 +114,7 @@ class Celery:
                 f"two functions claim the task name {name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
                 "called; give one of them another name with @app.task(name=...)",
                 DuplicateTaskNameWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return kept
 

@@ -56,7 +56,7 @@ def find_app(
         Exception: a module that was found raises when it is imported; that is shown as it is.
     """
     folder = Path(workdir or Path.cwd()).resolve()
-    if str(folder) not in sys.path:
+    if sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))
     tried: list[str] = []
     for source, candidate in _candidates(spec, folder, environ):
@@ -122,7 +122,8 @@ def _import(name: str) -> ModuleType:
     parent = _import_if_there(package) if package else None
     if parent is not None and isinstance(getattr(parent, attribute, None), Celery):
         raise _NoApp(f"there is no module {name!r}; did you mean {package}:{attribute}?")
-    raise _NoApp(f"there is no module {name!r}")
+    hint = "; leave out the .py" if name.endswith(".py") else ""
+    raise _NoApp(f"there is no module {name!r}{hint}")
 
 
 def _import_if_there(name: str) -> ModuleType | None:

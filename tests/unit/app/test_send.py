@@ -38,20 +38,6 @@ class TestTheMessage:
     def test_it_names_the_process_that_sends_it(self, app, add):
         assert headers_of(app.sender.build(add, (1,), {}))["origin"] == f"gen{os.getpid()}@{socket.gethostname()}"
 
-    def test_after_a_fork_it_names_the_child(self, app, add):
-        app.sender.build(add, (1,), {})
-        reader, writer = os.pipe()
-
-        child = os.fork()
-        if child == 0:
-            os.write(writer, headers_of(app.sender.build(add, (1,), {}))["origin"].encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-
-        assert os.read(reader, 200).decode() == f"gen{child}@{socket.gethostname()}"
-        os.close(reader)
-        os.close(writer)
-
     def test_sent_inside_a_run_it_is_a_child_of_that(self, app, add):
         with entered(run_of(add)):
             headers = headers_of(app.sender.build(add, (1,), {}))

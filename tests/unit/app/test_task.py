@@ -111,7 +111,7 @@ class TestCallingInPlace:
             await asyncio.sleep(0)
             return self.request.args, app.current_task is self
 
-        both = await asyncio.gather(echo(1), echo(2))
+        both = [await running for running in [asyncio.create_task(echo(1)), asyncio.create_task(echo(2))]]
 
         assert both == [((1,), True), ((2,), True)]
         assert app.current_task is None
