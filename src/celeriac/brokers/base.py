@@ -275,7 +275,7 @@ class Consumer(ABC):
     """
 
     owner: int
-    """Fencing token of the current lease. Another one after the lease was lost and `open` called again."""
+    """Number of the current lease. Another one after the lease was lost and `open` called again."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -341,6 +341,10 @@ class Consumer(ABC):
     @abstractmethod
     async def reconcile(self, held: Collection[int]) -> int:
         """Release, uncounted, what the store says this owner holds but `held` (tags) does not name."""
+
+    @abstractmethod
+    def holds(self, delivery: Delivery) -> bool:
+        """Say whether a delivery was claimed under the current lease; those of a lost one belong to others."""
 
     @abstractmethod
     def note_started(self, delivery: Delivery) -> None:

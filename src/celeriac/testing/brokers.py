@@ -90,7 +90,7 @@ class PublishAndClaim(WorldSuite):
 
         [delivery] = node.claim()
         assert delivery.message == message
-        assert delivery.owner == node.consumer.owner
+        assert node.consumer.holds(delivery)
         assert (delivery.crashes, delivery.node_losses, delivery.releases) == (0, 0, 0)
         assert not delivery.redelivered
         assert delivery.fault is None
@@ -388,7 +388,8 @@ class LeasesAndFences(WorldSuite):
 
         node.extend()
         [delivery] = node.claim()
-        assert delivery.owner == node.consumer.owner != before
+        assert node.consumer.owner != before
+        assert node.consumer.holds(delivery)
 
     def test_what_was_held_before_opening_again_is_not_parked(
         self, world: BrokerWorld, broker: Broker, node: Node

@@ -47,10 +47,6 @@ class Holdings:
     def remove(self, held: Held) -> None:
         self._by_number.pop(held.number, None)
 
-    def tags(self, owner: int) -> set[int]:
-        """Return the tags of what is held under one owner number."""
-        return {held.delivery.tag for held in self._by_number.values() if held.delivery.owner == owner}
-
-    def acked(self) -> list[Held]:
-        """Return what the store has forgotten already."""
-        return [held for held in self._by_number.values() if held.acked]
+    def all(self) -> list[Held]:
+        """Return what is held now."""
+        return list(self._by_number.values())

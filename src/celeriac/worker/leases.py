@@ -73,7 +73,8 @@ class Leases:
         self._beats += 1
         await self._warn_of_namesakes()
         if self._beats % _RECONCILE_EVERY == 0:
-            released = await self._consumer.reconcile(self._holdings.tags(self._consumer.owner))
+            held = {one.delivery.tag for one in self._holdings.all() if self._consumer.holds(one.delivery)}
+            released = await self._consumer.reconcile(held)
             if released:
                 logger.warning("%d claims that this node did not know of went back to their queues", released)
 

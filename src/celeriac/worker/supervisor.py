@@ -227,10 +227,11 @@ class Supervisor:
     async def _begin_again(self) -> None:
         """Become a new owner. What runs goes on, to be refused; what has not begun belongs to others now."""
         async with self._opening:
-            owner = self._consumer.owner
-            lost = [held for held in self._slots.withdraw() if held.delivery.owner == owner and not held.acked]
-            for held in lost:
-                self._holdings.remove(held)
+            for held in self._slots.withdraw():
+                if held.acked:
+                    self._slots.add([held])
+                else:
+                    self._holdings.remove(held)
             while True:
                 try:
                     await self._consumer.open()

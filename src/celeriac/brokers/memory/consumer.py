@@ -240,6 +240,9 @@ class MemoryConsumer(Consumer):
             self._store.wake()
         return len(parked)
 
+    def holds(self, delivery: Delivery) -> bool:
+        return delivery.owner == self.owner
+
     def note_started(self, delivery: Delivery) -> None:
         owner = self._store.owners.get(delivery.owner)
         if owner is not None:

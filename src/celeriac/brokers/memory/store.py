@@ -205,8 +205,10 @@ class Store:
 
     def claim_first(self, transaction: Transaction, queue: str, owner: int) -> None:
         """Give the message that `first_ready` returned an owner."""
-        _, tag = heapq.heappop(self._ready[queue])
+        heap = self._ready[queue]
+        tag = heap[0][1]
         self.set_row(transaction, tag, msgspec.structs.replace(self.rows[tag], owner=owner))
+        heapq.heappop(heap)  # last: an entry that is gone while its row waits would park the message
 
     def next_due_at(self) -> float | None:
         """Return the unix instant at which to promote again, or None when nothing is delayed."""
@@ -302,11 +304,12 @@ class Store:
         """Delete records whose time is over, the oldest first, and say how many."""
         deleted = 0
         while deleted < at_most and self._expiring and self._expiring[0][0] <= now:
-            expires_at, task_id = heapq.heappop(self._expiring)
+            expires_at, task_id = self._expiring[0]
             result = self.results.get(task_id)
             if result is not None and result.expires_at == expires_at:
                 self.set_result(transaction, task_id, None)
                 deleted += 1
+            heapq.heappop(self._expiring)  # last, as in `claim_first`
         return deleted
 
     def listen(self, waker: Callable[[], None]) -> None:

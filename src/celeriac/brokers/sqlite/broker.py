@@ -140,10 +140,13 @@ class SqliteBroker(Broker):
         try:
             rows = [row for waiting in group for row in waiting.rows]
             store = self.store()
-            store.write(lambda connection: _insert(connection, rows), deadline_at=deadline_at, doing="publishing")
+            if len(rows) == 1:
+                store.execute(INSERT, rows[0], deadline_at=deadline_at, doing="publishing")
+            else:
+                store.write(lambda db: db.executemany(INSERT, rows), deadline_at=deadline_at, doing="publishing")
             error = None
             store.work.ring()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - raised in each of the threads that waited
             error = exc
         finally:
             for waiting in group:
@@ -265,13 +268,6 @@ DELETE FROM dead_letter WHERE number IN (
         SELECT number FROM dead_letter WHERE queue = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
     ORDER BY number LIMIT ?3)
 """
-
-
-def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
-    if len(rows) == 1:
-        connection.execute(INSERT, rows[0])
-    else:
-        connection.executemany(INSERT, rows)
 
 
 def _listed(row: tuple[object, ...]) -> DeadLetter:

@@ -55,7 +55,7 @@ _NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner
 
 # `length` reads a record's header only, so what is too large is never loaded.
 _READY: Final = f"""
-SELECT id, crashes, node_losses, releases, length(headers) + length(body),
+SELECT id, crashes, node_losses, releases, held_before, length(headers) + length(body),
     {
     COLUMNS.replace("headers", "CASE WHEN length(headers) <= ?3 THEN headers END").replace(
         "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
@@ -83,8 +83,13 @@ SELECT queue, ?, ?, priority, task_id, content_type, content_encoding, headers, 
 FROM message WHERE id = ? AND owner = ?
 """
 _RELEASE: Final = """
-UPDATE message SET owner = NULL, eta = ?, crashes = crashes + ?, releases = releases + ? WHERE id = ? AND owner = ?
+UPDATE message SET owner = NULL, held_before = 1, eta = ?, crashes = crashes + ?, releases = releases + ?
+WHERE id = ? AND owner = ?
 """
+_RELEASE_ALL: Final = "UPDATE message SET owner = NULL, held_before = 1 WHERE owner BETWEEN ? AND ?"
+
+_CLAIMS: Final = 1 << 32
+"""Claims that one owner makes before their numbers begin anew."""
 
 
 class SqliteConsumer(Consumer):
@@ -111,7 +116,6 @@ class SqliteConsumer(Consumer):
 
     async def open(self) -> None:
         self._let_go(remove=True)
-        self._store = Store.at(self._path, self._synchronous)
         self._thread = ThreadPoolExecutor(1, "celeriac-sqlite")
         self._watch = self._store.work.watch()
         self.owner, self._file = await self._write(self._register, "registering this node")
@@ -129,7 +133,7 @@ class SqliteConsumer(Consumer):
             return
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE message SET owner = NULL WHERE owner = ?", (self.owner,))
+            connection.execute(_RELEASE_ALL, _tokens_of(self.owner))
             connection.execute("DELETE FROM owner WHERE number = ?", (self.owner,))
 
         try:
@@ -154,7 +158,9 @@ class SqliteConsumer(Consumer):
     # -- claiming -----------------------------------------------------------------------------------------------
 
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
-        watch = self._watched()
+        watch = self._watch
+        if watch is None:
+            raise BrokerUnavailable(f"this consumer of {self._path} is not open")
         until = time.monotonic() + wait
         while True:
             watch.drain()
@@ -175,7 +181,7 @@ class SqliteConsumer(Consumer):
             self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
             connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
             taken = self._take(connection, queues, limit)
-            marks = [(self.owner, delivery.tag) for delivery in taken]
+            marks = [(delivery.owner, delivery.tag) for delivery in taken]
             connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
             return taken
 
@@ -213,7 +219,7 @@ class SqliteConsumer(Consumer):
         cursor = connection.execute(_READY, (queue, limit, self._max_bytes))
         try:
             for row in cursor:
-                size = row[4] if type(row[4]) is int else 0
+                size = row[5] if type(row[5]) is int else 0
                 weight = size if size <= self._max_bytes else 0
                 if weight > budget and taken:
                     return 0
@@ -224,18 +230,19 @@ class SqliteConsumer(Consumer):
         return budget
 
     def _delivery(self, row: tuple[Any, ...], size: int) -> Delivery:
-        message, fault = message_of(row[5:])
+        message, fault = message_of(row[6:])
         if size > self._max_bytes:
             fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
-        crashes, losses, releases = row[1], row[2], row[3]
         return Delivery(
             tag=row[0],
-            owner=self.owner,
+            # Not the owner's number alone: a row id is used again once the newest row was deleted, and whoever still
+            # settles the old message must not meet the new one.
+            owner=self.owner * _CLAIMS + self._turn % _CLAIMS,
             message=message,
-            crashes=crashes,
-            node_losses=losses,
-            releases=releases,
-            redelivered=crashes + losses > 0,
+            crashes=row[1],
+            node_losses=row[2],
+            releases=row[3],
+            redelivered=bool(row[4]),
             fault=fault,
         )
 
@@ -277,7 +284,9 @@ class SqliteConsumer(Consumer):
 
         def work(connection: sqlite3.Connection) -> list[Settlement]:
             refused = self._end(connection, settlements)
-            accepted = [one for one in settlements if one not in refused] if refused else settlements
+            accepted = (
+                [one for one in settlements if not any(one is other for other in refused)] if refused else settlements
+            )
             records = [one.result for one in accepted if one.result is not None]
             if results is not None and records:
                 results.write_within(connection, records)
@@ -326,27 +335,28 @@ class SqliteConsumer(Consumer):
         self._store.work.ring()
 
     async def reconcile(self, held: Collection[int]) -> int:
-        owned = self._store.read("SELECT id FROM message WHERE owner = ?", (self.owner,))
-        astray = [(tag, self.owner) for (tag,) in owned if tag not in held]
+        owned = self._store.read("SELECT id, owner FROM message WHERE owner BETWEEN ? AND ?", _tokens_of(self.owner))
+        astray = [(tag, token) for tag, token in owned if tag not in held]
         if astray:
-            sql = "UPDATE message SET owner = NULL WHERE id = ? AND owner = ?"
+            sql = "UPDATE message SET owner = NULL, held_before = 1 WHERE id = ? AND owner = ?"
             await self._write(lambda connection: connection.executemany(sql, astray), "reconciling")
             self._store.work.ring()
         return len(astray)
 
+    def holds(self, delivery: Delivery) -> bool:
+        return delivery.owner // _CLAIMS == self.owner
+
     def note_started(self, delivery: Delivery) -> None:
-        if self._file is not None and delivery.owner == self.owner:
+        if self._file is not None and self.holds(delivery):
             self._file.note(delivery.tag)
 
     def note_ended(self, delivery: Delivery) -> None:
-        if self._file is not None and delivery.owner == self.owner:
+        if self._file is not None and self.holds(delivery):
             self._file.erase(delivery.tag)
 
     # -- leases -------------------------------------------------------------------------------------------------
 
     async def extend(self) -> None:
-        if not self._store.is_current():
-            raise BrokerUnavailable(f"{self._path} was deleted or replaced by another file; opening it again")
         sql = "UPDATE owner SET beat = beat + 1 WHERE number = ?"
         changed = await self._write(lambda connection: connection.execute(sql, (self.owner,)).rowcount, "extending")
         if changed == 0:
@@ -390,9 +400,10 @@ class SqliteConsumer(Consumer):
             sql = "DELETE FROM owner WHERE number = ?1 AND (?2 IS NULL OR beat = ?2)"
             if connection.execute(sql, (number, beat)).rowcount == 0:
                 return 0
-            sql = "UPDATE message SET node_losses = node_losses + 1 WHERE id = ? AND owner = ?"
-            connection.executemany(sql, [(tag, number) for tag in started])
-            return connection.execute("UPDATE message SET owner = NULL WHERE owner = ?", (number,)).rowcount
+            tokens = _tokens_of(number)
+            sql = "UPDATE message SET node_losses = node_losses + 1 WHERE id = ? AND owner BETWEEN ? AND ?"
+            connection.executemany(sql, [(tag, *tokens) for tag in started])
+            return connection.execute(_RELEASE_ALL, tokens).rowcount
 
         released = await self._write(work, "recovering the work of a dead node")
         self._beats.pop(number, None)
@@ -406,8 +417,15 @@ class SqliteConsumer(Consumer):
 
     # -- the two ways to write ----------------------------------------------------------------------------------
 
+    @property
+    def _store(self) -> Store:
+        """The open file. Asked for anew each time: it is another one when the file was replaced."""
+        return Store.at(self._path, self._synchronous)
+
     async def _write(self, work: Callable[[sqlite3.Connection], T], doing: str) -> T:
-        store = self._opened()
+        if self._thread is None:
+            raise BrokerUnavailable(f"this consumer of {self._path} is not open")
+        store = self._store
         if store.synchronous != "FULL":  # FULL waits for the disk: never in the loop
             done = store.write_at_once(work, doing=doing)
             if done is not None:
@@ -417,15 +435,10 @@ class SqliteConsumer(Consumer):
             self._thread, lambda: store.write(work, deadline_at=deadline_at, doing=doing)
         )
 
-    def _opened(self) -> Store:
-        if self._thread is None:
-            raise BrokerUnavailable(f"this consumer of {self._path} is not open")
-        return self._store
 
-    def _watched(self) -> Watch:
-        self._opened()
-        assert self._watch is not None
-        return self._watch
+def _tokens_of(owner: int) -> tuple[int, int]:
+    """Return the first and the last fencing token of an owner."""
+    return owner * _CLAIMS, owner * _CLAIMS + _CLAIMS - 1
 
 
 def _wake(woken: asyncio.Future[bool], rung: bool = False) -> None:

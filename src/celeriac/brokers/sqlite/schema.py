@@ -1,7 +1,8 @@
 """The tables of a celeriac file, and its version.
 
-`message.owner` is the number of the claim's owner, and the fencing token at once: a node that lost its lease takes a
-new number, never the old one. A claimed message keeps its row, so it keeps its place when it is released.
+`message.owner` is the fencing token of a claim: the number of its owner, times 2**32, plus the number of the claim. A
+node that lost its lease takes a new number, never the old one. A claimed message keeps its row, so it keeps its place
+when it is released.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ CREATE TABLE message (
     id INTEGER PRIMARY KEY,          -- no AUTOINCREMENT: it costs a quarter of single inserts
     queue TEXT NOT NULL,
     priority INTEGER NOT NULL,
-    owner INTEGER,                   -- NULL: nobody has claimed it
+    owner INTEGER,                   -- fencing token of the claim; NULL: nobody has claimed it
     eta REAL,                        -- NULL: may be claimed now
     crashes INTEGER NOT NULL DEFAULT 0,
     node_losses INTEGER NOT NULL DEFAULT 0,
     releases INTEGER NOT NULL DEFAULT 0,
+    held_before INTEGER NOT NULL DEFAULT 0,
     task_id TEXT NOT NULL,
     content_type TEXT,               -- NULL: application/json
     content_encoding TEXT,           -- NULL: utf-8

@@ -9,13 +9,12 @@ to 280 ms at worst, and let the log grow (`sqlite-notes.md` 5).
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,8 +29,8 @@ READ_TIMEOUT: Final = 3.0
 """Seconds that opening a file, or any call without a deadline of its own, may take."""
 
 _NAPS: Final = (0.0001, 0.0002, 0.0005, 0.001)
-_BUSY_MS: Final = 100
 _WAL_LIMIT: Final = 64 * 1024 * 1024
+_PRAGMAS: Final = ("secure_delete = OFF", f"journal_size_limit = {_WAL_LIMIT}", "busy_timeout = 100")
 _STAT_EVERY: Final = 1.0
 _VACUUM_PAGES: Final = 500
 _VACUUM_ABOVE: Final = 4_000  # free pages; 16 MB are kept for the next burst
@@ -103,7 +102,9 @@ class Store:
             return False
 
     def _connect(self) -> sqlite3.Connection:
-        with self.translated("opening it"):
+        """Open the file, make its tables when it is empty, and set it up."""
+        self._acquire(time.monotonic() + READ_TIMEOUT, "opening it")
+        try:
             connection = sqlite3.connect(
                 self.path,
                 timeout=READ_TIMEOUT,
@@ -112,16 +113,16 @@ class Store:
                 cached_statements=256,
             )
             try:
-                with self._file_lock(time.monotonic() + READ_TIMEOUT):
-                    schema.ensure(connection, self.path)
-                connection.execute("PRAGMA journal_mode = WAL").fetchall()
-                connection.execute(f"PRAGMA synchronous = {self.synchronous}")
-                connection.execute("PRAGMA secure_delete = OFF").fetchall()
-                connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}").fetchall()
-                connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
+                schema.ensure(connection, self.path)
+                for pragma in ("journal_mode = WAL", f"synchronous = {self.synchronous}", *_PRAGMAS):
+                    connection.execute(f"PRAGMA {pragma}").fetchall()
             except BaseException:
                 connection.close()
                 raise
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, "opening it") from exc
+        finally:
+            self._release()
         return connection
 
     def close(self) -> None:
@@ -142,8 +143,11 @@ class Store:
 
     def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Return all rows of a query (no cursor outlives its call: it would hold back checkpoints)."""
-        with self._mutex, self.translated("reading"):
-            return self.connection.execute(sql, parameters).fetchall()
+        with self._mutex:
+            try:
+                return self.connection.execute(sql, parameters).fetchall()
+            except sqlite3.Error as exc:
+                raise translate(exc, self.path, "reading") from exc
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -158,32 +162,67 @@ class Store:
         Raises:
             BrokerUnavailable: the deadline passed, or the file cannot be written. Nothing has changed then.
         """
-        if not self._mutex.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
-            raise self._too_late(doing)
+        self._acquire(deadline_at, doing)
         try:
-            with self.translated(doing), self._file_lock(deadline_at, doing):
-                return self._transact(work, deadline_at)
+            return self._transact(work, deadline_at)
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, doing) from exc
         finally:
-            self._mutex.release()
+            self._release()
 
     def write_at_once(self, work: Callable[[sqlite3.Connection], T], *, doing: str) -> tuple[T] | None:
         """Run `work` as `write` does if no lock has to be waited for; else return None with nothing done."""
         if not self._mutex.acquire(blocking=False):
             return None
-        try:
-            if not self._try_file_lock():
-                return None
-            try:
-                with self.translated(doing):
-                    return (self._transact(work, time.monotonic()),)
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
-        finally:
+        if not self._try_file_lock():
             self._mutex.release()
+            return None
+        try:
+            return (self._transact(work, time.monotonic()),)
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, doing) from exc
+        finally:
+            self._release()
+
+    def execute(self, sql: str, row: tuple[object, ...], *, deadline_at: float, doing: str) -> None:
+        """Run one statement that is a transaction by itself: 26 instead of 36 µs for an insert.
+
+        Raises as `write` does.
+        """
+        self._acquire(deadline_at, doing)
+        try:
+            self._until(deadline_at, sql, row)
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, doing) from exc
+        finally:
+            self._release()
+
+    def _acquire(self, deadline_at: float, doing: str) -> None:
+        if not self._mutex.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
+            raise self._too_late(doing)
+        tries = 0
+        while not self._try_file_lock():
+            if time.monotonic() >= deadline_at:
+                self._mutex.release()
+                raise self._too_late(doing)
+            time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
+            tries += 1
+
+    def _release(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._mutex.release()
+
+    def _try_file_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], deadline_at: float) -> T:
         connection = self.connection
-        self._begin(deadline_at)
+        # IMMEDIATE: a transaction that reads first and writes later fails at once when somebody wrote in between.
+        self._until(deadline_at, "BEGIN IMMEDIATE")
         try:
             value = work(connection)
             connection.execute("COMMIT")
@@ -193,36 +232,16 @@ class Store:
             raise
         return value
 
-    def _begin(self, deadline_at: float) -> None:
-        # IMMEDIATE: a transaction that reads first and writes later fails at once when somebody wrote in between.
+    def _until(self, deadline_at: float, sql: str, row: tuple[object, ...] = ()) -> None:
+        """Run a statement again and again while a program that knows nothing of our lock holds SQLite's own."""
         while True:
             try:
-                self.connection.execute("BEGIN IMMEDIATE")
+                self.connection.execute(sql, row)
             except sqlite3.OperationalError as exc:
                 if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_at:
                     raise
             else:
                 return
-
-    def _try_file_lock(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    @contextlib.contextmanager
-    def _file_lock(self, deadline_at: float, doing: str = "opening it") -> Iterator[None]:
-        tries = 0
-        while not self._try_file_lock():
-            if time.monotonic() >= deadline_at:
-                raise self._too_late(doing)
-            time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
-            tries += 1
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _too_late(self, doing: str) -> BrokerUnavailable:
         return BrokerUnavailable(
@@ -230,18 +249,12 @@ class Store:
             f"a stopped process may hold {self.path}-lock (fuser shows which), or the machine is overloaded"
         )
 
-    @contextlib.contextmanager
-    def translated(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            raise translate(exc, self.path, doing) from exc
-
     # -- upkeep -------------------------------------------------------------------------------------------------
 
     def tidy(self) -> None:
         """Give disk space back: cut a log that has grown, free pages after a burst. A few milliseconds."""
-        with self._mutex, self.translated("tidying up"), self._file_lock(time.monotonic() + READ_TIMEOUT, "tidying up"):
+        self._acquire(time.monotonic() + READ_TIMEOUT, "tidying up")
+        try:
             if self._wal_bytes() > _WAL_LIMIT // 2:
                 # Passive first: TRUNCATE alone holds everybody up for all of the copying.
                 self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -249,6 +262,10 @@ class Store:
             if self.connection.execute("PRAGMA freelist_count").fetchall()[0][0] > _VACUUM_ABOVE:
                 # executescript: through execute() this pragma frees a single page.
                 self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, "tidying up") from exc
+        finally:
+            self._release()
 
     def _wal_bytes(self) -> int:
         try:
