@@ -89,4 +89,7 @@ def as_json(report: Report) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # every process and file of the run has gone by now

@@ -69,7 +69,7 @@ class SqliteBackend(ResultBackend, ResultSink):
         return Store.at(self.path, self._synchronous)
 
     def close(self) -> None:
-        self._store().close()
+        Store.close_at(self.path, self._synchronous)
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -579,6 +579,18 @@ class SettleAndRelease(WorldSuite):
         assert len(refused) == 1
         assert node.finish(*new) == []
 
+    def test_a_delivery_of_an_earlier_claim_settles_nothing(self, broker: Broker, node: Node) -> None:
+        publish(broker, a_message())
+        before = node.claim()
+        node.release(*before)
+        now = node.claim()
+
+        node.release(*before)
+        refused = node.finish(*before)
+
+        assert len(refused) == 1
+        assert node.finish(*now) == []
+
     def test_settling_nothing_is_allowed(self, node: Node) -> None:
         assert node.settle() == []
 
@@ -636,6 +648,23 @@ class SettleAndRelease(WorldSuite):
         node.release(*node.claim(limit=1))
 
         assert task_ids(node.claim()) == ["first", "second"]
+
+    def test_a_node_holds_what_it_claimed_under_its_present_lease(
+        self, world: BrokerWorld, broker: Broker, node: Node
+    ) -> None:
+        publish(broker, a_message("a"), a_message("b"))
+        [first] = node.claim(limit=1)
+        other = world.node(name="w2@host")
+        [second] = other.claim(limit=1)
+        world.outlast_lease(other)
+        held_before_opening = node.consumer.holds(first)
+
+        node.open()
+
+        assert held_before_opening
+        assert not node.consumer.holds(first)
+        assert not node.consumer.holds(second)
+        assert other.consumer.holds(second)
 
     def test_a_release_may_be_delayed(self, world: BrokerWorld, broker: Broker, node: Node) -> None:
         publish(broker, a_message("first"), a_message("second"))

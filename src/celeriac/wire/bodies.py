@@ -82,7 +82,7 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
         raise DecodeError("the body is not an array of args, kwargs and embed")
     args, kwargs, embed = value
     try:
-        return msgspec.convert([args or [], kwargs or {}, embed], Body)
+        return msgspec.convert([[] if args is None else args, {} if kwargs is None else kwargs, embed], Body)
     except msgspec.ValidationError as exc:
         raise DecodeError(f"the body is not an array of args, kwargs and embed: {exc}") from exc
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from celeriac.exceptions import DecodeError
+from celeriac.exceptions import ContentDisallowed, DecodeError
 from celeriac.wire.jsontypes import UNREADABLE, loads, may_be_deeper
 from celeriac.wire.limits import Limits
+from celeriac.wire.reprs import bounded_repr
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = int | float | None
@@ -73,12 +74,16 @@ def read_headers(data: bytes, *, limits: Limits) -> tuple[Headers, dict[str, Any
 
     Raises:
         DecodeError: they are no JSON object of such values, or over a limit.
+        ContentDisallowed: they say that the body is compressed.
     """
     _check_size(data, limits)
     headers = _read_plain_headers(data)
     if headers is not None:
         return headers, {}
     fields = read_fields(data, limits=limits)
+    if fields.get("compression") is not None:
+        packed = bounded_repr(fields["compression"], limit=80)
+        raise ContentDisallowed(f"the body is compressed ({packed}), which this version of celeriac does not read")
     return convert_headers(fields), custom_headers(fields)
 
 

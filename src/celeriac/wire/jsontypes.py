@@ -102,16 +102,16 @@ def _loads_leniently(data: bytes) -> Any:
 
 def _is_deeper(value: Any, max_depth: int) -> bool:
     """Look level by level, so that no depth of the value exhausts the stack."""
-    level = [value]
-    for _ in range(max_depth + 1):
+    level = _containers_in([value])
+    for _ in range(max_depth):
         level = [item for outer in level for item in _containers_in(outer)]
         if not level:
             return False
-    return True
+    return bool(level)
 
 
 def _containers_in(outer: Any) -> list[Any]:
-    items = outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
+    items = outer.values() if isinstance(outer, dict) else outer
     return [item for item in items if isinstance(item, (list, dict))]
 
 

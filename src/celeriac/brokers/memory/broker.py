@@ -164,6 +164,6 @@ class MemoryBroker(Broker):
 
 
 def _position(row: Row, now: float) -> str:
-    if row.owner != NOBODY:
+    if row.token != NOBODY:
         return "claimed"
     return "delayed" if row.due_at is not None and row.due_at > now else "ready"

@@ -21,7 +21,7 @@ from celeriac.brokers.base import (
     ResultSink,
     Settlement,
 )
-from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction
+from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
 from celeriac.clock import Clock
 from celeriac.exceptions import LeaseLost
 from celeriac.message import Message
@@ -56,6 +56,7 @@ class MemoryConsumer(Consumer):
         self._clock = clock
         self._dead_letter_max = dead_letter_max
         self._message_max_bytes = message_max_bytes
+        self._claims = 0
         self._turn: deque[str] = deque()
         self._watches: dict[int, _Watch] = {}
         self._looked_at = 0.0
@@ -106,6 +107,8 @@ class MemoryConsumer(Consumer):
         """Take one message of each queue after the other; the next claim goes on behind the last queue served."""
         if set(queues) != set(self._turn):
             self._turn = deque(dict.fromkeys(queues))
+        self._claims += 1
+        token = token_of(self.owner, self._claims)
         deliveries: list[Delivery] = []
         room_bytes = CLAIM_MAX_BYTES
         empty_in_a_row = 0
@@ -116,21 +119,21 @@ class MemoryConsumer(Consumer):
                 self._turn.rotate(-1)
                 empty_in_a_row += 1
                 continue
-            delivery = self._delivery(row)
+            delivery = self._delivery(row, token)
             room_bytes -= delivery.message.size_bytes
             if deliveries and room_bytes < 0:
                 break
-            self._store.claim_first(transaction, queue, self.owner)
+            self._store.claim_first(transaction, queue, token)
             deliveries.append(delivery)
             self._turn.rotate(-1)
             empty_in_a_row = 0
         return deliveries
 
-    def _delivery(self, row: Row) -> Delivery:
+    def _delivery(self, row: Row, token: int) -> Delivery:
         message, fault = self._without_excess(row.message)
         return Delivery(
             tag=row.tag,
-            owner=self.owner,
+            owner=token,
             message=message,
             crashes=row.crashes,
             node_losses=row.node_losses,
@@ -180,7 +183,7 @@ class MemoryConsumer(Consumer):
 
     def _owned_row(self, delivery: Delivery) -> Row | None:
         row = self._store.rows.get(delivery.tag)
-        return row if row is not None and row.owner == delivery.owner else None
+        return row if row is not None and row.token == delivery.owner else None
 
     async def release(self, releases: Sequence[Release]) -> None:
         with self._store.transaction() as transaction:
@@ -241,15 +244,15 @@ class MemoryConsumer(Consumer):
         return len(parked)
 
     def holds(self, delivery: Delivery) -> bool:
-        return delivery.owner == self.owner
+        return owner_of(delivery.owner) == self.owner
 
     def note_started(self, delivery: Delivery) -> None:
-        owner = self._store.owners.get(delivery.owner)
+        owner = self._store.owners.get(owner_of(delivery.owner))
         if owner is not None:
             owner.started.add(delivery.tag)
 
     def note_ended(self, delivery: Delivery) -> None:
-        owner = self._store.owners.get(delivery.owner)
+        owner = self._store.owners.get(owner_of(delivery.owner))
         if owner is not None:
             owner.started.discard(delivery.tag)
 

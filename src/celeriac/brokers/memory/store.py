@@ -26,7 +26,19 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 NOBODY: Final = 0
-"""Owner of what is not claimed; owners are numbered from 1."""
+"""Owner, and fencing token, of what is not claimed; owners are numbered from 1."""
+
+_CLAIM_BITS: Final = 32
+
+
+def token_of(owner: int, claim: int) -> int:
+    """Return the fencing token of an owner's claim: another one for each, so that none can be mistaken for a later."""
+    return (owner << _CLAIM_BITS) + claim
+
+
+def owner_of(token: int) -> int:
+    """Return the number of the owner who made a claim."""
+    return token >> _CLAIM_BITS
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +46,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         tag: also the message's place among those of its priority: it never changes.
+        token: fencing token of the claim, or `NOBODY`.
         due_at: unix instant before which nobody may claim it, or None.
         redelivered: True once a claim of it was given back.
     """
 
     tag: int
     message: Message
-    owner: int = NOBODY
+    token: int = NOBODY
     due_at: float | None = None
     crashes: int = 0
     node_losses: int = 0
@@ -164,16 +177,16 @@ class Store:
     def _set_row(self, tag: int, row: Row | None) -> None:
         # Heap entries of the row's former state stay where they are; whoever pops them finds that they are stale.
         before = self.rows.pop(tag, None)
-        if before is not None and before.owner != NOBODY:
-            held = self._held[before.owner]
+        if before is not None and before.token != NOBODY:
+            held = self._held[owner_of(before.token)]
             held.discard(tag)
             if not held:
-                del self._held[before.owner]
+                del self._held[owner_of(before.token)]
         if row is None:
             return
         self.rows[tag] = row
-        if row.owner != NOBODY:
-            self._held[row.owner].add(tag)
+        if row.token != NOBODY:
+            self._held[owner_of(row.token)].add(tag)
         elif row.due_at is not None:
             heapq.heappush(self._delayed, (row.due_at, tag))
         else:
@@ -189,7 +202,7 @@ class Store:
         while self._delayed and self._delayed[0][0] <= now:
             due_at, tag = heapq.heappop(self._delayed)
             row = self.rows.get(tag)
-            if row is not None and row.owner == NOBODY and row.due_at == due_at:
+            if row is not None and row.token == NOBODY and row.due_at == due_at:
                 self._set_row(tag, msgspec.structs.replace(row, due_at=None))
 
     def first_ready(self, queue: str) -> Row | None:
@@ -197,17 +210,17 @@ class Store:
         heap = self._ready.get(queue)
         while heap:
             row = self.rows.get(heap[0][1])
-            if row is not None and row.owner == NOBODY and row.due_at is None:
+            if row is not None and row.token == NOBODY and row.due_at is None:
                 return row
             heapq.heappop(heap)
         self._ready.pop(queue, None)
         return None
 
-    def claim_first(self, transaction: Transaction, queue: str, owner: int) -> None:
-        """Give the message that `first_ready` returned an owner."""
+    def claim_first(self, transaction: Transaction, queue: str, token: int) -> None:
+        """Give the message that `first_ready` returned to the owner of a claim."""
         heap = self._ready[queue]
         tag = heap[0][1]
-        self.set_row(transaction, tag, msgspec.structs.replace(self.rows[tag], owner=owner))
+        self.set_row(transaction, tag, msgspec.structs.replace(self.rows[tag], token=token))
         heapq.heappop(heap)  # last: an entry that is gone while its row waits would park the message
 
     def next_due_at(self) -> float | None:
@@ -220,7 +233,7 @@ class Store:
 
     def delete_waiting(self, transaction: Transaction, queue: str) -> int:
         """Delete the messages of a queue that nobody has claimed and say how many they were."""
-        tags = [tag for tag, row in self.rows.items() if row.message.queue == queue and row.owner == NOBODY]
+        tags = [tag for tag, row in self.rows.items() if row.message.queue == queue and row.token == NOBODY]
         for tag in tags:
             self.set_row(transaction, tag, None)
         # Nobody may ever look at these entries again, or only when their time comes.

@@ -98,7 +98,7 @@ class SqliteBroker(Broker):
         self.store()
 
     def close(self) -> None:
-        self.store().close()
+        Store.close_at(self.path, self.synchronous)
 
     def consumer(self, incarnation: Incarnation) -> SqliteConsumer:
         return SqliteConsumer(self.path, self.synchronous, incarnation, self.message_max_bytes, self.clock)

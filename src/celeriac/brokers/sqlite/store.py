@@ -84,7 +84,7 @@ class Store:
         with _registry:
             store = _stores.get(key)
             if store is not None and not store.is_current():
-                store.close()
+                store._close()
                 store = None
             if store is None:
                 store = _stores[key] = cls(path, synchronous)
@@ -125,11 +125,15 @@ class Store:
             self._release()
         return connection
 
-    def close(self) -> None:
-        """Close the file. `at` opens it again."""
+    @classmethod
+    def close_at(cls, path: Path, synchronous: str = "NORMAL") -> None:
+        """Close this process's store of a file, if it is open. `at` opens it again."""
         with _registry:
-            for key in [key for key, store in _stores.items() if store is self]:
-                del _stores[key]
+            store = _stores.pop((str(path), synchronous), None)
+        if store is not None:
+            store._close()
+
+    def _close(self) -> None:
         with self._mutex:
             self.connection.close()
             self._close_side_files()
