@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,6 @@ from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
-from celeriac.wire.limits import Limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -172,16 +171,6 @@ class Celery:
     def set_current(self) -> None:
         """Be the app that is meant where none is named."""
         set_current_app(self)
-
-    @property
-    def zone(self) -> tzinfo:
-        """The zone in which times without one are meant."""
-        return self.conf.zone
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of messages that are sent and run."""
-        return self.conf.limits
 
     @property
     def current_task(self) -> Task[..., Any] | None:
