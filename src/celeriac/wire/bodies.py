@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.exceptions import DecodeError
-from celeriac.wire.jsontypes import UNREADABLE, dumps_text, loads, may_be_deeper, may_have_tags
+from celeriac.wire.jsontypes import UNREADABLE, convert, dumps_text, loads, may_be_deeper, may_have_tags
 
 
 class Embed(msgspec.Struct, gc=False):
@@ -81,15 +81,11 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
     if not isinstance(value, list) or len(value) != 3:
         raise DecodeError("the body is not an array of args, kwargs and embed")
     args, kwargs, embed = value
-    try:
-        return msgspec.convert([[] if args is None else args, {} if kwargs is None else kwargs, embed], Body)
-    except msgspec.ValidationError as exc:
-        raise DecodeError(f"the body is not an array of args, kwargs and embed: {exc}") from exc
+    found = [[] if args is None else args, {} if kwargs is None else kwargs, embed]
+    return convert(found, Body, name="the body is not an array of args, kwargs and embed")
 
 
 def convert_map_body(fields: Mapping[str, Any]) -> MapBody:
     """Check what of an object of protocol 1 is the body's."""
-    try:
-        return msgspec.convert({name: value for name, value in fields.items() if value is not None}, MapBody)
-    except msgspec.ValidationError as exc:
-        raise DecodeError(f"the body is not of protocol 1: {exc}") from exc
+    present = {name: value for name, value in fields.items() if value is not None}
+    return convert(present, MapBody, name="the body is not of protocol 1")

@@ -13,7 +13,7 @@ import msgspec
 
 from celeriac.exceptions import DecodeError
 from celeriac.message import Message
-from celeriac.wire.jsontypes import UNREADABLE, dumps, loads, loads_untagged
+from celeriac.wire.jsontypes import UNREADABLE, convert, dumps, loads, loads_untagged
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import merge_properties, split_properties
 from celeriac.wire.times import parse_iso
@@ -99,10 +99,7 @@ def _open(raw: bytes, limits: Limits) -> _Envelope:
         raise DecodeError(f"an envelope of {len(raw)} bytes has no text as its body")
     for part in ("headers", "properties"):
         fields[part] = msgspec.Raw(json.dumps(fields.get(part, {})).encode())
-    try:
-        return msgspec.convert(fields, _Envelope)
-    except msgspec.ValidationError as exc:
-        raise DecodeError(f"an envelope of {len(raw)} bytes is not kombu's: {exc}") from exc
+    return convert(fields, _Envelope, name=f"an envelope of {len(raw)} bytes is not kombu's")
 
 
 def _read_body(text: str, encoding: Any, queue: str) -> bytes:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError
-from celeriac.wire.jsontypes import UNREADABLE, loads, may_be_deeper
+from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper
 from celeriac.wire.limits import Limits
 from celeriac.wire.reprs import bounded_repr
 
@@ -132,11 +132,9 @@ def read_fields(data: bytes, *, limits: Limits) -> dict[str, Any]:
 def convert_headers(fields: Mapping[str, Any]) -> Headers:
     """Check what of `fields` protocol 2 knows."""
     known = {name: _plain(fields[name]) for name in _KNOWN & fields.keys() if fields[name] is not None}
+    headers = convert(known, Headers, name="the headers are not of protocol 2")
     try:
-        headers = msgspec.convert(known, Headers)
         f"{headers.task}{headers.id}".encode()
-    except msgspec.ValidationError as exc:
-        raise DecodeError(f"headers are not of protocol 2: {exc}") from exc
     except UnicodeEncodeError as exc:
         raise DecodeError(f"task name or id is not text: {exc.reason}") from exc
     return headers

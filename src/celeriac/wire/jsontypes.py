@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,8 @@ from celeriac.wire.reprs import bounded_repr
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises about bytes that are not JSON, or not of the wanted type."""
+
+T = TypeVar("T")
 
 _TAG: Final = "__type__"
 _VALUE: Final = "__value__"
@@ -79,6 +81,18 @@ def loads_untagged(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
     if may_be_deeper(data, max_depth) and _is_deeper(value, max_depth):
         raise DecodeError(f"JSON of {len(data)} bytes is nested more than {max_depth} deep")
     return value
+
+
+def convert(value: object, kind: type[T], *, name: str) -> T:
+    """Check decoded JSON against a type, and return it as that type.
+
+    Raises:
+        DecodeError: it is something else; `name` says what was expected.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:  # the latter for a lone surrogate in a wrong place
+        raise DecodeError(f"{name}: {exc}") from exc
 
 
 def may_have_tags(data: bytes) -> bool:
