@@ -45,8 +45,8 @@ def findings_table(findings: Iterable[Finding]) -> str:
 
 def notes(standings: Sequence[Standing], versions: Mapping[str, Mapping[str, str]]) -> str:
     """Say how each was set up, and why one is missing."""
-    lines = [f"- {one.contender.label}: {_note(one.contender, versions)}" for one in standings]
-    lines += [f"- {one.contender.label} FAILED: {one.trouble}" for one in standings if one.trouble]
+    lines = [f"- {one.contender.label}: {_note(one.contender, versions)}" for one in standings if one.rounds]
+    lines += [f"- {one.contender.label} {_lack(one)}: {one.trouble}" for one in standings if one.trouble]
     return "\n".join(lines)
 
 
@@ -74,6 +74,10 @@ def _goal(finding: Finding) -> str:
 
 def _verdict(finding: Finding) -> str:
     return {True: "reached", False: "MISSED", None: ""}[finding.reached]
+
+
+def _lack(standing: Standing) -> str:
+    return f"FAILED after {len(standing.rounds)} rounds" if standing.rounds else "IS NOT IN THE TABLE"
 
 
 def _note(contender: Contender, versions: Mapping[str, Mapping[str, str]]) -> str:

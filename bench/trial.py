@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 import psutil  # type: ignore[import-untyped]  # has no types
 
-from bench.measure import drain_rate, latency, rate
+from bench.measure import Stuck, drain_rate, latency, rate
 from bench.processes import descendants, private_mb, stop_cleanly_when_told, worker
 
 DRAIN_TIMEOUT = 60.0
@@ -27,7 +27,6 @@ class Entrant(Protocol):
 
     Attributes:
         WORKER: command of a worker with two processes, to be run from the root of the checkout.
-        FILES: modules of the distributions whose versions the table shows.
     """
 
     WORKER: Sequence[str]
@@ -54,17 +53,35 @@ def publish(entrant: Entrant, count: int) -> dict[str, float]:
 def work(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
     """Empty the queue, then ask the idle worker for single results."""
     with worker(entrant.WORKER, log) as process:
-        drained_per_s = drain_rate(entrant.finished, count, timeout=DRAIN_TIMEOUT)
+        drained_per_s = drain(entrant, count, process, log)
         busy = latency(entrant.call_and_wait, 300, silence=0, at_most=2)
         rested = latency(entrant.call_and_wait, 30, silence=0.05, at_most=3, warm_up=1)
-        family = [cast("psutil.Process", process), *descendants(process.pid)]
         return {
             "drained_per_s": drained_per_s,
             "round_trip_ms": busy.p50_ms,
             "round_trip_p99_ms": busy.p99_ms,
             "rested_round_trip_ms": rested.p50_ms,
-            "worker_mb": private_mb(family),
+            "worker_mb": private_mb([cast("psutil.Process", process), *descendants(process.pid)]),
         }
+
+
+def drain(entrant: Entrant, count: int, process: psutil.Popen, log: Path) -> float:
+    """Return the tasks per second of a worker that has just been started.
+
+    Raises:
+        Stuck: it ended or was not done in time; the text has the last that it said.
+    """
+
+    def finished() -> int:
+        if process.poll() is not None:
+            raise Stuck(f"its worker ended with exit code {process.returncode}")
+        return entrant.finished()
+
+    try:
+        return drain_rate(finished, count, timeout=DRAIN_TIMEOUT + count / 2000)
+    except Stuck as stuck:
+        last_words = " / ".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise Stuck(f"{stuck}; its worker said last: {last_words}") from None
 
 
 def main(module: str, phase: str, count: str, folder: str) -> None:
