@@ -11,7 +11,7 @@ from bench.redis_server import MESSAGES, RESULTS, url
 
 app = celery.Celery("bench", broker=url(MESSAGES), backend=url(RESULTS))
 # Ack late: what a killed worker was doing is done again. celeriac, dramatiq and taskiq do so anyway.
-app.conf.update(task_acks_late=True, worker_prefetch_multiplier=4)
+app.conf.update(task_acks_late=True, worker_prefetch_multiplier=64)
 
 WORKER = [
     *(sys.executable, "-m", "celery", "-A", "bench.peers.celery", "worker", "-c", "2", "-l", "warning"),
