@@ -121,6 +121,11 @@ class Intake:
                 delay = backoff.next()
                 logger.warning("cannot claim, trying again in %.1f s: %s", delay, exc)
                 await asyncio.sleep(delay)
+            except Exception:
+                logger.exception(
+                    "claiming failed; what was claimed in vain goes back within 10 s, and claiming goes on"
+                )
+                await asyncio.sleep(backoff.next())
             self.completed_at = time.monotonic()
 
     async def _turn(self) -> None:
@@ -183,7 +188,9 @@ class Intake:
             return None
         if logger.isEnabledFor(logging.INFO):
             logger.info("Task %s[%s] received", facts.task, facts.id)
-        return self._holdings.add(delivery, facts, now=now, expected=self._durations.expected(facts.task))
+        # In a window nobody could say when a run begins.
+        expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
+        return self._holdings.add(delivery, facts, now=now, expected=expected)
 
     def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
         held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)

@@ -66,6 +66,8 @@ class Leases:
                 await self._lease_lost()
             except OperationalError as exc:
                 logger.warning("%s; trying again in %.0f s", exc, seconds)
+            except Exception:
+                logger.exception("the lease could not be seen to; trying again in %.0f s", seconds)
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:

@@ -22,7 +22,7 @@ from setproctitle import setproctitle
 from celeriac.app.application import Celery
 from celeriac.app.discovery import find_app
 from celeriac.app.log import set_up_logging
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
@@ -148,6 +148,11 @@ class Node:
             importlib.import_module(module)
         self.pool = options.pool or self.app.conf.worker_pool
         self.name = node_name(options.node_name)
+        if not self.app.broker.capabilities.crosses_processes:
+            raise ImproperlyConfigured(
+                f"{self.app.broker.url} exists inside one process only, where a worker is another; "
+                "leave broker_url out for a SQLite file, or name one: sqlite:////path/to/file.sqlite3"
+            )
 
     @property
     def queues(self) -> tuple[str, ...]:

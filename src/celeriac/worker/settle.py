@@ -7,11 +7,18 @@ import signal
 
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
 from celeriac.exceptions import WorkerLostError
-from celeriac.states import FAILURE, REVOKED
+from celeriac.states import FAILURE, REVOKED, STARTED
 from celeriac.wire.protocol import Intake
 from celeriac.wire.results import exception_map, write_record
 from celeriac.worker.decide import Bury, Drop, Policy, crash_delay
 from celeriac.worker.runs import Outcome
+
+
+def after_start(delivery: Delivery, intake: Intake, *, pid: int, node: str) -> ResultMeta:
+    """Record that a run has begun, for tasks with `track_started`."""
+    task_id = delivery.message.task_id
+    record = write_record(task_id=task_id, state=STARTED, result={"pid": pid, "hostname": node}, date_done=None)
+    return ResultMeta(task_id=task_id, state=STARTED, record=record, retries=intake.retries)
 
 
 def after_run(delivery: Delivery, outcome: Outcome) -> Settlement:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from celeriac.backends.base import ResultBackend
-from celeriac.brokers.base import Broker, Consumer, Release, ResultSink, Settlement
+from celeriac.brokers.base import Broker, Consumer, Release, ResultMeta, ResultSink, Settlement
 from celeriac.exceptions import OperationalError
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.held import Held, Holdings
@@ -64,6 +64,7 @@ class Settler:
         self._on_settled = on_settled
         self._done_at = done_at
         self._pending: list[Ending] = []
+        self._started: dict[int, ResultMeta] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,13 +98,19 @@ class Settler:
         self._idle.clear()
         self._wake.set()
 
+    def note_started(self, held: Held, record: ResultMeta) -> None:
+        """Record with the next batch that a run has begun, unless it has ended by then."""
+        self._started[held.number] = record
+        self._idle.clear()
+        self._wake.set()
+
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             # One turn of the loop: the outcomes that other children have sent by now are read first.
             await asyncio.sleep(0)
-            while self._pending:
+            while self._pending or self._started:
                 batch, self._pending = self._pending, []
                 await self._settle_until_done(batch)
             self._idle.set()
@@ -130,16 +137,29 @@ class Settler:
             await self._settle_until_done(batch[:middle])
             await self._settle_until_done(batch[middle:])
             return
-        ending = batch[0]
-        if isinstance(ending.how, Release):
-            raise error
-        logger.error("the outcome of %s[%s] was refused", *_names(ending.held), exc_info=error)
-        failed = after_refusal_by_store(ending.how, error, self._done_at())
-        if failed == ending.how:
-            raise error
-        await self._settle_until_done([Ending(ending.held, failed)])
+        [ending] = batch
+        logger.error("the store refused the end of %s[%s]", *_names(ending.held), exc_info=error)
+        instead = Release(delivery=ending.held.delivery)
+        if isinstance(ending.how, Settlement):
+            failed = after_refusal_by_store(ending.how, error, self._done_at())
+            if failed != ending.how:
+                await self._settle_until_done([Ending(ending.held, failed)])
+                return
+        elif ending.how != instead:
+            await self._settle_until_done([Ending(ending.held, instead)])
+            return
+        # Nothing can be stored about it: the claim ends with this node, and the message runs again.
+        await asyncio.sleep(self._backoff.next())
+
+    async def _store_started(self, batch: Sequence[Ending]) -> None:
+        for ending in batch:
+            self._started.pop(ending.held.number, None)
+        started, self._started = self._started, {}
+        if started and self._backend is not None:
+            await asyncio.to_thread(self._backend.store, list(started.values()))
 
     async def _settle(self, batch: Sequence[Ending]) -> None:
+        await self._store_started(batch)
         acked = [ending.how for ending in batch if ending.held.acked and isinstance(ending.how, Settlement)]
         owned = [ending for ending in batch if not ending.held.acked]
         settlements = [ending.how for ending in owned if isinstance(ending.how, Settlement)]

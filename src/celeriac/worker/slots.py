@@ -60,7 +60,7 @@ class Slots:
         durations: learns from outcomes.
         on_outcome: called for each outcome, in the order of their arrival.
         on_crash: called for the message whose child died under it, with the notice.
-        on_start: called when a message goes to a child, and with False when it was taken back unread.
+        on_start: called when a message goes to a child, with the child's pid; with None when it was taken back unread.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Slots:
         *,
         on_outcome: Callable[[Held, Outcome], None],
         on_crash: Callable[[Held, Died], None],
-        on_start: Callable[[Held, bool], None],
+        on_start: Callable[[Held, int | None], None],
     ) -> None:
         self._starter = starter
         self._strategy = strategy
@@ -202,7 +202,7 @@ class Slots:
         slot.waits.append(held.expected)
         slot.expected += held.expected
         child.sent.append(held)
-        self._on_start(held, True)
+        self._on_start(held, child.pid)
         return True
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class Slots:
         child.slot.expected = sum(child.slot.waits)
         self.waiting.extendleft(reversed(back))
         for held in back:
-            self._on_start(held, False)
+            self._on_start(held, None)
 
     def withdraw(self, *, claimed_before: float = float("inf")) -> list[Held]:
         """Hand over the messages that no child has begun and that were claimed before some monotonic instant."""

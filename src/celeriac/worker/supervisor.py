@@ -15,16 +15,16 @@ from typing import Final
 
 from celeriac.app.application import Celery
 from celeriac.brokers.base import Incarnation, Release, Settlement
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
 from celeriac.worker.forkserver import Died, Imported, Started
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.intake import Intake
+from celeriac.worker.intake import Intake, wants_result
 from celeriac.worker.leases import Leases
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import after_crash, after_run, how_it_died
+from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
@@ -160,11 +160,14 @@ class Supervisor:
 
     # -- what happens to messages -------------------------------------------------------------------------------
 
-    def _note_start(self, held: Held, started: bool) -> None:
-        if started:
-            self._consumer.note_started(held.delivery)
-        else:
+    def _note_start(self, held: Held, pid: int | None) -> None:
+        if pid is None:
             self._consumer.note_ended(held.delivery)
+            return
+        self._consumer.note_started(held.delivery)
+        task = self._app.tasks[held.intake.task]
+        if task.track_started and wants_result(task, held.intake):
+            self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=self._plan.node))
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
         if outcome.dead_reason is not None:
@@ -227,6 +230,8 @@ class Supervisor:
     async def _begin_again(self) -> None:
         """Become a new owner. What runs goes on, to be refused; what has not begun belongs to others now."""
         async with self._opening:
+            if await self._is_owner():
+                return
             for held in self._slots.withdraw():
                 if held.acked:
                     self._slots.add([held])
@@ -240,6 +245,13 @@ class Supervisor:
                     await asyncio.sleep(_LOOK_EVERY)
                 else:
                     return
+
+    async def _is_owner(self) -> bool:
+        try:
+            await self._consumer.extend()
+        except LeaseLost:
+            return False
+        return True
 
     async def _rebuild(self) -> None:
         await self._intake.stop()

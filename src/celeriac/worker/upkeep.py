@@ -52,3 +52,5 @@ class Upkeep:
                         await asyncio.sleep(_PAUSE)
                 except OperationalError as exc:
                     logger.warning("upkeep will be tried again in %.0f s: %s", EVERY, exc)
+                except Exception:
+                    logger.exception("upkeep failed; it will be tried again in %.0f s", EVERY)

@@ -238,9 +238,10 @@ class SqliteBroker(Broker):
             return old + sum(over)
 
         store = self.store()
+        freed = store.tidy()
         if not store.read("SELECT 1 FROM dead_letter LIMIT 1"):
-            return 0
-        return store.write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing="cleaning up")
+            return freed
+        return freed + store.write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing="cleaning up")
 
     def _change(self, sql: str, rows: Iterable[tuple[object, ...]], doing: str) -> int:
         def work(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ to 280 ms at worst, and let the log grow (`sqlite-notes.md` 5).
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -24,6 +25,8 @@ from celeriac.brokers.sqlite.place import open_beside, prepare, translate
 from celeriac.exceptions import BrokerUnavailable
 
 T = TypeVar("T")
+
+logger: Final = logging.getLogger("celeriac.sqlite")
 
 READ_TIMEOUT: Final = 3.0
 """Seconds that opening a file, or any call without a deadline of its own, may take."""
@@ -56,7 +59,8 @@ class Store:
     def __init__(self, path: Path, synchronous: str) -> None:
         self.path = path
         self.synchronous = synchronous
-        self._mutex = threading.Lock()
+        self._turn = threading.Lock()  # held by the thread that writes or waits for its turn to
+        self._use = threading.Lock()  # held while the connection works, never while somebody waits
         prepare(path)
         self._lock = open_beside(path, "-lock")
         self.work = Bell(path, "-wake")
@@ -134,7 +138,7 @@ class Store:
             store._close()
 
     def _close(self) -> None:
-        with self._mutex:
+        with self._use:
             self.connection.close()
             self._close_side_files()
 
@@ -147,7 +151,7 @@ class Store:
 
     def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Return all rows of a query (no cursor outlives its call: it would hold back checkpoints)."""
-        with self._mutex:
+        with self._use:
             try:
                 return self.connection.execute(sql, parameters).fetchall()
             except sqlite3.Error as exc:
@@ -176,11 +180,12 @@ class Store:
 
     def write_at_once(self, work: Callable[[sqlite3.Connection], T], *, doing: str) -> tuple[T] | None:
         """Run `work` as `write` does if no lock has to be waited for; else return None with nothing done."""
-        if not self._mutex.acquire(blocking=False):
+        if not self._turn.acquire(blocking=False):
             return None
         if not self._try_file_lock():
-            self._mutex.release()
+            self._turn.release()
             return None
+        self._use.acquire()
         try:
             return (self._transact(work, time.monotonic()),)
         except sqlite3.Error as exc:
@@ -202,19 +207,21 @@ class Store:
             self._release()
 
     def _acquire(self, deadline_at: float, doing: str) -> None:
-        if not self._mutex.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
+        if not self._turn.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
             raise self._too_late(doing)
         tries = 0
         while not self._try_file_lock():
             if time.monotonic() >= deadline_at:
-                self._mutex.release()
+                self._turn.release()
                 raise self._too_late(doing)
             time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
             tries += 1
+        self._use.acquire()
 
     def _release(self) -> None:
+        self._use.release()
         fcntl.flock(self._lock, fcntl.LOCK_UN)
-        self._mutex.release()
+        self._turn.release()
 
     def _try_file_lock(self) -> bool:
         try:
@@ -255,21 +262,36 @@ class Store:
 
     # -- upkeep -------------------------------------------------------------------------------------------------
 
-    def tidy(self) -> None:
-        """Give disk space back: cut a log that has grown, free pages after a burst. A few milliseconds."""
+    def tidy(self) -> int:
+        """Give disk space back: cut a log that has grown, free pages after a burst. Returns the pages freed."""
         self._acquire(time.monotonic() + READ_TIMEOUT, "tidying up")
         try:
             if self._wal_bytes() > _WAL_LIMIT // 2:
-                # Passive first: TRUNCATE alone holds everybody up for all of the copying.
-                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if self.connection.execute("PRAGMA freelist_count").fetchall()[0][0] > _VACUUM_ABOVE:
-                # executescript: through execute() this pragma frees a single page.
-                self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+                self._cut_log()
+            before = self._free_pages()
+            if before <= _VACUUM_ABOVE:
+                return 0
+            # executescript: through execute() this pragma frees a single page.
+            self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            return before - self._free_pages()
         except sqlite3.Error as exc:
             raise translate(exc, self.path, "tidying up") from exc
         finally:
             self._release()
+
+    def _cut_log(self) -> None:
+        # Passive first: TRUNCATE alone holds everybody up for all of the copying.
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        if busy and self._wal_bytes() > _WAL_LIMIT:
+            logger.warning(
+                "%s-wal has grown to %d MiB, because a program keeps a read transaction open on the database",
+                self.path,
+                self._wal_bytes() >> 20,
+            )
+
+    def _free_pages(self) -> int:
+        return int(self.connection.execute("PRAGMA freelist_count").fetchall()[0][0])
 
     def _wal_bytes(self) -> int:
         try:
