@@ -75,12 +75,12 @@ def noted(name: str, seconds: float = 0.0) -> str:
 
 
 @app.task
-def gated(name: str, gate: str) -> str:
-    """Note the start, wait at a gate, note the end."""
+def gated(name: str, gate: str) -> int:
+    """Note the start, wait at a gate, note the end; return the pid."""
     note("began", name, os.getpid())
     wait_at(gate)
-    note("ended", name)
-    return name
+    note("ended", name, os.getpid())
+    return os.getpid()
 
 
 @app.task
@@ -169,24 +169,28 @@ def call_add(x: int, y: int) -> str:
 
 
 @app.task
-def leave_a_grandchild(gate: str) -> int:
-    """Start a process that outlives the body, holds what it inherited open, and notes once a gate is open."""
-    script = (
-        "import sys, time, pathlib\n"
-        f"sys.path.insert(0, {str(HERE)!r})\n"
-        "import tasks\n"
-        f"tasks.note('grandchild', 'began')\n"
-        f"tasks.wait_at({gate!r})\n"
-        "tasks.note('grandchild', 'worked')\n"
-    )
-    grandchild = subprocess.Popen([sys.executable, "-c", script], close_fds=False)
-    note("grandchild", grandchild.pid)
-    return grandchild.pid
+def gated_with_a_fork(name: str, gate: str) -> int:
+    """Fork a grandchild that keeps everything open that this process has open, then be as `gated`."""
+    grandchild = os.fork()
+    if grandchild == 0:
+        note("began", f"fork-of-{name}", os.getpid())
+        wait_at(f"{gate}-of-fork")
+        note("ended", f"fork-of-{name}", os.getpid())
+        os._exit(0)
+    return gated.run(name, gate)
 
 
 @app.task
-def gated_beside_a_grandchild(name: str, gate: str) -> str:
-    leave_a_grandchild.run(gate)
-    note("began", name, os.getpid())
-    wait_at(gate)
-    return name
+def leave_a_program(name: str, gate: str) -> int:
+    """Start a program that goes on after the body has returned."""
+    script = f"import tasks; tasks.note('began', {name!r}); tasks.wait_at({gate!r}); tasks.note('ended', {name!r})"
+    return subprocess.Popen([sys.executable, "-c", script], cwd=HERE).pid
+
+
+@app.task
+def kill_the_node(name: str) -> None:
+    """Kill the supervisor, which is the parent of the forkserver, which is the parent of this process."""
+    note("began", name)
+    with open(f"/proc/{os.getppid()}/stat") as stat:
+        os.kill(int(stat.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    wait_at("never")
