@@ -47,9 +47,6 @@ def arguments_in(name: str) -> tuple[list, dict]:
     return (TAGGED_ARGS if name == "task-json-tagged-types" else args), kwargs
 
 
-# --- Reading ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", PROTOCOL_2)
 def test_the_arguments_are_those_that_were_passed(name: str) -> None:
     request = read_request(message_of(name))
@@ -184,8 +181,6 @@ def test_content_that_is_not_plain_json_is_refused_by_name(name: str) -> None:
     with pytest.raises(ContentDisallowed, match=what):
         read_request(message_of(name))
 
-
-# --- Writing ------------------------------------------------------------------------------------------------------
 
 FAMILIAR: dict[str, Any] = {"task": "proj.tasks.add", "queue": "celery", "args": (1, 2)}
 MUL: dict[str, Any] = {

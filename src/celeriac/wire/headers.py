@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError
-from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper
+from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper, may_have_tags
 from celeriac.wire.limits import Limits
 from celeriac.wire.reprs import bounded_repr
 
@@ -46,6 +46,10 @@ class Headers(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     stamps: dict[str, Any] = {}
 
 
+class _HeadersAmongOthers(Headers, forbid_unknown_fields=False, gc=False):
+    """Read the same where there are custom headers too."""
+
+
 class Facts(msgspec.Struct, gc=False):
     """Hold only what a node decides on, among headers of any kind or in a body of protocol 1."""
 
@@ -59,6 +63,8 @@ class Facts(msgspec.Struct, gc=False):
 
 
 _KNOWN: Final = frozenset(Headers.__struct_fields__)
+RESERVED: Final = _KNOWN | {"compression"}
+"""Names of headers that mean something to whoever reads the message."""
 
 # Never handed on with a retry: how this body was packed, and what a broker noted about one delivery.
 _OF_ONE_DELIVERY: Final = frozenset({"compression", "redelivered"})
@@ -66,6 +72,7 @@ _DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-")
 
 encode_headers: Final = msgspec.json.Encoder().encode
 _decode_headers: Final = msgspec.json.Decoder(Headers).decode
+_decode_among_others: Final = msgspec.json.Decoder(_HeadersAmongOthers).decode
 decode_facts: Final = msgspec.json.Decoder(Facts).decode
 
 
@@ -84,7 +91,7 @@ def read_headers(data: bytes, *, limits: Limits) -> tuple[Headers, dict[str, Any
     if fields.get("compression") is not None:
         packed = bounded_repr(fields["compression"], limit=80)
         raise ContentDisallowed(f"the body is compressed ({packed}), which this version of celeriac does not read")
-    return convert_headers(fields), custom_headers(fields)
+    return _known_among(fields, data), _custom_among(fields)
 
 
 def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
@@ -103,6 +110,16 @@ def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
         except UNREADABLE:
             pass  # wrong, or only unusual: the slow way tells
     return convert_headers(read_fields(data, limits=limits))
+
+
+def _known_among(fields: Mapping[str, Any], data: bytes) -> Headers:
+    """Return what protocol 2 knows of fields that were read from `data`."""
+    if not may_have_tags(data):
+        try:
+            return _decode_among_others(data)  # a sixth of the time of converting the fields
+        except UNREADABLE:
+            pass  # wrong, or only unusual: the slow way tells
+    return convert_headers(fields)
 
 
 def _check_size(data: bytes, limits: Limits) -> None:
@@ -140,7 +157,7 @@ def convert_headers(fields: Mapping[str, Any]) -> Headers:
     return headers
 
 
-def custom_headers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _custom_among(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a producer added to the headers and a retry hands on."""
     return {
         name: value

@@ -129,9 +129,6 @@ def _containers_in(outer: Any) -> list[Any]:
     return [item for item in items if isinstance(item, (list, dict))]
 
 
-# --- Writing: what the encoder asks about, and what is said when it gives up ----------------------------------------
-
-
 def _tag(name: str, value: object) -> dict[str, object]:
     return {_TAG: name, _VALUE: value}
 
@@ -203,9 +200,6 @@ def _refuse_faulty_leaf(value: object, path: str) -> None:
         _encode(value)
     except Exception as exc:
         raise EncodeError(f"{path[:200]} cannot be written as JSON: {exc} ({bounded_repr(value, limit=80)})") from exc
-
-
-# --- Reading: what a tag makes ------------------------------------------------------------------------------------
 
 
 def _read_tags(value: Any) -> Any:

@@ -16,6 +16,7 @@ from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, Mes
 from celeriac.message import Message
 from celeriac.wire.bodies import NO_EMBED, Body, Embed, MapBody, convert_map_body, read_body, write_body
 from celeriac.wire.headers import (
+    RESERVED,
     Facts,
     Headers,
     convert_headers,
@@ -25,7 +26,7 @@ from celeriac.wire.headers import (
     read_fields,
     read_headers,
 )
-from celeriac.wire.jsontypes import UNREADABLE, dumps
+from celeriac.wire.jsontypes import UNREADABLE, dumps, dumps_text
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import PERSISTENT, read_properties
 from celeriac.wire.reprs import bounded_repr
@@ -81,9 +82,6 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     delivery_mode: int = PERSISTENT
     expiration_ms: int | None = None
     properties: Mapping[str, Any] | None = None
-
-
-# --- Writing ------------------------------------------------------------------------------------------------------
 
 
 def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -> Message:
@@ -148,19 +146,22 @@ def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:
         call.ignore_result if call.ignore_result is None else bool(call.ignore_result),
         call.replaced_task_nesting,
     )
-    if _has_only_our_headers(call):
+    if _are_as_we_made_them(call):
         try:
-            return encode_headers(headers)
-        except UnicodeEncodeError:
-            pass  # a lone surrogate, which only the slower encoder escapes
+            data = encode_headers(headers)
+        except UnicodeEncodeError:  # a lone surrogate, which only the slower encoder escapes
+            return _write_headers_of_users(headers, call, limits)
+        if not call.headers:
+            return data
+        if RESERVED.isdisjoint(call.headers):
+            return _with_custom_headers(data, call.headers, limits)
     return _write_headers_of_users(headers, call, limits)
 
 
-def _has_only_our_headers(call: Call) -> bool:
-    """Say whether no header is as a user made it."""
+def _are_as_we_made_them(call: Call) -> bool:
+    """Say whether no header of the protocol is as a user made it."""
     return (
-        call.headers is None
-        and call.stamped_headers is None
+        call.stamped_headers is None
         and not call.stamps
         and call.shadow is None
         and call.time_limit is None
@@ -170,6 +171,21 @@ def _has_only_our_headers(call: Call) -> bool:
     )
 
 
+def _with_custom_headers(data: bytes, custom: Mapping[str, Any], limits: Limits) -> bytes:
+    custom_text = dumps_text(dict(custom), name="headers", max_depth=limits.max_depth)
+    data = b"%b, %b}" % (data[:-1], custom_text[1:-1].encode())
+    _check_headers_size(len(Headers.__struct_fields__) + len(custom), data, limits)
+    return data
+
+
+def _check_headers_size(count: int, data: bytes, limits: Limits) -> None:
+    if count > limits.max_headers or len(data) > limits.max_header_bytes:
+        raise MessageTooLarge(
+            f"{count} headers of {len(data)} bytes are over the limit of {limits.max_headers} headers and "
+            f"{limits.max_header_bytes} bytes; pass the data as arguments, or raise message_max_headers"
+        )
+
+
 def _write_headers_of_users(headers: Headers, call: Call, limits: Limits) -> bytes:
     """Write headers with the encoder that does it rightly for any value, and make sure that they can be read."""
     fields = msgspec.structs.asdict(headers)
@@ -177,11 +193,7 @@ def _write_headers_of_users(headers: Headers, call: Call, limits: Limits) -> byt
     fields["stamps"] = dict(call.stamps)
     fields |= call.headers or {}
     data = dumps(fields, name="headers", max_depth=limits.max_depth)
-    if len(fields) > limits.max_headers or len(data) > limits.max_header_bytes:
-        raise MessageTooLarge(
-            f"{len(fields)} headers of {len(data)} bytes are over the limit of {limits.max_headers} headers and "
-            f"{limits.max_header_bytes} bytes; pass the data as arguments, or raise message_max_headers"
-        )
+    _check_headers_size(len(fields), data, limits)
     try:
         read, _ = read_headers(data, limits=limits)
     except DecodeError as exc:
@@ -210,9 +222,6 @@ def _write_properties(call: Call) -> bytes | None:
     if call.expiration_ms is not None:
         properties["expiration"] = str(call.expiration_ms)
     return dumps(properties, name="properties") if properties else None
-
-
-# --- Reading what a node decides on -------------------------------------------------------------------------------
 
 
 class Intake(msgspec.Struct, frozen=True, gc=False):
@@ -295,9 +304,6 @@ def _instant(name: str, text: str, zone: tzinfo) -> float:
         return parse_iso(text, zone=zone)
     except ValueError as exc:
         raise DecodeError(f"{name}: {exc}") from exc
-
-
-# --- Reading all that a run needs ---------------------------------------------------------------------------------
 
 
 class TaskRequest(Headers, gc=False):

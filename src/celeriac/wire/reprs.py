@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, Final
 
 _CUT: Final = "..."
@@ -45,12 +46,17 @@ def _is_plain(value: Any, levels: int) -> bool:
     if levels == 0:
         return False
     if kind is tuple or kind is list:
-        return len(value) <= _FEW and all(_is_plain(item, levels - 1) for item in value)
+        return len(value) <= _FEW and _are_plain(value, levels - 1)
     if kind is dict:
-        return len(value) <= _FEW and all(
-            type(key) is str and len(key) <= _SHORT and _is_plain(item, levels - 1) for key, item in value.items()
-        )
+        return len(value) <= _FEW and _are_plain(value, 0) and _are_plain(value.values(), levels - 1)
     return False
+
+
+def _are_plain(items: Iterable[Any], levels: int) -> bool:
+    for item in items:  # noqa: SIM110 - half the price of `all` over a generator
+        if type(item) not in _SCALARS and not _is_plain(item, levels):
+            return False
+    return True
 
 
 class _Full(Exception):
@@ -110,10 +116,22 @@ class _Printer:
             self._add(f"{start}...{end}")
             return
         self._add(start)
-        for index, item in enumerate(value):
-            self._add(", " if index else "")
-            self._add_value(item, depth + 1)
+        if not self._add_scalars(value):
+            for index, item in enumerate(value):
+                self._add(", " if index else "")
+                self._add_value(item, depth + 1)
         self._add("," + end if len(value) == 1 and start == "(" else end)
+
+    def _add_scalars(self, value: Collection[Any]) -> bool:
+        """Add the items at once when all are numbers and the like; long lists often are, and it is 3 times faster."""
+        head = list(islice(value, self._left // len("0, ") + 1))
+        if not _SCALARS.issuperset(map(type, head)):
+            return False
+        try:
+            self._add(repr(head)[1:-1])
+        except ValueError:  # an int of more than 4,300 digits
+            return False
+        return True
 
     def _leaf(self, value: Any) -> str:
         """Print what holds nothing else, and of a long text no more than fits."""

@@ -143,8 +143,6 @@ def _is_well_typed(name: str, value: Any) -> bool:
     return isinstance(value, str)
 
 
-# --- Exceptions ---------------------------------------------------------------------------------------------------
-
 # Where other programs look for the classes that we have under the same names.
 _FOREIGN_HOMES: Final = {
     "celery.exceptions": (

@@ -28,9 +28,6 @@ def nest(depth: int, *, make: Callable[[Any], Any] = lambda inner: [inner]) -> A
     return value
 
 
-# --- Round trips --------------------------------------------------------------------------------------------------
-
-
 @given(ARGUMENTS)
 def test_what_is_written_is_read_back(value: Any) -> None:
     assert loads(dumps(value)) == value
@@ -102,9 +99,6 @@ def test_a_byte_order_mark_is_no_obstacle() -> None:
     assert loads(b"\xef\xbb\xbf[1]") == [1]
 
 
-# --- Tagged values ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -155,9 +149,6 @@ def test_a_tagged_value_that_cannot_be_made_is_a_decode_error(tag: str, value: s
         loads(f'[{{"__type__": "{tag}", "__value__": {value}}}]'.encode())
 
 
-# --- What cannot be written ---------------------------------------------------------------------------------------
-
-
 class Unwritable:
     def __repr__(self) -> str:
         return "<unwritable>"
@@ -188,6 +179,18 @@ def test_what_an_objects_own_json_raises_is_said() -> None:
         dumps([Grumpy()], name="args")
 
 
+def test_an_object_that_fails_only_once_is_refused_all_the_same() -> None:
+    class Moody:
+        asked = 0
+
+        def __json__(self) -> Any:
+            self.asked += 1
+            return 1 / (self.asked - 1)
+
+    with pytest.raises(EncodeError, match="args cannot be written as JSON: division by zero"):
+        dumps([Moody()], name="args")
+
+
 def test_a_value_inside_itself_is_named() -> None:
     loop: list[Any] = [1]
     loop.append({"again": loop})
@@ -195,8 +198,6 @@ def test_a_value_inside_itself_is_named() -> None:
     with pytest.raises(EncodeError, match=r"args\[1\]\['again'\] contains itself"):
         dumps(loop, name="args")
 
-
-# --- Depth --------------------------------------------------------------------------------------------------------
 
 CONTAINERS = pytest.mark.parametrize(
     "make", [lambda inner: [inner], lambda inner: {"a": inner}, lambda inner: (inner,)], ids=["list", "dict", "tuple"]
@@ -245,9 +246,6 @@ def test_the_limit_of_depth_is_the_same_for_both_directions(value: Any, limit: i
         written = False
 
     assert written == (refusal(loads, data, max_depth=limit) == "")
-
-
-# --- Strangers ----------------------------------------------------------------------------------------------------
 
 
 @given(FOREIGN_BYTES)

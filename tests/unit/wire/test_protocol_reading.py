@@ -23,9 +23,6 @@ GOOD = write_message(
 )
 
 
-# --- The least and the most that is accepted ----------------------------------------------------------------------
-
-
 def test_task_and_id_are_enough() -> None:
     request = read_request(message({"task": "t", "id": "i"}, [[1], {}, {}]))
 
@@ -115,9 +112,6 @@ def test_the_correlation_id_is_the_id_unless_it_is_told() -> None:
     assert read_request(message()).correlation_id == "id-1"
 
 
-# --- Protocol 1, and protocol 1 under headers of protocol 2 -------------------------------------------------------
-
-
 def test_protocol_1_needs_only_task_and_id() -> None:
     found = message({}, {"task": "t", "id": "i"})
 
@@ -172,9 +166,6 @@ def test_headers_win_over_a_body_of_protocol_1() -> None:
 
     assert (request.task, request.id, request.retries, request.group) == ("t2", "i2", 5, "g")
     assert (request.args, request.kwargs, request.callbacks, request.headers) == ([1], {"a": 2}, [{}], {"x": 1})
-
-
-# --- What is refused ----------------------------------------------------------------------------------------------
 
 
 @BOTH_READERS
@@ -323,9 +314,6 @@ def test_headers_that_are_too_deep_are_refused(read: Any, name: str, depth: int)
 def test_a_body_that_is_too_deep_is_refused(depth: int) -> None:
     with pytest.raises(DecodeError, match="deep"):
         read_request(message(body=b"[[%b0%b], {}, {}]" % (b"[" * depth, b"]" * depth)))
-
-
-# --- Strangers ----------------------------------------------------------------------------------------------------
 
 
 def read_both(found: Message) -> None:

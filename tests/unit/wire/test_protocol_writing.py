@@ -32,9 +32,6 @@ def read(**decided: Any) -> TaskRequest:
     return read_request(write(**decided))
 
 
-# --- What is written is read back ---------------------------------------------------------------------------------
-
-
 @given(st.lists(ARGUMENTS, max_size=3), st.dictionaries(TEXT, ARGUMENTS, max_size=2))
 def test_arguments_are_read_back_as_they_were_passed(args: list[Any], kwargs: dict[str, Any]) -> None:
     request = read(args=args, kwargs=kwargs)
@@ -92,9 +89,6 @@ def test_a_lone_surrogate_in_a_header_is_carried(field: str) -> None:
     request = read(**{field: "\ud800"})
 
     assert getattr(request, field) == "\ud800"
-
-
-# --- Details of what is written -----------------------------------------------------------------------------------
 
 
 def test_a_call_that_says_nothing_more_is_its_own_root_and_runs_at_once() -> None:
@@ -156,9 +150,6 @@ def test_ignoring_the_result_is_written_as_a_boolean() -> None:
     assert headers_of(write(ignore_result=1))["ignore_result"] is True
 
 
-# --- What cannot be sent ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("decided", "complaint"),
     [
@@ -202,9 +193,6 @@ def test_the_value_that_json_cannot_carry_is_named(decided: dict[str, Any], comp
 def test_what_no_worker_could_read_is_refused_at_the_call(decided: dict[str, Any], complaint: str) -> None:
     with pytest.raises(EncodeError, match=complaint):
         write(**decided)
-
-
-# --- Limits -------------------------------------------------------------------------------------------------------
 
 
 def write_within(limits: Limits, **decided: Any) -> Message:

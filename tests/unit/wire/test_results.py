@@ -30,9 +30,6 @@ DONE: dict[str, Any] = {"task_id": "i", "state": "SUCCESS", "date_done": "2030-0
 GOOD = write_record(**DONE, result={"a": [1]}, children=[[["c", None], None]])
 
 
-# --- Records ------------------------------------------------------------------------------------------------------
-
-
 @given(
     task_id=TEXT,
     state=st.sampled_from(sorted(ALL_STATES)) | TEXT,
@@ -128,9 +125,6 @@ def test_any_fields_beside_a_status_are_a_record(fields: dict[str, Any]) -> None
     assert refused == "" or "tagged value" in refused or "does not make" in refused
 
 
-# --- Exceptions written -------------------------------------------------------------------------------------------
-
-
 class Outer:
     class InnerError(Exception):
         pass
@@ -185,9 +179,6 @@ def test_an_exception_whose_arguments_cannot_be_asked_for_is_told_all_the_same()
 )
 def test_a_class_that_celery_has_too_is_told_as_celerys(exc: Exception, module: str) -> None:
     assert exception_map(exc)["exc_module"] == module
-
-
-# --- Exceptions read ----------------------------------------------------------------------------------------------
 
 
 def told(exc_type: str, exc_module: Any, *args: Any) -> dict[str, Any]:
