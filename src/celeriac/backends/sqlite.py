@@ -134,8 +134,11 @@ class SqliteBackend(ResultBackend, ResultSink):
         for start in range(0, len(ids), _READ_CHUNK):
             chunk = ids[start : start + _READ_CHUNK]
             marks = ", ".join("?" * len(chunk))
-            sql = f"SELECT task_id, state, record, retries FROM result WHERE task_id IN ({marks}){condition}"
-            rows: list[tuple[Any, ...]] = store.read(sql, tuple(chunk))
+            sql = (
+                f"SELECT task_id, state, record, retries FROM result WHERE task_id IN ({marks}){condition}"
+                " AND (expires_at IS NULL OR expires_at > ?)"  # gone at its time, whenever somebody deletes it
+            )
+            rows: list[tuple[Any, ...]] = store.read(sql, (*chunk, self._clock.now()))
             for task_id, state, record, retries in rows:
                 found[task_id] = StoredResult(task_id=task_id, state=state, record=record, retries=retries)
         return found
