@@ -58,7 +58,7 @@ def dumps_text(value: Any, *, name: str = "value", max_depth: int = _MAX_DEPTH) 
         _refuse_faulty_part(value, name, ())
         raise EncodeError(f"{name} cannot be written as JSON: {exc}") from exc
     if len(text) > 2 * max_depth and text.count("[") + text.count("{") > max_depth:
-        _refuse_deeper(json.loads(text), name, max_depth)
+        _refuse_deeper(text, name, max_depth)
     return text
 
 
@@ -171,8 +171,12 @@ def _is_lazy_text(value: object) -> bool:
 _encode: Final = json.JSONEncoder(check_circular=False, default=_encode_other).encode
 
 
-def _refuse_deeper(value: object, name: str, max_depth: int) -> None:
-    if _is_deeper(value, max_depth):
+def _refuse_deeper(text: str, name: str, max_depth: int) -> None:
+    try:
+        deeper = _is_deeper(json.loads(text), max_depth)
+    except RecursionError:  # the reader gives up a level or two before the writer
+        deeper = True
+    if deeper:
         raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; flatten it, or raise message_max_depth")
 
 

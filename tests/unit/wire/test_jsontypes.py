@@ -218,6 +218,13 @@ def test_what_is_nested_too_deep_is_not_written(make, depth: int) -> None:
         dumps(nest(depth, make=make))
 
 
+@CONTAINERS
+def test_near_the_end_of_the_stack_too_deep_is_still_too_deep(make) -> None:
+    for depth in range(800, sys.getrecursionlimit() + 10):
+        with pytest.raises(MessageTooLarge):
+            dumps(nest(depth, make=make))
+
+
 @pytest.mark.parametrize("depth", [129, 400, 100_000])
 @pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a":', "}")])
 def test_what_is_nested_too_deep_is_not_read(start: str, end: str, depth: int) -> None:
