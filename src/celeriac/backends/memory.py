@@ -85,16 +85,12 @@ class MemoryBackend(ResultBackend, StoreSink):
             return self._read(task_ids)
 
     def _read(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
-        kept = self.kept_in.results
+        now = self._clock.now()
+        found = {task_id: self.kept_in.results.get(task_id) for task_id in task_ids}
         return {
-            task_id: StoredResult(
-                task_id=task_id,
-                state=kept[task_id].state,
-                record=kept[task_id].record,
-                retries=kept[task_id].retries,
-            )
-            for task_id in task_ids
-            if task_id in kept
+            task_id: StoredResult(task_id=task_id, state=kept.state, record=kept.record, retries=kept.retries)
+            for task_id, kept in found.items()
+            if kept is not None and (kept.expires_at is None or kept.expires_at > now)
         }
 
     def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:

@@ -149,7 +149,8 @@ class SqliteBackend(ResultBackend, ResultSink):
         if found or timeout == 0:
             return found
         until = float("inf") if timeout is None else time.monotonic() + timeout
-        watch = self._store().done.watch()
+        bell = self._store().done
+        watch = bell.watch()
         try:
             rounds = 0
             while True:
@@ -163,4 +164,4 @@ class SqliteBackend(ResultBackend, ResultSink):
                 watch.sleep(min(left, _NET))
                 rounds += 1
         finally:
-            watch.close()
+            bell.rest(watch)
