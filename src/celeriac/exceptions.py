@@ -1,28 +1,28 @@
 """Every exception that celeriac raises on purpose.
 
-    Exception
-    ├── CeleriacError  (CeleryError is the same class under Celery's name)
-    │   ├── ImproperlyConfigured
-    │   │   └── UnknownSetting
-    │   ├── NotRegistered                     also a KeyError
-    │   ├── TimeoutError                      also the builtin TimeoutError
-    │   ├── OperationalError                  what Celery users catch around delay()
-    │   │   └── BrokerUnavailable
-    │   │       └── BrokerFull
-    │   ├── SerializationError
-    │   │   ├── EncodeError
-    │   │   │   └── MessageTooLarge
-    │   │   └── DecodeError
-    │   │       └── ContentDisallowed
-    │   ├── ResultBackendDisabled             also a NotImplementedError
-    │   ├── LeaseLost
-    │   ├── TaskError
-    │   │   ├── MaxRetriesExceededError
-    │   │   ├── TaskRevokedError
-    │   │   └── RemoteError
-    │   └── TaskPredicate                     control flow out of a task body
-    │       └── Retry
-    └── WorkerLostError                       outside the tree, as in Celery
+Exception
+├── CeleriacError  (CeleryError is the same class under Celery's name)
+│   ├── ImproperlyConfigured
+│   │   └── UnknownSetting
+│   ├── NotRegistered                     also a KeyError
+│   ├── TimeoutError                      also the builtin TimeoutError
+│   ├── OperationalError                  what Celery users catch around delay()
+│   │   └── BrokerUnavailable
+│   │       └── BrokerFull
+│   ├── SerializationError
+│   │   ├── EncodeError
+│   │   │   └── MessageTooLarge
+│   │   └── DecodeError
+│   │       └── ContentDisallowed
+│   ├── ResultBackendDisabled             also a NotImplementedError
+│   ├── LeaseLost
+│   ├── TaskError
+│   │   ├── MaxRetriesExceededError
+│   │   ├── TaskRevokedError
+│   │   └── RemoteError
+│   └── TaskPredicate                     control flow out of a task body
+│       └── Retry
+└── WorkerLostError                       outside the tree, as in Celery
 """
 
 from __future__ import annotations

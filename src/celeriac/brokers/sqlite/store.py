@@ -99,11 +99,13 @@ class Store:
         now = time.monotonic()
         if now - self._stat_at < _STAT_EVERY:
             return True
-        self._stat_at = now
         try:
-            return os.stat(self.path).st_ino == self._inode
+            current = os.stat(self.path).st_ino == self._inode
         except OSError:
             return False
+        if current:  # else `at` asks again under its lock, and must not be told to wait a second
+            self._stat_at = now
+        return current
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file, make its tables when it is empty, and set it up."""
