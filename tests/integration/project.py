@@ -152,6 +152,10 @@ class Project:
         """Make this the project's tasks.py."""
         (self.folder / "tasks.py").write_text(source)
 
+    def use_also(self, source: str) -> None:
+        """Add this to the project's tasks.py."""
+        self.use(f"{(self.folder / 'tasks.py').read_text()}\n\n{source}")
+
     def start(self, *args: str, name: str = "w1", concurrency: int = 2, ready: bool = True, **environment: str) -> Node:
         """Start a worker, and wait until it takes work."""
         node = Node(self.folder, name, ["-c", str(concurrency), *args], environment)
@@ -187,9 +191,7 @@ class Project:
         return Counter(words[1] for words in self.notes if words[0] == "began")
 
     def wait_begun(self, name: str, *, times: int = 1, within: float = PATIENCE) -> None:
-        wait_until(
-            lambda: self.began(name) >= times, within=within, what=f"run {times} of {name!r}\n{self.logs()}"
-        )
+        wait_until(lambda: self.began(name) >= times, within=within, what=f"run {times} of {name!r}\n{self.logs()}")
 
     def select(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Look into the database."""

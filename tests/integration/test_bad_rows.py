@@ -27,7 +27,7 @@ def body(*args: object, **embed: object) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    return b'[[%s%s], {}, {}]' % (b"[" * depth, b"]" * depth)
+    return b"[[%s%s], {}, {}]" % (b"[" * depth, b"]" * depth)
 
 
 NO_ID = json.dumps({name: value for name, value in HEADERS.items() if name != "id"}).encode()
