@@ -369,5 +369,3 @@ class ResultSink(ABC):
     @abstractmethod
     def announce(self) -> None:
         """Wake those who wait for results, after the transaction was committed."""
-
-
