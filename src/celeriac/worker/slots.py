@@ -152,7 +152,7 @@ class Slots:
         self._loop.remove_reader(child.end.fileno())
         child.end.close()
         child.handle.close()
-        self._slots = [one.slot for one in self._children.values() if one.ready]
+        self._slots = [slot for slot in self._slots if slot is not child.slot]
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -333,10 +333,21 @@ class Slots:
             self._read_all(child)
             self._starter.kill(number, signal.SIGKILL, group=True)
 
+    def abandon(self) -> list[Held]:
+        """Give up every child, because nobody will tell of their deaths; return what they had not answered."""
+        unanswered: list[Held] = []
+        for child in self._children.values():
+            self._read_all(child)
+            unanswered.extend(child.sent)
+        self.close()
+        return unanswered
+
     def close(self) -> None:
         """Close the channels of the children that are left."""
+        self._stopping = True
         if self._looking is not None:
             self._looking.cancel()
         for child in self._children.values():
             self._close(child)
         self._children.clear()
+        self._slots = []

@@ -267,8 +267,10 @@ class Supervisor:
         notices = self._crew.notices()
         if notices is None:
             asyncio.get_running_loop().remove_reader(self._crew.fileno())
-            if not self._stop.is_set():
+            if self._slots.alive:
                 self._cold.set()
+                for held in self._slots.abandon():
+                    self._end_unfinished(held)
                 self._fail("the forkserver died, and every child with it")
             return
         for notice in notices:
