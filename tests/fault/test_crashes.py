@@ -57,7 +57,9 @@ def test_the_runs_of_a_poison_are_spaced(project: Project):
     project.wait_begun("poison")
     (row,) = wait_until(lambda: project.select("SELECT eta, crashes FROM message WHERE owner IS NULL AND crashes = 1"))
     project.wait_begun("poison", times=2)
-    (later,) = wait_until(lambda: project.select("SELECT eta, crashes FROM message WHERE owner IS NULL AND crashes = 2"))
+    (later,) = wait_until(
+        lambda: project.select("SELECT eta, crashes FROM message WHERE owner IS NULL AND crashes = 2")
+    )
 
     assert later[0] - row[0] >= 4.0
 

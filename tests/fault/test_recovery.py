@@ -46,7 +46,9 @@ def test_a_killed_nodes_work_goes_to_another_node(project: Project):
     node.kill()
 
     assert held == 2
-    wait_until(lambda: project.select("SELECT count(*) FROM message WHERE node_losses = 1") == [(2,)], within=NODE_BACK_WITHIN)
+    wait_until(
+        lambda: project.select("SELECT count(*) FROM message WHERE node_losses = 1") == [(2,)], within=NODE_BACK_WITHIN
+    )
     project.open_gate("gate")
     for result in results:
         result.get(timeout=20)
@@ -77,7 +79,9 @@ def test_only_what_a_dead_node_had_begun_counts_against_a_message(project: Proje
     node.kill()
     project.start(name="w2", concurrency=1)
 
-    wait_until(lambda: project.select("SELECT count(*) FROM message WHERE node_losses = 1") == [(1,)], within=NODE_BACK_WITHIN)
+    wait_until(
+        lambda: project.select("SELECT count(*) FROM message WHERE node_losses = 1") == [(1,)], within=NODE_BACK_WITHIN
+    )
     assert project.select("SELECT sum(node_losses), sum(crashes) FROM message") == [(1, 0)]
 
 

@@ -1,0 +1,67 @@
+"""Nothing short waits behind something long."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.project import Project, wait_until
+from tests.size import scaled
+
+pytestmark = [pytest.mark.fault, pytest.mark.serial]
+
+SHORT = scaled(1_000)
+OVERTAKEN = SHORT // 2
+"""How far from its place in the queue a short run may begin. Behind the long one it would come last of all: the gate
+opens only after the others."""
+
+
+def order_of_starts(project: Project) -> list[str]:
+    return [words[1] for words in project.notes if words[0] == "began" and words[1] != "long"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("known", [False, True], ids=["unknown tasks", "tasks known to be short"])
+@pytest.mark.parametrize("long", ["gated", "perhaps_gated"], ids=["another task", "the same task"])
+@pytest.mark.parametrize("place", [0, SHORT // 2], ids=["first", "amid"])
+def test_no_short_task_waits_behind_a_long_one(project: Project, known, long, place):
+    """The long one ends only when every short one has, so a single one behind it would wait for ever."""
+    node = project.start()
+    if known:
+        for call in [project.call("perhaps_gated", f"warm-{number}", None) for number in range(50)]:
+            call.get(timeout=20)
+    short = []
+    for number in range(SHORT):
+        if number == place:
+            long_one = project.call(long, "long", "gate")
+        short.append(project.call("perhaps_gated", f"short-{number}", None))
+
+    for call in short:
+        call.get(timeout=60)
+
+    assert long_one.state == "PENDING"
+    order = [name for name in order_of_starts(project) if name.startswith("short")]
+    late = [number - int(name.removeprefix("short-")) for number, name in enumerate(order)]
+    assert len(order) == SHORT, "each ran once"
+    assert max(late) <= OVERTAKEN, f"{late.index(max(late))} was overtaken by {max(late)}"
+    project.open_gate("gate")
+    long_one.get(timeout=20)
+    assert node.stop() == 0
+    project.assert_clean()
+
+
+@pytest.mark.timeout(300)
+def test_a_node_full_of_long_tasks_leaves_the_rest_to_others(project: Project):
+    """What was claimed and cannot start goes back, so that a node that comes later takes it."""
+    project.start("--prefetch-multiplier", "20", name="full")
+    for number in range(2):
+        project.call("gated", f"long-{number}", "gate")
+    for number in range(2):
+        project.wait_begun(f"long-{number}")
+    calls = [project.call("noted", f"short-{number}") for number in range(20)]
+    wait_until(lambda: project.select("SELECT count(*) FROM message WHERE owner IS NULL") == [(20,)])
+
+    project.start(name="free")
+
+    for call in calls:
+        call.get(timeout=20)
+    assert project.select("SELECT sum(crashes), sum(node_losses), sum(releases) FROM message") == [(0, 0, 0)]
