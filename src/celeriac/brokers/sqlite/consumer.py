@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -27,53 +27,17 @@ from celeriac.brokers.base import (
     Settlement,
 )
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
-from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, started_by
-from celeriac.brokers.sqlite.rows import COLUMNS, INSERT, message_of, row_of
+from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
+from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, Watcher, started_by
+from celeriac.brokers.sqlite.rows import INSERT, row_of
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
 
 T = TypeVar("T")
 
-CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
-"""What one claim weighs at most, unless it is a single message."""
-
-DEAD_AFTER: Final = 8.0
-"""Seconds of the watcher's time for which an owner's counter must stand still."""
-
-_ANSWER_WITHIN: Final = 2.0
 _WRITE_TIMEOUT: Final = 5.0
 _LOOK_EVERY: Final = 0.1
-_PROMOTE_MAX: Final = 500
-_SKIP_SCAN_ABOVE: Final = 8
-
-_PROMOTE: Final = """
-UPDATE message SET eta = NULL WHERE id IN (
-    SELECT id FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL ORDER BY eta LIMIT ?)
-"""
-_NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner IS NULL"
-
-# `length` reads a record's header only, so what is too large is never loaded.
-_READY: Final = f"""
-SELECT id, crashes, node_losses, releases, held_before, length(headers) + length(body),
-    {
-    COLUMNS.replace("headers", "CASE WHEN length(headers) <= ?3 THEN headers END").replace(
-        "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
-    )
-}
-FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL ORDER BY priority, id LIMIT ?2
-"""
-_ANY_READY: Final = "SELECT 1 FROM message WHERE queue = ? AND owner IS NULL AND eta IS NULL LIMIT 1"
-
-# One step per queue that holds something, however many messages that is.
-_QUEUES_WITH_READY: Final = """
-WITH RECURSIVE found(queue) AS (
-    SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL
-    UNION ALL
-    SELECT (SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL AND queue > found.queue)
-    FROM found WHERE found.queue IS NOT NULL)
-SELECT queue FROM found WHERE queue IS NOT NULL
-"""
 
 _SETTLE: Final = "DELETE FROM message WHERE id = ? AND owner = ?"
 _BURY: Final = """
@@ -106,10 +70,8 @@ class SqliteConsumer(Consumer):
         self._file: OwnerFile | None = None
         self._watch: Watch | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._beats: dict[int, tuple[int, float]] = {}
-        self._looked_at = 0.0
+        self._watcher = Watcher()
         self._turn = 0
-        self._peers: list[Incarnation] = []
         self.owner = 0
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -119,7 +81,7 @@ class SqliteConsumer(Consumer):
         self._thread = ThreadPoolExecutor(1, "celeriac-sqlite")
         self._watch = self._store.work.watch()
         self.owner, self._file = await self._write(self._register, "registering this node")
-        self._beats.clear()
+        self._watcher = Watcher()
 
     def _register(self, connection: sqlite3.Connection) -> tuple[int, OwnerFile]:
         described = msgspec.json.encode(self._incarnation).decode()
@@ -172,83 +134,24 @@ class SqliteConsumer(Consumer):
 
     async def _claim_now(self, queues: Sequence[str], limit: int) -> Claim:
         now = self._clock.now()
-        if not queues or not self._worth_a_claim(queues, now):
+        if not queues or not is_worth_it(self._store, queues, now):
             self._check_lease(self._store.read("SELECT 1 FROM owner WHERE number = ?", (self.owner,)))
             return Claim([], now)
+        # Not the owner's number alone: a row id is used again once the newest row was deleted, and whoever still
+        # settles the old message must not meet the new one.
         self._turn += 1
+        token = self.owner * _CLAIMS + self._turn % _CLAIMS
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
             self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
-            connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
-            taken = self._take(connection, queues, limit)
-            marks = [(delivery.owner, delivery.tag) for delivery in taken]
-            connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
-            return taken
+            taker = Taker(connection, token=token, max_bytes=self._max_bytes)
+            return taker.take(queues, limit=limit, first=self._turn, now=now)
 
         return Claim(await self._write(work, "claiming"), now)
 
-    def _worth_a_claim(self, queues: Sequence[str], now: float) -> bool:
-        """Say whether a claim would find something, without taking the write lock."""
-        due = self._store.read(_NEXT_DUE)[0][0]
-        if due is not None and float(str(due)) <= now:
-            return True
-        if len(queues) > _SKIP_SCAN_ABOVE:
-            return not {queue for (queue,) in self._store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
-        return any(self._store.read(_ANY_READY, (queue,)) for queue in queues)
-
-    def _take(self, connection: sqlite3.Connection, queues: Sequence[str], limit: int) -> list[Delivery]:
-        """Choose up to `limit` deliveries. Each queue gets its share first; what a poor one leaves, others fill."""
-        if len(queues) > _SKIP_SCAN_ABOVE:
-            holding = {queue for (queue,) in connection.execute(_QUEUES_WITH_READY).fetchall()}
-            queues = [queue for queue in queues if queue in holding]
-        first = self._turn % len(queues) if queues else 0
-        rotated = [*queues[first:], *queues[:first]]
-        taken: list[Delivery] = []
-        budget = CLAIM_MAX_BYTES
-        for position, queue in enumerate(rotated):
-            left = limit - len(taken)
-            share = -(-left // (len(rotated) - position))
-            budget = self._take_from(connection, queue, share, budget, taken)
-            if budget <= 0 or len(taken) >= limit:
-                break
-        return taken
-
-    def _take_from(
-        self, connection: sqlite3.Connection, queue: str, limit: int, budget: int, taken: list[Delivery]
-    ) -> int:
-        cursor = connection.execute(_READY, (queue, limit, self._max_bytes))
-        try:
-            for row in cursor:
-                size = row[5] if type(row[5]) is int else 0
-                weight = size if size <= self._max_bytes else 0
-                if weight > budget and taken:
-                    return 0
-                budget -= weight
-                taken.append(self._delivery(row, size))
-        finally:
-            cursor.close()
-        return budget
-
-    def _delivery(self, row: tuple[Any, ...], size: int) -> Delivery:
-        message, fault = message_of(row[6:])
-        if size > self._max_bytes:
-            fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
-        return Delivery(
-            tag=row[0],
-            # Not the owner's number alone: a row id is used again once the newest row was deleted, and whoever still
-            # settles the old message must not meet the new one.
-            owner=self.owner * _CLAIMS + self._turn % _CLAIMS,
-            message=message,
-            crashes=row[1],
-            node_losses=row[2],
-            releases=row[3],
-            redelivered=bool(row[4]),
-            fault=fault,
-        )
-
     def _until_due(self, now: float) -> float:
-        due = self._store.read(_NEXT_DUE)[0][0]
-        return max(0.0, float(str(due)) - now) if due is not None else float("inf")
+        due = next_due(self._store)
+        return float("inf") if due is None else max(0.0, due - now)
 
     async def _sleep(self, watch: Watch, timeout: float) -> None:
         """Sleep until the bell rings, the file changes or the time is over."""
@@ -369,29 +272,18 @@ class SqliteConsumer(Consumer):
     async def recover(self) -> int:
         began = self._clock.monotonic()
         rows = self._store.read("SELECT number, beat FROM owner WHERE number <> ?", (self.owner,))
-        answered_at = self._clock.monotonic()
-        if answered_at - began > _ANSWER_WITHIN or answered_at - self._looked_at > DEAD_AFTER / 2:
-            self._beats.clear()  # who could not look cannot say that others stood still
-        self._looked_at = answered_at
+        beats = {int(str(number)): int(str(beat)) for number, beat in rows}
+        still = self._watcher.stood_still(beats, asked_at=began, answered_at=self._clock.monotonic())
         released = 0
-        for number, beat in rows:
-            if self._stood_still(int(str(number)), int(str(beat)), answered_at):
-                released += await self._recover_from(
-                    int(str(number)), int(str(beat)), started_by(self._path, int(str(number)))
-                )
-            elif (dead := DeadOwner.take(self._path, int(str(number)))) is not None:
+        for number, beat in beats.items():
+            if number in still:
+                released += await self._recover_from(number, beat, started_by(self._path, number))
+            elif (dead := DeadOwner.take(self._path, number)) is not None:
                 try:
-                    released += await self._recover_from(int(str(number)), None, dead.started())
+                    released += await self._recover_from(number, None, dead.started())
                 finally:
                     dead.close(remove=True)
         return released
-
-    def _stood_still(self, number: int, beat: int, now: float) -> bool:
-        seen = self._beats.get(number)
-        if seen is None or seen[0] != beat:
-            self._beats[number] = (beat, now)
-            return False
-        return now - seen[1] >= DEAD_AFTER
 
     async def _recover_from(self, number: int, beat: int | None, started: Collection[int]) -> int:
         """Declare an owner dead and release what it held, unless it has raised its counter meanwhile."""
@@ -406,7 +298,6 @@ class SqliteConsumer(Consumer):
             return connection.execute(_RELEASE_ALL, tokens).rowcount
 
         released = await self._write(work, "recovering the work of a dead node")
-        self._beats.pop(number, None)
         if released:
             self._store.work.ring()
         return released

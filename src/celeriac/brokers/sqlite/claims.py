@@ -1,0 +1,130 @@
+"""Choose and mark what a claim takes. Every statement here runs inside the caller's transaction, or only reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celeriac.brokers.base import Delivery
+from celeriac.brokers.sqlite.rows import COLUMNS, message_of
+from celeriac.brokers.sqlite.store import Store
+
+CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What one claim weighs at most, unless it is a single message."""
+
+_PROMOTE_MAX: Final = 500
+_SKIP_SCAN_ABOVE: Final = 8
+
+_PROMOTE: Final = """
+UPDATE message SET eta = NULL WHERE id IN (
+    SELECT id FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL ORDER BY eta LIMIT ?)
+"""
+_NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner IS NULL"
+
+# `length` reads a record's header only, so what is too large is never loaded.
+_READY: Final = f"""
+SELECT id, crashes, node_losses, releases, held_before, length(headers) + length(body),
+    {
+    COLUMNS.replace("headers", "CASE WHEN length(headers) <= ?3 THEN headers END").replace(
+        "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
+    )
+}
+FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL ORDER BY priority, id LIMIT ?2
+"""
+_ANY_READY: Final = "SELECT 1 FROM message WHERE queue = ? AND owner IS NULL AND eta IS NULL LIMIT 1"
+
+# One step per queue that holds something, however many messages that is.
+_QUEUES_WITH_READY: Final = """
+WITH RECURSIVE found(queue) AS (
+    SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL
+    UNION ALL
+    SELECT (SELECT min(queue) FROM message WHERE owner IS NULL AND eta IS NULL AND queue > found.queue)
+    FROM found WHERE found.queue IS NOT NULL)
+SELECT queue FROM found WHERE queue IS NOT NULL
+"""
+
+
+def next_due(store: Store) -> float | None:
+    """Return the unix instant at which the next delayed message becomes claimable, or None."""
+    due = store.read(_NEXT_DUE)[0][0]
+    return None if due is None else float(str(due))
+
+
+def is_worth_it(store: Store, queues: Sequence[str], now: float) -> bool:
+    """Say whether a claim would find something, without taking the write lock."""
+    due = next_due(store)
+    if due is not None and due <= now:
+        return True
+    if len(queues) > _SKIP_SCAN_ABOVE:
+        return not {queue for (queue,) in store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
+    return any(store.read(_ANY_READY, (queue,)) for queue in queues)
+
+
+class Taker:
+    """Take messages for one claim.
+
+    Args:
+        connection: in a write transaction.
+        token: fencing token of the claim.
+        max_bytes: `message_max_bytes`; what is larger is taken without its content.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, token: int, max_bytes: int) -> None:
+        self._connection = connection
+        self._token = token
+        self._max_bytes = max_bytes
+        self._budget = CLAIM_MAX_BYTES
+        self._taken: list[Delivery] = []
+
+    def take(self, queues: Sequence[str], *, limit: int, first: int, now: float) -> list[Delivery]:
+        """Claim up to `limit` messages.
+
+        The queues get equal shares, beginning with the one at position `first`; those after it fill what it leaves.
+        """
+        self._connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
+        rotated = self._rotated(queues, first)
+        for position, queue in enumerate(rotated):
+            left = limit - len(self._taken)
+            if left <= 0 or self._budget <= 0:
+                break
+            self._take_from(queue, -(-left // (len(rotated) - position)))
+        marks = [(self._token, delivery.tag) for delivery in self._taken]
+        self._connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
+        return self._taken
+
+    def _rotated(self, queues: Sequence[str], first: int) -> Sequence[str]:
+        if len(queues) > _SKIP_SCAN_ABOVE:
+            holding = {queue for (queue,) in self._connection.execute(_QUEUES_WITH_READY).fetchall()}
+            queues = [queue for queue in queues if queue in holding]
+        start = first % len(queues) if queues else 0
+        return [*queues[start:], *queues[:start]]
+
+    def _take_from(self, queue: str, limit: int) -> None:
+        cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes))
+        try:
+            for row in cursor:
+                size = row[5] if type(row[5]) is int else 0
+                weight = size if size <= self._max_bytes else 0
+                if weight > self._budget and self._taken:
+                    self._budget = 0
+                    return
+                self._budget -= weight
+                self._taken.append(self._delivery(row, size))
+        finally:
+            cursor.close()
+
+    def _delivery(self, row: tuple[Any, ...], size: int) -> Delivery:
+        message, fault = message_of(row[6:])
+        if size > self._max_bytes:
+            fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
+        return Delivery(
+            tag=row[0],
+            owner=self._token,
+            message=message,
+            crashes=row[1],
+            node_losses=row[2],
+            releases=row[3],
+            redelivered=bool(row[4]),
+            fault=fault,
+        )
