@@ -186,9 +186,11 @@ class MemoryConsumer(Consumer):
         return row if row is not None and row.token == delivery.owner else None
 
     async def release(self, releases: Sequence[Release]) -> None:
+        released: list[Delivery] = []
         with self._store.transaction() as transaction:
             for release in releases:
                 if self._owned_row(release.delivery) is not None:
+                    released.append(release.delivery)
                     self._store.give_back(
                         transaction,
                         release.delivery.tag,
@@ -196,8 +198,8 @@ class MemoryConsumer(Consumer):
                         crashes=int(release.cause is ReleaseCause.CRASH),
                         releases=int(release.cause is ReleaseCause.UNKNOWN_TASK),
                     )
-        for release in releases:
-            self.note_ended(release.delivery)
+        for delivery in released:
+            self.note_ended(delivery)
         self._store.wake()
 
     async def extend(self) -> None:

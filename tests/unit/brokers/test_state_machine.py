@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from celeriac.testing.brokers import publish
+from celeriac.testing.worlds import a_message
+from tests.unit.brokers.crashing_worlds import CrashingMemoryWorld, CrashingSqliteWorld, ProcessDied
+from tests.unit.brokers.state_machine import BrokerMachine
+
+FORGETFUL = pytest.mark.xfail(
+    run=False, reason="a recovery that fails removes the file that says what the dead node had started"
+)
+
+
+class MemoryMachine(BrokerMachine):
+    def make_world(self):
+        return CrashingMemoryWorld()
+
+
+class SqliteMachine(BrokerMachine):
+    def make_world(self):
+        return CrashingSqliteWorld()
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SqliteMachine, marks=FORGETFUL)])
+def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
+    steps = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+
+    run_state_machine_as_test(machine, settings=steps)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("make_world", [CrashingMemoryWorld, pytest.param(CrashingSqliteWorld, marks=FORGETFUL)])
+@pytest.mark.parametrize("steps", range(16))
+def test_a_recovery_that_dies_on_the_way_leaves_all_that_the_next_one_needs(make_world, steps):
+    world = make_world()
+    dead, dying = world.node(), world.node()
+    publish(world.broker(), a_message())
+    dead.consumer.note_started(*dead.claim())
+    world.kill(dead)
+
+    try:
+        with world.crash_after(steps):
+            world.outlast_lease(dying)
+    except ProcessDied:
+        world.kill(dying)
+    last = world.node()
+    world.outlast_lease(last)
+
+    assert [delivery.node_losses for delivery in last.claim()] == [1]
+    world.end()
