@@ -186,10 +186,7 @@ class SqliteConsumer(Consumer):
             return []
 
         def work(connection: sqlite3.Connection) -> list[Settlement]:
-            refused = self._end(connection, settlements)
-            accepted = (
-                [one for one in settlements if not any(one is other for other in refused)] if refused else settlements
-            )
+            accepted, refused = self._end(connection, settlements)
             records = [one.result for one in accepted if one.result is not None]
             if results is not None and records:
                 results.write_within(connection, records)
@@ -203,13 +200,19 @@ class SqliteConsumer(Consumer):
             self._store.work.ring()
         return refused
 
-    def _end(self, connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """Take the messages out of the table; return the settlements of those that belong to somebody else now."""
+    def _end(
+        self, connection: sqlite3.Connection, settlements: Sequence[Settlement]
+    ) -> tuple[Sequence[Settlement], list[Settlement]]:
+        """Take the messages out of the table; tell the settlements of those that were owned from the others."""
         connection.execute("SAVEPOINT together")
         if self._delete(connection, settlements) == len(settlements):
-            return []
+            return settlements, []
         connection.execute("ROLLBACK TO together")
-        return [one for one in settlements if self._delete(connection, [one]) == 0]
+        accepted: list[Settlement] = []
+        refused: list[Settlement] = []
+        for one in settlements:
+            (accepted if self._delete(connection, [one]) else refused).append(one)
+        return accepted, refused
 
     def _delete(self, connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> int:
         buried = [one for one in settlements if one.dead_reason is not None]
