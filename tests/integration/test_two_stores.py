@@ -1,0 +1,151 @@
+"""Messages in one file, results in another: no transaction spans both, and still nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from celeriac import Celery
+from tests.integration.project import Project, wait_until
+
+MORE_THAN_IS_HELD = 4_000
+
+BACKEND = "app.conf.update(result_backend='sqlite:///results.db')"
+
+
+@pytest.fixture
+def split(project: Project) -> Project:
+    """The project with its results in a file of their own."""
+    project.use_also(BACKEND)
+    project.app.close()
+    project.app = Celery(
+        "tasks",
+        broker=f"sqlite:///{project.database}",
+        backend=f"sqlite:///{project.folder / 'results.db'}",
+        set_as_current=False,
+    )
+    return project
+
+
+def results(project: Project) -> dict[str, Any]:
+    with contextlib.closing(sqlite3.connect(project.folder / "results.db")) as connection:
+        rows = connection.execute("SELECT task_id, record FROM result").fetchall()
+    return {task_id: json.loads(record) for task_id, record in rows}
+
+
+def test_results_arrive_where_they_are_looked_for(split: Project):
+    node = split.start()
+
+    assert [split.call("add", number, 1).get(timeout=10) for number in range(20)] == list(range(1, 21))
+
+    assert split.select("SELECT * FROM result") == []
+    assert len(results(split)) == 20
+    assert node.stop() == 0
+    split.assert_clean()
+
+
+def test_retries_errors_and_crashes_work_as_in_one_store(split: Project):
+    node = split.start("task_max_crashes=2")
+
+    assert split.call("flaky", 2).get(timeout=20) == 2
+    with pytest.raises(ValueError, match="no"):
+        split.call("fail", "no").get(timeout=20)
+    assert split.call("die").get(timeout=20, propagate=False).__class__.__name__ == "WorkerLostError"
+    assert node.stop() == 0
+    split.assert_clean()
+
+
+def test_a_result_that_cannot_be_stored_now_is_stored_later_and_its_message_kept_until_then(split: Project):
+    node = split.start()
+    split.call("add", 1, 1).get(timeout=10)
+
+    with contextlib.closing(sqlite3.connect(split.folder / "results.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        result = split.call("noted", "meanwhile")
+        node.wait_for_log("cannot settle")
+        assert split.held_by(node) == 1, "it never acks what it could not store"
+        connection.execute("ROLLBACK")
+
+    assert result.get(timeout=20) == "meanwhile"
+    assert split.began("meanwhile") == 1
+    assert node.stop() == 0
+    split.assert_clean()
+
+
+def test_a_node_whose_results_cannot_be_stored_stops_claiming(split: Project):
+    node = split.start()
+    split.call("add", 1, 1).get(timeout=10)
+
+    with contextlib.closing(sqlite3.connect(split.folder / "results.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for number in range(MORE_THAN_IS_HELD):
+            split.call("noted", f"run-{number}")
+        wait_until(lambda: node.log.count("cannot settle") >= 2, what="two tries")
+        begun = split.runs().total()
+        connection.execute("ROLLBACK")
+
+    assert begun < MORE_THAN_IS_HELD
+    wait_until(lambda: not split.select("SELECT 1 FROM message LIMIT 1"))
+    assert set(split.runs().values()) == {1}
+
+
+def test_what_was_stored_before_a_crash_is_recognised_and_not_run_again(split: Project):
+    """The node dies after it has stored a result and before it has acked: the broker's file is locked just then."""
+    node = split.start()
+    result = split.call("gated", "once", "gate")
+    split.wait_begun("once")
+
+    with contextlib.closing(sqlite3.connect(split.database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        split.open_gate("gate")
+        wait_until(lambda: result.ready(), what="the result")
+        node.kill()
+        connection.execute("ROLLBACK")
+    assert split.select("SELECT count(*) FROM message") == [(1,)]
+    second = split.start(name="w2")
+
+    wait_until(lambda: not split.select("SELECT 1 FROM message"))
+    assert split.began("once") == 1
+    assert second.stop() == 0
+    split.assert_clean()
+
+
+def test_a_record_is_not_stored_before_what_follows_is_published(split: Project):
+    """Else a crash between the two would lose what follows: who sees the record takes the message for finished."""
+    split.use_also(
+        "@app.task(bind=True)\n"
+        "def again(self):\n"
+        "    if not self.request.retries:\n"
+        "        note('began', 'again')\n"
+        "        wait_at('gate')\n"
+        "        raise self.retry(countdown=0)\n"
+        "    return 'done'\n"
+    )
+    node = split.start()
+    result = split.call("again")
+    split.wait_begun("again")
+
+    with contextlib.closing(sqlite3.connect(split.database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        split.open_gate("gate")
+        node.wait_for_log("cannot settle")
+        state = result.state
+        connection.execute("ROLLBACK")
+
+    assert state == "PENDING"
+    assert result.get(timeout=20) == "done"
+
+
+def test_results_may_be_kept_nowhere(project: Project):
+    project.use_also("app.conf.update(result_backend='disabled')")
+    node = project.start()
+    project.call("noted", "run")
+    project.wait_begun("run")
+
+    wait_until(lambda: not project.select("SELECT 1 FROM message"))
+    assert project.select("SELECT * FROM result") == []
+    assert node.stop() == 0
