@@ -24,6 +24,7 @@ from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
+from celeriac.exceptions import ImproperlyConfigured
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -161,8 +162,9 @@ class Celery:
 
     def load_tasks(self) -> None:
         """Import the modules of `imports` and `include`, so that `tasks` is complete. Workers call it."""
-        for module in (*self.conf.imports, *self.conf.include):
-            import_module(module)
+        for setting in ("imports", "include"):
+            for module in self.conf[setting]:
+                _import(module, setting)
 
     def now(self) -> datetime:
         """Return the time in the app's zone."""
@@ -231,6 +233,18 @@ class Celery:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self.tasks)} tasks>"
+
+
+def _import(module: str, setting: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):
+            raise  # the module is there; what it imports is not
+        raise ImproperlyConfigured(
+            f"there is no module {exc.name!r}, which `{setting}` asks for ({module!r}); correct the name, or start "
+            "the worker in the folder that holds it"
+        ) from exc
 
 
 def _close(stores: _Stores) -> None:

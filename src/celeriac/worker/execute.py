@@ -62,7 +62,12 @@ class Executor:
         except (DecodeError, NotRegistered) as exc:
             return buried(run.number, message, exc, str(exc), self._done_at(), time.perf_counter() - began)
         context = Context.from_request(
-            request, task=task, queue=message.queue, hostname=self._hostname, redelivered=run.redelivered
+            request,
+            task=task,
+            queue=message.queue,
+            hostname=self._hostname,
+            redelivered=run.redelivered,
+            crashes=run.crashes,
         )
         token = push_context(context)
         try:

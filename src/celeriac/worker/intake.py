@@ -161,15 +161,21 @@ class Intake:
     async def _take(self, claim: Claim) -> None:
         now = time.monotonic()
         runnable = [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
+        try:
+            self._slots.add(await self._sifted(runnable))
+        except BaseException:
+            for held in runnable:  # not held any more, so that `reconcile` gives them back
+                self._holdings.remove(held)
+            raise
+        self._slots.dispatch()
+
+    async def _sifted(self, runnable: list[Held]) -> list[Held]:
+        """Do what the store must know before a run begins; leave out what must not begin."""
         early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
         if early:
             await self._ack_early(early)
             runnable = [held for held in runnable if held.acked or held not in early]
-        if self._settler.one_store:
-            self._slots.add(runnable)
-        else:
-            self._slots.add(await self._not_finished(runnable))
-        self._slots.dispatch()
+        return runnable if self._settler.one_store else await self._not_finished(runnable)
 
     def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         """Decide on one delivery; return it when it is to run, else see to its end."""

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +30,14 @@ from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.options import NodeOptions
-from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.supervisor import EXIT_FAILED, Supervisor
 
 logger: Final = logging.getLogger("celeriac.worker")
 
 EXIT_UNAVAILABLE: Final = 69
+
+_OPEN_WITHIN: Final = 10.0
 
 
 def run(options: NodeOptions) -> int:
@@ -57,7 +60,17 @@ def run(options: NodeOptions) -> int:
     node = Node(options)
     if node.pool == "solo":
         return _run_bodies_here(node, ours, forked)
-    return _supervise(node, lambda: ForkedCrew(ours))
+    try:
+        return _supervise(node, lambda: ForkedCrew(ours))
+    finally:
+        _reap(forked)
+
+
+def _reap(pid: int) -> None:
+    """Wait for the forkserver, which has nobody to serve any more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, parent: int) -> NoReturn:
@@ -84,8 +97,9 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
 
 def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
     node.set_up_process("MainProcess")
-    node.greet()
     try:
+        node.app.broker.open(deadline_at=time.monotonic() + _OPEN_WITHIN)
+        node.greet()
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             return runner.run(_run_supervisor(node, make_crew))
     except OperationalError as exc:
@@ -106,16 +120,15 @@ def _supervise_foreground(node: Node, end: socket.socket, parent: int) -> int:
 
 def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
     """Be the only child of a node whose supervisor was forked from here (pool `solo`)."""
-    signals = 0
 
     def hand_on(number: int, frame: object) -> None:
-        nonlocal signals
-        signals += 1
         with contextlib.suppress(ProcessLookupError):
             os.kill(supervisor, number)
-        if signals > 1 or number == signal.SIGQUIT:
-            os._exit(EXIT_FAILED)  # cold: the supervisor gives back what this process was running
 
+    def leave(number: int, frame: object) -> None:
+        os._exit(EXIT_FAILED)
+
+    signal.signal(LEAVE_SIGNAL, leave)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, hand_on)
     node.set_up_process("MainProcess")
@@ -156,7 +169,7 @@ class Node:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """What it consumes: `-Q`, else the default queue and those that routes name, without `-X`."""
+        """What it consumes: `-Q`, else the default queue; without `-X`."""
         chosen = self.options.queues or (self.app.conf.task_default_queue,)
         return tuple(dict.fromkeys(queue for queue in chosen if queue not in self.options.exclude_queues))
 

@@ -14,13 +14,13 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
         number: names the run inside this node; outcomes carry it back.
         message: what was claimed, still encoded.
         redelivered: True when somebody else has held the message before.
-        acked: True when the message was acked before the run (`acks_late=False`).
+        crashes: earlier runs of the message whose child died under them.
     """
 
     number: int
     message: Message
     redelivered: bool
-    acked: bool
+    crashes: int
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -189,7 +189,7 @@ class Slots:
 
     def _send(self, child: Child, held: Held, now: float) -> bool:
         delivery = held.delivery
-        packet = encode(Run(held.number, delivery.message, delivery.redelivered, held.acked))
+        packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes))
         try:
             packets.send(child.end, packet, packets.DONT_WAIT)
         except BlockingIOError:
@@ -228,11 +228,17 @@ class Slots:
                 self._distrust(child, str(exc))
                 return False
             if not packet:
-                with contextlib.suppress(ValueError):
-                    self._loop.remove_reader(child.end.fileno())
+                self._note_end(child)
                 return False
             self._note(child, packet)
         return True
+
+    def _note_end(self, child: Child) -> None:
+        """Let go of an adopted process that has nothing more to say. Of other ends the notice of a death tells."""
+        self._loop.remove_reader(child.end.fileno())
+        if child.handle is child.end and not child.sent:
+            self._children.pop(child.slot.number, None)
+            self._close(child)
 
     def _note(self, child: Child, packet: bytes) -> None:
         try:

@@ -10,18 +10,24 @@ Which of them is what depends on the pool:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
 import signal
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.slots import Slots, Starter
+
+LEAVE_SIGNAL: Final = signal.SIGUSR1
+"""Tells a foreground process (pool `solo`) to end at once."""
+
+_LEAVE_WITHIN: Final = 1.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +55,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crew(Starter, Protocol):
-    """Start the children of a node, and tell of their deaths."""
+    """Start the children of a node, and tell of their deaths.
+
+    Attributes:
+        gone: what has happened when there are no `notices` any more.
+    """
+
+    gone: str
 
     def start(self, slots: Slots, count: int) -> None:
         """Fill so many slots."""
@@ -71,6 +83,8 @@ class Crew(Starter, Protocol):
 class ForkedCrew(ForkServerHandle):
     """Children of a forkserver (pool `prefork`)."""
 
+    gone = "the forkserver died, and every child with it"
+
     def start(self, slots: Slots, count: int) -> None:
         slots.start(count)
 
@@ -80,6 +94,8 @@ class Foreground:
 
     It is this supervisor's parent. When it dies the node ends, after its last outcomes were settled.
     """
+
+    gone = "the foreground process died, which ran the tasks"
 
     def __init__(self, end: socket.socket, pid: int) -> None:
         self._end = end
@@ -94,7 +110,12 @@ class Foreground:
         """There is no other foreground process."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        """Ask it to leave with an exit code of its own; a second later, without asking."""
+        self._send(LEAVE_SIGNAL)
+        asyncio.get_running_loop().call_later(_LEAVE_WITHIN, self._send, number)
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(OSError):  # it has gone, or this supervisor has let go of it
             signal.pidfd_send_signal(self._death, number)
 
     def fileno(self) -> int:

@@ -189,6 +189,8 @@ class Supervisor:
             now=self._intake.now(),
             done_at=self._done_at(),
         )
+        if isinstance(how, Settlement) and how.dead_reason is not None:
+            logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
 
     def _end_unfinished(self, held: Held) -> None:
@@ -267,11 +269,11 @@ class Supervisor:
         notices = self._crew.notices()
         if notices is None:
             asyncio.get_running_loop().remove_reader(self._crew.fileno())
-            if self._slots.alive:
+            for held in self._slots.abandon():
+                self._end_unfinished(held)
+            if not self._stop.is_set():
                 self._cold.set()
-                for held in self._slots.abandon():
-                    self._end_unfinished(held)
-                self._fail("the forkserver died, and every child with it")
+                self._fail(self._crew.gone)
             return
         for notice in notices:
             match notice:

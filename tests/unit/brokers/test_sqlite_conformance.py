@@ -12,7 +12,3 @@ class TestSqliteBroker(BrokerConformance):
         world = SqliteWorld(tmp_path)
         yield world
         world.end()
-
-    @pytest.mark.xfail(strict=True, reason="a settlement that is named twice counts as refused, and loses its result")
-    def test_a_delivery_that_is_named_twice_is_settled_once(self, world, broker, node):
-        super().test_a_delivery_that_is_named_twice_is_settled_once(world, broker, node)

@@ -9,10 +9,6 @@ from celeriac.testing.worlds import a_message
 from tests.unit.brokers.crashing_worlds import CrashingMemoryWorld, CrashingSqliteWorld, ProcessDied
 from tests.unit.brokers.state_machine import BrokerMachine
 
-FORGETFUL = pytest.mark.xfail(
-    run=False, reason="a recovery that fails removes the file that says what the dead node had started"
-)
-
 
 class MemoryMachine(BrokerMachine):
     def make_world(self):
@@ -26,7 +22,7 @@ class SqliteMachine(BrokerMachine):
 
 @pytest.mark.fault
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("machine", [MemoryMachine, pytest.param(SqliteMachine, marks=FORGETFUL)])
+@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine])
 def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
     steps = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 
@@ -34,7 +30,7 @@ def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("make_world", [CrashingMemoryWorld, pytest.param(CrashingSqliteWorld, marks=FORGETFUL)])
+@pytest.mark.parametrize("make_world", [CrashingMemoryWorld, CrashingSqliteWorld])
 @pytest.mark.parametrize("steps", range(16))
 def test_a_recovery_that_dies_on_the_way_leaves_all_that_the_next_one_needs(make_world, steps):
     world = make_world()

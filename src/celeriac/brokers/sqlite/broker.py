@@ -7,6 +7,7 @@ meanwhile, in one transaction.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -32,10 +33,13 @@ from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import INSERT, message_of, row_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import BrokerUnavailable
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.message import Message
 
+logger: Final = logging.getLogger("celeriac.sqlite")
+
 _CLEAN_CHUNK: Final = 500
+_CLEAN_WITHIN: Final = 0.05
 _CLEAN_AFTER: Final = 10_000
 """Publishing this many messages makes a producer clean once, so that files stay bounded when no worker runs."""
 
@@ -155,9 +159,13 @@ class SqliteBroker(Broker):
 
     def _clean_now_and_then(self, count: int) -> None:
         self._published += count
-        if self._published >= _CLEAN_AFTER:
-            self._published = 0
-            self.clean()
+        if self._published < _CLEAN_AFTER:
+            return
+        self._published = 0
+        try:
+            self._clean(time.monotonic() + _CLEAN_WITHIN)
+        except OperationalError as exc:  # what was published is there; somebody else will clean
+            logger.debug("not cleaned up this time: %s", exc)
 
     # -- queues -------------------------------------------------------------------------------------------------
 
@@ -225,6 +233,9 @@ class SqliteBroker(Broker):
         )
 
     def clean(self) -> int:
+        return self._clean(time.monotonic() + READ_TIMEOUT)
+
+    def _clean(self, deadline_at: float) -> int:
         def work(connection: sqlite3.Connection) -> int:
             old = connection.execute(
                 "DELETE FROM dead_letter WHERE number IN"
@@ -238,10 +249,10 @@ class SqliteBroker(Broker):
             return old + sum(over)
 
         store = self.store()
-        freed = store.tidy()
+        freed = store.tidy(deadline_at=deadline_at)
         if not store.read("SELECT 1 FROM dead_letter LIMIT 1"):
             return freed
-        return freed + store.write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing="cleaning up")
+        return freed + store.write(work, deadline_at=deadline_at, doing="cleaning up")
 
     def _change(self, sql: str, rows: Iterable[tuple[object, ...]], doing: str) -> int:
         def work(connection: sqlite3.Connection) -> int:

@@ -28,7 +28,7 @@ from celeriac.brokers.base import (
 )
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
-from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, Watcher, started_by
+from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, Watcher, remove_files, started_by
 from celeriac.brokers.sqlite.rows import INSERT, row_of
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
@@ -81,6 +81,8 @@ class SqliteConsumer(Consumer):
         self._thread = ThreadPoolExecutor(1, "celeriac-sqlite")
         self._watch = self._store.work.watch()
         self.owner, self._file = await self._write(self._register, "registering this node")
+        rows = self._store.read("SELECT number FROM owner")
+        remove_files(self._path, but=[int(str(number)) for (number,) in rows])
         self._watcher = Watcher()
 
     def _register(self, connection: sqlite3.Connection) -> tuple[int, OwnerFile]:
@@ -98,11 +100,13 @@ class SqliteConsumer(Consumer):
             connection.execute(_RELEASE_ALL, _tokens_of(self.owner))
             connection.execute("DELETE FROM owner WHERE number = ?", (self.owner,))
 
+        signed_off = False
         try:
             await self._write(work, "signing off")
+            signed_off = True
             self._store.work.ring()
         finally:
-            self._let_go(remove=True)
+            self._let_go(remove=signed_off)
 
     def abandon(self) -> None:
         """Leave as a SIGKILL would: the row and the claims stay, the lock goes."""
@@ -282,10 +286,12 @@ class SqliteConsumer(Consumer):
             if number in still:
                 released += await self._recover_from(number, beat, started_by(self._path, number))
             elif (dead := DeadOwner.take(self._path, number)) is not None:
+                recovered = False
                 try:
                     released += await self._recover_from(number, None, dead.started())
+                    recovered = True
                 finally:
-                    dead.close(remove=True)
+                    dead.close(remove=recovered)  # else whoever tries next must still see what it had started
         return released
 
     async def _recover_from(self, number: int, beat: int | None, started: Collection[int]) -> int:

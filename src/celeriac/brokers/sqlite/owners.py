@@ -14,7 +14,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -129,6 +129,14 @@ class Watcher:
             for number, beat in beats.items()
         }
         return {number for number, (_, since) in self._seen.items() if answered_at - since >= DEAD_AFTER}
+
+
+def remove_files(database: Path, *, but: Collection[int]) -> None:
+    """Delete what owners that are dead and recovered have left beside the database."""
+    for path in _path(database, 0).parent.glob("[0-9]*"):
+        number = int(path.name)
+        if number not in but and (dead := DeadOwner.take(database, number)) is not None:
+            dead.close(remove=True)
 
 
 def started_by(database: Path, number: int) -> set[int]:

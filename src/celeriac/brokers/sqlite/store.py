@@ -211,13 +211,16 @@ class Store:
     def _acquire(self, deadline_at: float, doing: str) -> None:
         if not self._turn.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
             raise self._too_late(doing)
-        tries = 0
-        while not self._try_file_lock():
-            if time.monotonic() >= deadline_at:
-                self._turn.release()
-                raise self._too_late(doing)
-            time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
-            tries += 1
+        try:
+            tries = 0
+            while not self._try_file_lock():
+                if time.monotonic() >= deadline_at:
+                    raise self._too_late(doing)
+                time.sleep(_NAPS[min(tries, len(_NAPS) - 1)])
+                tries += 1
+        except BaseException:  # Ctrl-C during a nap too
+            self._turn.release()
+            raise
         self._use.acquire()
 
     def _release(self) -> None:
@@ -264,9 +267,9 @@ class Store:
 
     # -- upkeep -------------------------------------------------------------------------------------------------
 
-    def tidy(self) -> int:
+    def tidy(self, *, deadline_at: float) -> int:
         """Give disk space back: cut a log that has grown, free pages after a burst. Returns the pages freed."""
-        self._acquire(time.monotonic() + READ_TIMEOUT, "tidying up")
+        self._acquire(deadline_at, "tidying up")
         try:
             if self._wal_bytes() > _WAL_LIMIT // 2:
                 self._cut_log()
