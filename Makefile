@@ -38,7 +38,7 @@ test-full: test
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict src tests
+	$(BIN)/mypy --strict src tests demo bench
 	$(BIN)/pytest -q tests/test_layers.py tests/test_links.py
 
 bench: $(RUN)

@@ -132,6 +132,7 @@ def read_output(process: subprocess.Popen[str], printed: list[str], ready: threa
             if line.rstrip().endswith(" ready."):
                 ready.set()
     # A worker that will never be ready is found out at once, by its exit.
+    process.wait()
     ready.set()
 
 

@@ -129,7 +129,7 @@ def retry_of(
     rules: SendingRules,
     now: float,
 ) -> Call:
-    """Return the next attempt at a run: the same id, one retry more, this attempt as its parent (`wire.md` 7.8).
+    """Return the next attempt at a run: the same id, one retry more, this attempt as its parent.
 
     What the message of this attempt said is said again, except where `options` says otherwise.
     """

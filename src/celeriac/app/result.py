@@ -137,7 +137,7 @@ class AsyncResult(Generic[R_co]):
         return record.traceback if record is not None else None
 
     def as_tuple(self) -> tuple[tuple[str, None], None]:
-        """Return the form in which records name a result (`wire.md` 6.3)."""
+        """Return the form in which records name a result."""
         return (self.id, None), None
 
     def __str__(self) -> str:

@@ -34,7 +34,7 @@ class Incarnation(msgspec.Struct, frozen=True, kw_only=True):
     """Identify one start of one node: the owner of its claims.
 
     A node's name is for people: after a crash its successor has the same one, and two nodes may share it. What was
-    claimed belongs to the incarnation, which nothing else can ever be (`rules.md` A1).
+    claimed belongs to the incarnation, which nothing else can ever be.
     """
 
     node: str
@@ -64,7 +64,7 @@ class ResultMeta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         task_id: names the run.
         state: one of `celeriac.states`, or a custom state.
-        record: Celery's result map (`wire.md` 6.1) as serialized, exactly as readers will get it.
+        record: Celery's result map as serialized, exactly as readers will get it.
         retries: attempt that this is the outcome of, from 0.
     """
 

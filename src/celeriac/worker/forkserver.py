@@ -1,13 +1,13 @@
 """The process that starts children, and tells when they die.
 
 It is forked off the supervisor before the app is imported, because importing an app is what starts threads, and a
-process forked beside a running thread hangs on the locks that the thread held (`rules.md` E5). It imports the app
-itself, stays single-threaded and forks children on request: copy-on-write, a few milliseconds each. Should the app
-have started threads nevertheless, children are started as fresh interpreters instead, which is slower and safe.
+process forked beside a running thread hangs on the locks that the thread held. It imports the app itself, stays
+single-threaded and forks children on request: copy-on-write, a few milliseconds each. Should the app have started
+threads nevertheless, children are started as fresh interpreters instead, which is slower and safe.
 
-Only the parent of a process can say how it ended, so deaths are told from here, never by the end of a socket
-(`rules.md` E1). Signals for children are sent from here as well: a child that has died keeps its pid until this
-process has looked, so no signal reaches a stranger.
+Only the parent of a process can say how it ended, so deaths are told from here, never by the end of a socket. Signals
+for children are sent from here as well: a child that has died keeps its pid until this process has looked, so no
+signal reaches a stranger.
 """
 
 from __future__ import annotations

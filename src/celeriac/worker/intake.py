@@ -231,7 +231,7 @@ class Intake:
                 self._holdings.remove(held)
 
     async def _not_finished(self, runnable: list[Held]) -> list[Held]:
-        """Leave out what somebody finished before dying: across two stores the record is the proof (`rules.md` D2)."""
+        """Leave out what somebody finished before dying: across two stores the record is the proof."""
         suspects = {held.delivery.message.task_id: held for held in runnable if held.delivery.redelivered}
         if not suspects or self._backend is None:
             return runnable

@@ -14,7 +14,7 @@ from celeriac.worker.held import Holdings
 logger: Final = logging.getLogger("celeriac.worker")
 
 BEAT_EVERY: Final = 2.0
-"""Seconds between two raises of the lease; not for tuning (`rules.md` A4)."""
+"""Seconds between two raises of the lease; not for tuning."""
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the other owners."""

@@ -4,7 +4,7 @@ Packets travel over a socket pair that keeps their borders, so a reader never se
 child has not read can be taken back whole. What is larger than `MAX_PACKET` travels as an anonymous file whose
 descriptor is the packet.
 
-The rules that this file keeps (`rules.md` E9): packets are read with `recvmsg` and refused when the kernel cut them;
+The rules that this file keeps: packets are read with `recvmsg` and refused when the kernel cut them;
 an empty packet never exists, because it would read as the end; flags of a socket are never changed, because the
 supervisor's handle on the child's end shares them with the child; a full socket is a full window.
 """

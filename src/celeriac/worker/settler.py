@@ -167,7 +167,7 @@ class Settler:
         if acked:
             await self._publish_and_store(acked)
         if settlements and not self.one_store:
-            # What follows goes out first, the terminal record next, the ack last (`rules.md` D2).
+            # What follows goes out first, the terminal record next, the ack last.
             await self._publish_and_store(settlements)
             settlements = [msgspec.structs.replace(one, result=None, publish=()) for one in settlements]
         refused = await self._consumer.settle(settlements, self._sink)

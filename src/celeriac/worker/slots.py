@@ -2,7 +2,7 @@
 
 This is the shell around `dispatch.py`, which chooses; here are the sockets. The supervisor keeps the child's end of
 each channel open too, so that packets which the child has not read can be read here instead, and given to another
-slot (`rules.md` E2, G).
+slot.
 """
 
 from __future__ import annotations

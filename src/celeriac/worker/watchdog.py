@@ -2,7 +2,7 @@
 
 Slots that idle while other nodes win every race, or while every message waits for its time, are healthy. What is not
 is a node with idle slots whose claims are not answered at all: then the road to the broker is rebuilt from zero, and
-when that does not help, the process ends so that its service manager starts another (`rules.md` E12).
+when that does not help, the process ends so that its service manager starts another.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
 """What the messages of one claim may weigh together; a single one may weigh more."""
 
 DEAD_AFTER: Final = 8.0
-"""Seconds for which a lease's counter stands still before its owner is called dead (`rules.md` A4)."""
+"""Seconds for which a lease's counter stands still before its owner is called dead."""
 
 LOOK_VOUCHES_FOR: Final = 2.0
 """Seconds before a look at the leases that it can vouch for. Time in which nobody looked (a stopped process, a

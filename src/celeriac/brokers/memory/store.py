@@ -72,7 +72,7 @@ class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Owner:
-    """Keep one owner's lease: a counter that it raises (`rules.md` A4), and what its node would lose in a crash."""
+    """Keep one owner's lease: a counter that it raises, and what its node would lose in a crash."""
 
     number: int
     incarnation: Incarnation

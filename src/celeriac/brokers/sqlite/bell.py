@@ -1,9 +1,8 @@
 """Wake processes that sleep until something was committed.
 
 After a commit the writer touches a side file, and sleepers watch that file. The write-ahead log itself cannot be
-watched: its last write comes before the commit can be seen, and 196 of 1,000 wake-ups were lost that way
-(`rules.md` B1). Nothing is registered anywhere, so nothing goes stale when a sleeper is killed. With nobody watching
-a ring costs 0.8 µs.
+watched: its last write comes before the commit can be seen, and 196 of 1,000 wake-ups were lost that way. Nothing is
+registered anywhere, so nothing goes stale when a sleeper is killed. With nobody watching a ring costs 0.8 µs.
 """
 
 from __future__ import annotations

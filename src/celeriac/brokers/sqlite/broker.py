@@ -1,7 +1,7 @@
 """The producer's side of the SQLite broker, and what people do with queues and dead letters.
 
 `publish` commits in the calling thread: a hop to a writer thread costs as much as the insert (15,200 against 33,800
-messages/s, `rules.md` B2). When several threads publish at once, the first takes along what the others have queued
+messages/s). When several threads publish at once, the first takes along what the others have queued
 meanwhile, in one transaction.
 """
 

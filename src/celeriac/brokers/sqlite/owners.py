@@ -1,11 +1,11 @@
 """Show that an owner's process lives, and keep what it had started, in a file beside the database.
 
 While it lives, the owner holds an OS lock on ``<database>-owners/<number>``. The kernel drops the lock with the
-process, so a peer that gets it knows at once that the owner is dead, whatever the clocks say (`rules.md` B4).
+process, so a peer that gets it knows at once that the owner is dead, whatever the clocks say.
 
 The same file is mapped into the owner's memory as its flight recorder: a cell for every message that it has handed to
 a child. Writing one costs a memory write and no system call, and it outlives a SIGKILL, so that the death of a node
-counts against those messages only that may have caused it (`rules.md` E4).
+counts against those messages only that may have caused it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Watcher:
     """Tell whose counter stands still, by this process's own clock.
 
     No wall clock and no lifetime is involved: a laptop that slept for an hour, or a store that stalled, must not make
-    living owners dead (`rules.md` A4, B4).
+    living owners dead.
     """
 
     def __init__(self) -> None:

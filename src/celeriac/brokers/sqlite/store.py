@@ -4,7 +4,7 @@ Broker and result backend of one file share one `Store` in each process, and so 
 
 Writers of all processes take turns by a `flock` on a side file; SQLite's own lock is only the net below it (for
 `sqlite3` shells and the like). SQLite's sleeps between tries let a writer wait for over a second where `flock` has 60
-to 280 ms at worst, and let the log grow (`sqlite-notes.md` 5).
+to 280 ms at worst, and let the log grow.
 """
 
 from __future__ import annotations
