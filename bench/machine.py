@@ -9,7 +9,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 from bench import redis_server
 from bench.contest import Ring

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 from bench.contenders import CELERIAC
 from bench.contest import Ring, TrialFailed, publish, work

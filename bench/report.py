@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 from bench import own
 from bench.contenders import CELERIAC, Contender

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 from bench.measure import Stuck, drain_rate, latency, rate
 from bench.processes import descendants, private_mb, stop_cleanly_when_told, worker
