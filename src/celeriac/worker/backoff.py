@@ -21,4 +21,4 @@ class Backoff:
     def next(self) -> float:
         """Return the seconds to wait now: up to 0.05 s at first, then up to twice as long each time, at most 5 s."""
         self._failures += 1
-        return random.uniform(0.5, 1.0) * min(_FIRST * 2.0 ** (self._failures - 1), _MOST)
+        return random.uniform(0.5, 1.0) * min(_FIRST * 2.0 ** min(self._failures - 1, 30), _MOST)

@@ -8,6 +8,7 @@ import importlib
 import logging
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -253,9 +254,8 @@ def node_name(given: str | None) -> str:
     text = given or "celery@%h"
     if "@" not in text:
         text += "@%h"
-    for mark, value in (("%h", host), ("%n", short), ("%d", domain), ("%%", "%")):
-        text = text.replace(mark, value)
-    return text
+    values = {"%h": host, "%n": short, "%d": domain, "%%": "%"}
+    return re.sub("%[hnd%]", lambda mark: values[mark[0]], text)
 
 
 def usable_cpus() -> int:

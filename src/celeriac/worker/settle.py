@@ -91,7 +91,8 @@ def how_it_died(status: int, peak_kib: int) -> str:
     memory = f" (peak memory {peak_kib // 1024} MiB)" if peak_kib else ""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"died of signal {number} ({signal.Signals(number).name}){memory}"
+        name = next((one.name for one in signal.Signals if one == number), "a real-time signal")
+        return f"died of signal {number} ({name}){memory}"
     return f"exited with status {os.waitstatus_to_exitcode(status)}{memory}"
 
 

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.worker.dispatch import (
+    LATE_AFTER,
+    OVERHEAD_SECONDS,
+    PREFETCH_MAX,
+    WINDOW_MAX,
+    WINDOW_SECONDS,
+    Adaptive,
+    Durations,
+    Fair,
+    Slot,
+    prefetch_by_time,
+)
+
+NOW = 100.0
+SHORT = 0.0001
+
+
+def slot(number: int, *waits: float, since: float = NOW) -> Slot:
+    return Slot(number, deque(waits), sum(waits), since)
+
+
+slots = st.lists(
+    st.lists(st.sampled_from([SHORT, 0.001, 0.004, 0.1, inf]), max_size=5).flatmap(
+        lambda waits: st.builds(lambda since: slot(0, *waits, since=since), st.floats(NOW - 1, NOW))
+    ),
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("strategy", [Adaptive(), Fair()])
+@given(slots=slots, expected=st.sampled_from([SHORT, 0.1, inf]))
+def test_an_idle_slot_always_comes_first(strategy, slots, expected):
+    chosen = strategy.choose(slots, expected, NOW)
+
+    assert not any(not one.waits for one in slots) or (chosen is not None and not chosen.waits)
+
+
+@given(slots=slots, expected=st.sampled_from([SHORT, 0.1, inf]))
+def test_nothing_ever_waits_behind_something_long_or_unknown(slots, expected):
+    chosen = Adaptive().choose(slots, expected, NOW)
+
+    if chosen is not None and chosen.waits:
+        assert chosen.expected <= WINDOW_SECONDS
+        assert expected <= WINDOW_SECONDS
+        assert not chosen.is_late(NOW)
+
+
+@given(slots=slots, expected=st.sampled_from([SHORT, 0.1, inf]))
+def test_fair_never_makes_anything_wait_in_a_slot(slots, expected):
+    chosen = Fair().choose(slots, expected, NOW)
+
+    assert chosen is None or not chosen.waits
+
+
+def test_short_tasks_share_a_window_in_the_slot_that_is_free_soonest():
+    busy, freer = slot(0, 0.004), slot(1, SHORT)
+
+    assert Adaptive().choose([busy, freer], SHORT, NOW) is freer
+
+
+def test_a_window_has_an_end():
+    full = Slot(0, deque([0.0] * WINDOW_MAX), 0.0, NOW)
+
+    assert Adaptive().choose([full], SHORT, NOW) is None
+
+
+def test_a_slot_whose_run_turned_out_long_gets_no_more():
+    late = slot(0, SHORT, since=NOW - 2 * LATE_AFTER)
+
+    assert late.is_late(NOW)
+    assert Adaptive().choose([late], SHORT, NOW) is None
+
+
+def test_an_idle_slot_is_never_late():
+    assert not slot(0, since=0.0).is_late(NOW)
+
+
+def test_a_node_holds_fifty_milliseconds_of_work_and_one_for_each_slot():
+    assert prefetch_by_time([slot(0), slot(1)], 0.010, NOW) == 2 + 2 * 5
+
+
+def test_a_node_that_knows_nothing_yet_holds_one_for_each_slot():
+    assert prefetch_by_time([slot(0), slot(1)], inf, NOW) == 2
+
+
+def test_a_node_of_tiny_tasks_holds_a_bounded_number():
+    assert prefetch_by_time([slot(0)], OVERHEAD_SECONDS, NOW) <= 1 + PREFETCH_MAX
+
+
+def test_slots_that_run_something_long_hold_nothing_in_advance():
+    long = slot(0, inf, since=NOW - 1)
+
+    assert prefetch_by_time([long, slot(1)], 0.010, NOW) == 2 + 5
+
+
+def test_a_task_that_never_ran_here_may_take_any_time():
+    assert Durations().expected("shop.pay") == inf
+
+
+def test_one_run_tells_how_long_the_next_takes():
+    durations = Durations()
+
+    durations.note("shop.pay", 0.25)
+
+    assert durations.expected("shop.pay") == pytest.approx(0.25, abs=0.001)
+    assert durations.expected("shop.other") == inf
+
+
+def test_a_sudden_long_run_ends_the_window_of_a_task_at_once():
+    durations = Durations()
+    for _ in range(100):
+        durations.note("shop.pay", SHORT)
+
+    durations.note("shop.pay", 1.0)
+
+    assert durations.expected("shop.pay") > WINDOW_SECONDS
+
+
+def test_estimates_come_back_after_a_long_run():
+    durations = Durations()
+    durations.note("shop.pay", 10.0)
+
+    for _ in range(100):
+        durations.note("shop.pay", SHORT)
+
+    assert durations.expected("shop.pay") < WINDOW_SECONDS
+
+
+def test_estimates_of_ever_new_names_are_bounded():
+    durations = Durations()
+
+    for number in range(10_050):
+        durations.note(f"task-{number}", 0.1)
+
+    assert durations.expected("task-0") < inf
+    assert durations.expected("task-10049") == inf
