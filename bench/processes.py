@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STOP_AFTER: Final = 10.0

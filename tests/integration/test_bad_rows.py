@@ -188,3 +188,30 @@ def test_a_replayed_dead_letter_gets_a_new_answer(worked: Project):
 
     assert worked.app.AsyncResult(ID).get(timeout=10) == 3
     assert worked.dead_reasons() == []
+
+
+@pytest.mark.parametrize("column", ["task_id", "content_type", "content_encoding"])
+def test_text_that_is_no_utf_8_holds_nobody_up(worked: Project, column: str):
+    """SQLite stores any bytes as text; Python's driver refuses to read such a row at all."""
+    node = worked.nodes[-1]
+    pids = {process.pid for process in node.members()}
+
+    with contextlib.suppress(sqlite3.IntegrityError):
+        worked.change(
+            "INSERT INTO message (queue, priority, task_id, headers, body, content_type, content_encoding)"
+            " SELECT queue, priority, id, headers, body, type, encoding FROM (SELECT 'celery' AS queue, 0 AS priority,"
+            f" {_broken(column, 'task_id', repr(ID))} AS id, ? AS headers, ? AS body,"
+            f" {_broken(column, 'content_type', 'NULL')} AS type,"
+            f" {_broken(column, 'content_encoding', 'NULL')} AS encoding)",
+            headers(),
+            body(),
+        )
+
+    for _ in range(3):
+        assert worked.call("add", 1, 2).get(timeout=10) == 3
+    assert worked.select("SELECT count(*) FROM message") == [(0,)]
+    assert {process.pid for process in node.members()} == pids, node.log_end
+
+
+def _broken(broken: str, column: str, usual: str) -> str:
+    return "CAST(x'ff' AS TEXT)" if column == broken else usual

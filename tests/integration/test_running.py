@@ -293,3 +293,20 @@ def test_a_task_that_nobody_ever_knows_is_a_dead_letter_that_answers(project: Pr
     assert "news.tell" in reason
     assert node.stop() == 0
     project.assert_clean()
+
+
+def test_a_result_that_the_store_refuses_is_a_failure_and_holds_nobody_up(project: Project):
+    project.start()
+    project.call("add", 1, 2).get(timeout=10)
+    project.change(
+        "CREATE TRIGGER refuse BEFORE INSERT ON result WHEN instr(NEW.record, CAST('unwelcome' AS BLOB))"
+        " BEGIN SELECT RAISE(ABORT, 'no such thing here'); END"
+    )
+
+    calls = [project.call("echo", f"welcome-{number}") for number in range(20)]
+    refused = project.call("echo", "unwelcome")
+    calls += [project.call("echo", f"welcome-{number}") for number in range(20, 40)]
+
+    assert [call.get(timeout=20) for call in calls] == [f"welcome-{number}" for number in range(40)]
+    with pytest.raises(Exception, match="could not be stored"):
+        refused.get(timeout=20)
