@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.integration.project import Project, wait_until
@@ -29,11 +31,9 @@ def test_no_short_task_waits_behind_a_long_one(project: Project, known, long, pl
     if known:
         for call in [project.call("perhaps_gated", f"warm-{number}", None) for number in range(50)]:
             call.get(timeout=20)
-    short = []
-    for number in range(SHORT):
-        if number == place:
-            long_one = project.call(long, "long", "gate")
-        short.append(project.call("perhaps_gated", f"short-{number}", None))
+    short = [project.call("perhaps_gated", f"short-{number}", None) for number in range(place)]
+    long_one = project.call(long, "long", "gate")
+    short += [project.call("perhaps_gated", f"short-{number}", None) for number in range(place, SHORT)]
 
     for call in short:
         call.get(timeout=60)
@@ -52,7 +52,7 @@ def test_no_short_task_waits_behind_a_long_one(project: Project, known, long, pl
 @pytest.mark.timeout(300)
 def test_a_node_full_of_long_tasks_leaves_the_rest_to_others(project: Project):
     """What was claimed and cannot start goes back, so that a node that comes later takes it."""
-    project.start("--prefetch-multiplier", "20", name="full")
+    full = project.start("--prefetch-multiplier", "20", name="full")
     for number in range(2):
         project.call("gated", f"long-{number}", "gate")
     for number in range(2):
@@ -60,8 +60,18 @@ def test_a_node_full_of_long_tasks_leaves_the_rest_to_others(project: Project):
     calls = [project.call("noted", f"short-{number}") for number in range(20)]
     wait_until(lambda: project.select("SELECT count(*) FROM message WHERE owner IS NULL") == [(20,)])
 
+    looks = [project.held_by(full) for _ in wait_for_beats(project, 2)]
     project.start(name="free")
 
     for call in calls:
         call.get(timeout=20)
+    assert set(looks) == {2}, "what it gave back it does not take again while it has no slot for it"
     assert project.select("SELECT sum(crashes), sum(node_losses), sum(releases) FROM message") == [(0, 0, 0)]
+
+
+def wait_for_beats(project: Project, count: int) -> Iterator[None]:
+    """Go on looking until the nodes have raised their leases so often."""
+    beats = "SELECT sum(beat) FROM owner"
+    enough = project.select(beats)[0][0] + count
+    while project.select(beats)[0][0] < enough:
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -59,8 +60,8 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "a body as a number": ({"body": 5}, "column body"),
     "an unknown content type": ({"content_type": "application/x-nothing"}, "application/x-nothing"),
     "a pickle": ({"content_type": "application/x-python-serialize", "body": b"\x80\x04N."}, "x-python-serialize"),
-    "a content type that is a number": ({"content_type": 5.5}, "content_type"),
-    "a content type of bytes": ({"content_type": b"application/json"}, "content_type"),
+    "a content type that is a number": ({"content_type": 5.5}, r"content_type|5\.5"),
+    "a content type of bytes": ({"content_type": b"application/json"}, "content_type|b'application/json'"),
     "a content encoding that is a blob": ({"content_encoding": b"\xff"}, "content_encoding"),
     "a priority that is text": ({"priority": "urgent"}, "column priority"),
     "a task id that is a blob": ({"task_id": b"\xff\x00"}, "column task_id"),
@@ -113,7 +114,7 @@ def test_a_bad_row_is_dead_lettered_with_its_reason_and_the_node_goes_on(worked:
     insert(worked, **change)
 
     wait_until(worked.dead_reasons, within=10, what=f"a dead letter\n{node.log_end}")
-    assert reason in worked.dead_reasons()[0]
+    assert re.search(reason, worked.dead_reasons()[0])
     assert type(change.get("task_id", "")) is not str or worked.app.AsyncResult(ID).state == "FAILURE"
     assert worked.call("add", 1, 2).get(timeout=10) == 3
     assert {process.pid for process in node.members()} == pids, node.log_end

@@ -68,8 +68,8 @@ def test_a_failing_body_is_a_failure_with_its_traceback(project: Project):
         result.get(timeout=10)
 
     assert result.state == "FAILURE"
-    assert "in fail" in result.traceback
-    assert "celeriac/worker" not in result.traceback
+    assert "in fail" in str(result.traceback)
+    assert "celeriac/worker" not in str(result.traceback)
     assert f"Task tasks.fail[{result.id}] raised unexpected: ValueError('no such thing')" in node.log
 
 

@@ -160,8 +160,7 @@ def test_a_stop_loses_nothing_of_a_stream(project: Project):
     calls = [project.call("noted", f"run-{number}", 0.002) for number in range(1_000)]
     for number in range(4):
         node = project.start(name=f"w{number}")
-        done = project.runs().total()
-        wait_until(lambda done=done: project.runs().total() >= done + 150)
+        wait_for_more_runs(project, 150)
         assert node.stop() == 0, node.log_end
     project.start(name="last")
 
@@ -169,6 +168,11 @@ def test_a_stop_loses_nothing_of_a_stream(project: Project):
         call.get(timeout=30)
 
     assert project.runs().total() == 1_000
+
+
+def wait_for_more_runs(project: Project, count: int) -> None:
+    enough = project.runs().total() + count
+    wait_until(lambda: project.runs().total() >= enough)
 
 
 # -- solo ---------------------------------------------------------------------------------------------------------

@@ -45,9 +45,20 @@ def crashed(given: Delivery, *, again: bool = True, policy: Policy | None = None
 
 
 def recorded(how: Settlement | Release) -> dict:
+    result = settled(how).result
+    assert result is not None
+    return json.loads(result.record)
+
+
+def record_retries(how: Settlement | Release) -> int:
+    result = settled(how).result
+    assert result is not None
+    return result.retries
+
+
+def settled(how: Settlement | Release) -> Settlement:
     assert isinstance(how, Settlement)
-    assert how.result is not None
-    return json.loads(how.result.record)
+    return how
 
 
 def test_an_outcome_settles_with_its_record_and_what_follows():
@@ -80,19 +91,19 @@ def test_the_last_crash_is_a_dead_letter_that_answers():
     how = crashed(delivery(crashes=2))
 
     record = recorded(how)
-    assert how.dead_reason.startswith("WorkerLostError: ")
-    assert "run 3 times" in how.dead_reason
+    assert str(settled(how).dead_reason).startswith("WorkerLostError: ")
+    assert "run 3 times" in str(settled(how).dead_reason)
     assert record["status"] == "FAILURE"
     assert record["result"]["exc_type"] == "WorkerLostError"
     assert "SIGKILL" in str(record["result"]["exc_message"])
-    assert how.result.retries == 2
+    assert record_retries(how) == 2
 
 
 def test_a_crash_of_what_was_acked_early_is_a_failure_and_no_dead_letter():
     how = crashed(delivery(), again=False)
 
     assert recorded(how)["result"]["exc_type"] == "WorkerLostError"
-    assert how.dead_reason is None
+    assert settled(how).dead_reason is None
 
 
 def test_a_single_crash_may_be_too_many():
@@ -123,7 +134,7 @@ def test_what_the_store_refuses_becomes_a_failure_that_says_so_and_publishes_not
     how = after_refusal_by_store(refused, ValueError("too large"), DONE_AT)
 
     assert "could not be stored: ValueError: too large" in str(recorded(how)["result"]["exc_message"])
-    assert how.result.retries == 2
+    assert record_retries(how) == 2
     assert how.publish == ()
 
 
