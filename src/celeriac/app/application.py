@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 
 import msgspec
 
+from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
@@ -145,16 +146,19 @@ class Celery:
 
         Args:
             name: of the task.
-            args: positional arguments; they are not checked.
+            args: positional arguments; whether they fit the task is not checked.
             kwargs: keyword arguments, likewise.
             task_id: the id to use; None makes one.
             options: see `CallOptions`.
 
         Raises:
+            TypeError: the name is no text, `args` no list or tuple, or `kwargs` no dict.
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation in time.
         """
-        return self.sender.send(name, args or (), kwargs or {}, options, task_id=task_id)
+        check_task_name(name)
+        args, kwargs = arguments_of(args, kwargs)
+        return self.sender.send(name, args, kwargs, options, task_id=task_id)
 
     def AsyncResult(self, task_id: str) -> AsyncResult[Any]:
         """Return the result of the call of that id."""

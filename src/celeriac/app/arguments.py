@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, Final
 
+from celeriac.wire.reprs import bounded_repr
+
 _PLAIN: Final = frozenset({Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY})
 
 
@@ -39,6 +41,38 @@ class ArgumentCheck:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"task {self._name!r} cannot be called like this: {error}") from None
+
+
+def arguments_of(
+    args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return the arguments of a call, none for None.
+
+    Raises:
+        TypeError: they are no list or tuple, or no mapping of names; a text would be taken for its characters.
+    """
+    if args is None:
+        args = ()
+    elif not isinstance(args, (list, tuple)):
+        raise TypeError(f"task args must be a list or tuple, got {_shown(args)}")
+    if kwargs is None:
+        kwargs = {}
+    elif not isinstance(kwargs, Mapping):
+        raise TypeError(f"task kwargs must be a dict of names and values, got {_shown(kwargs)}")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise TypeError(f"task kwargs must have texts for names, got {_shown(name)}")
+    return args, kwargs
+
+
+def check_task_name(name: object) -> None:
+    """Raise `TypeError` for what cannot be the name of a task."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a task must be a text, got {_shown(name)}")
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {bounded_repr(value, limit=80)}"
 
 
 def _by_place(parameters: Sequence[Parameter]) -> list[tuple[frozenset[str], frozenset[str]]]:

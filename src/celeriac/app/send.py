@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.calls import SendingRules, call_of, retry_of
 from celeriac.app.context import Context, worker_context
 from celeriac.app.options import CallOptions, MessageOptions
@@ -67,9 +68,16 @@ class Sender:
         calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]],
         options: CallOptions = _NO_OPTIONS,
     ) -> list[str]:
-        """Publish calls of one task, each (args, kwargs), as one batch: all or none. Return their ids, in order."""
+        """Publish calls of one task, each (args, kwargs), as one batch: all or none. Return their ids, in order.
+
+        Whether the arguments fit the task is not checked, unlike in `delay` and `apply_async`.
+
+        Raises:
+            TypeError: the name is no text, some `args` are no list or tuple, or `kwargs` no dict.
+        """
         parent = worker_context()
-        arguments = list(calls)
+        check_task_name(getattr(task, "name", task))
+        arguments = [arguments_of(args, kwargs) for args, kwargs in calls]
         ids = new_ids(len(arguments))
         messages = [
             self._encode(self._call(task, args, kwargs, options, task_id, parent))

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
-from celeriac.app.arguments import ArgumentCheck
+from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
 from celeriac.app.options import CallOptions, MessageOptions, check_message_options, check_task_options
 from celeriac.app.result import AsyncResult
@@ -150,7 +150,7 @@ class Task(Generic[P, R]):
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation in time.
         """
-        args, kwargs = args or (), kwargs or {}
+        args, kwargs = arguments_of(args, kwargs)
         if self.typing:
             self.check_arguments(args, kwargs)
         return self.app.sender.send(self, args, kwargs, options, task_id=task_id)
@@ -189,8 +189,9 @@ class Task(Generic[P, R]):
         context = self.request
         if context.called_directly:
             _raise(exc or Retry("Task can be retried"))
-        args = context.args if args is None else args
-        kwargs = context.kwargs if kwargs is None else kwargs
+        args, kwargs = arguments_of(
+            context.args if args is None else args, context.kwargs if kwargs is None else kwargs
+        )
         self._refuse_too_many(context, args, kwargs, exc, self.max_retries if max_retries is None else max_retries)
         if eta is None and countdown is None:
             countdown = self.default_retry_delay

@@ -17,6 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_header_bytes: size of all headers together.
         max_task_name: characters of a task's name.
         max_id: characters of a task id.
+        max_queue: characters of a queue's name.
     """
 
     max_bytes: int = 16 * 1024 * 1024
@@ -25,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_header_bytes: int = 256 * 1024
     max_task_name: int = 1024
     max_id: int = 255
+    max_queue: int = 255
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -117,6 +117,7 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
 def _check_call(call: Call, limits: Limits) -> None:
     _check_name("task name", call.task, limits.max_task_name)
     _check_name("task id", call.id, limits.max_id)
+    _check_queue(call.queue, limits)
     if call.priority is not None and not (isinstance(call.priority, int) and 0 <= call.priority <= 255):
         raise EncodeError(f"priority must be a whole number from 0 to 255, got {bounded_repr(call.priority, limit=80)}")
 
@@ -124,6 +125,17 @@ def _check_call(call: Call, limits: Limits) -> None:
 def _check_name(what: str, name: object, longest: int) -> None:
     if type(name) is not str or not 0 < len(name) <= longest:
         raise EncodeError(f"{what} must be text of 1 to {longest} characters, got {bounded_repr(name, limit=80)}")
+
+
+def _check_queue(queue: str, limits: Limits) -> None:
+    """Refuse a name that some broker cannot store, before the calls of others are published together with it."""
+    _check_name("queue name", queue, limits.max_queue)
+    if "\0" in queue:
+        raise EncodeError(f"queue name must not hold a NUL character, got {bounded_repr(queue, limit=80)}")
+    try:
+        queue.encode()
+    except UnicodeEncodeError as exc:
+        raise EncodeError(f"queue name must be text that UTF-8 can write, got {bounded_repr(queue, limit=80)}") from exc
 
 
 def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:

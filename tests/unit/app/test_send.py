@@ -184,6 +184,42 @@ class TestErrors:
         assert error in str(caught.value)
 
 
+WRONG_ARGUMENTS = [
+    ("ab", None, "task args must be a list or tuple, got str 'ab'"),
+    (5, None, "task args must be a list or tuple, got int 5"),
+    ({1: 2}, None, "task args must be a list or tuple, got dict {1: 2}"),
+    ([1], [2], "task kwargs must be a dict of names and values, got list [2]"),
+    ([1], "a", "task kwargs must be a dict of names and values, got str 'a'"),
+    ([1], {5: 1}, "task kwargs must have texts for names, got int 5"),
+]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(("args", "kwargs", "error"), WRONG_ARGUMENTS)
+    def test_those_of_a_wrong_type_are_refused_by_every_way_to_send(self, app, add, sent, args, kwargs, error):
+        ways = (
+            lambda: add.apply_async(args, kwargs),
+            lambda: app.send_task("shop.add", args, kwargs),
+            lambda: app.sender.send_many("shop.add", [((1,), {}), (args, kwargs)]),
+        )
+
+        for send in ways:
+            with pytest.raises(TypeError) as caught:
+                send()
+            assert str(caught.value) == error
+        assert sent() == []
+
+    def test_a_name_that_is_no_text_is_refused(self, app):
+        for send in (lambda: app.send_task(5), lambda: app.sender.send_many(5, [])):
+            with pytest.raises(TypeError, match="the name of a task must be a text, got int 5"):
+                send()
+
+    def test_none_is_no_arguments(self, app, sent):
+        app.send_task("shop.add", None, None)
+
+        assert arguments_of(sent()[0]) == ([], {})
+
+
 class DeadlineNotingBroker:
     """Note how long each publish may take, and keep nothing."""
 

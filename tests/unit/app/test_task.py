@@ -230,6 +230,10 @@ class TestRetrying:
 
         assert arguments_of(context.following[0]) == ([8], {"how": 1})
 
+    def test_arguments_of_a_wrong_type_are_refused(self, flaky):
+        with pytest.raises(TypeError, match="task args must be a list or tuple, got str 'ab'"):
+            run(flaky, lambda task: task.retry(args="ab"))
+
     def test_what_the_message_said_is_said_again(self, flaky):
         said = {
             "queue": "slow",

@@ -233,6 +233,26 @@ def test_headers_that_are_too_long_together_are_refused() -> None:
         write(headers={"x": "y" * 262_144})
 
 
+@pytest.mark.parametrize(
+    ("queue", "complaint"),
+    [
+        ("", "queue name must be text of 1 to 255 characters, got ''"),
+        ("q" * 256, "queue name must be text of 1 to 255 characters, got 'qqq"),
+        (5, "queue name must be text of 1 to 255 characters, got 5"),
+        ("a\0b", r"queue name must not hold a NUL character, got 'a\\x00b'"),
+        ("a\ud800", r"queue name must be text that UTF-8 can write, got 'a\\ud800'"),
+    ],
+)
+def test_a_queue_that_some_broker_could_not_store_is_refused(queue: Any, complaint: str) -> None:
+    with pytest.raises(EncodeError, match=complaint):
+        write(queue=queue)
+
+
+@pytest.mark.parametrize("queue", ["q" * 255, "größe"])
+def test_any_other_text_may_be_a_queue(queue: str) -> None:
+    assert write(queue=queue).queue == queue
+
+
 def nest(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth - 1):
