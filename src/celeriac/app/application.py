@@ -17,6 +17,7 @@ from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
+from celeriac.app.imports import module_failed
 from celeriac.app.options import CallOptions, TaskOptions
 from celeriac.app.registry import DuplicateTaskNameWarning, Registry
 from celeriac.app.result import AsyncResult
@@ -165,7 +166,11 @@ class Celery:
         return AsyncResult(task_id, app=self)
 
     def load_tasks(self) -> None:
-        """Import the modules of `imports` and `include`, so that `tasks` is complete. Workers call it."""
+        """Import the modules of `imports` and `include`, so that `tasks` is complete. Workers call it.
+
+        Raises:
+            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
+        """
         for setting in ("imports", "include"):
             for module in self.conf[setting]:
                 _import(module, setting)
@@ -243,12 +248,14 @@ def _import(module: str, setting: str) -> None:
     try:
         import_module(module)
     except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):
-            raise  # the module is there; what it imports is not
+        if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):  # it is there; what it imports is not
+            raise module_failed(module, f"which `{setting}` asks for", exc) from exc
         raise ImproperlyConfigured(
             f"there is no module {exc.name!r}, which `{setting}` asks for ({module!r}); correct the name, or start "
             "the worker in the folder that holds it"
         ) from exc
+    except (Exception, SystemExit) as exc:
+        raise module_failed(module, f"which `{setting}` asks for", exc) from exc
 
 
 def _close(stores: _Stores) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app.application import Celery
+from celeriac.app.imports import module_failed
 from celeriac.exceptions import ImproperlyConfigured
 
 _ATTRIBUTES: Final = ("app", "celery")
@@ -53,8 +54,10 @@ def find_app(
 
     Raises:
         ImproperlyConfigured: none was found; the text lists what was tried and what each was instead.
-        Exception: a module that was found raises when it is imported; that is shown as it is.
+        ModuleFailed: a module that was found raises when it is imported; the text has its traceback.
     """
+    if spec is not None and not spec.strip():
+        raise ImproperlyConfigured("-A names no app: give it module:attribute, or leave it out to have one looked for")
     folder = Path(workdir or Path.cwd()).resolve()
     if sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))
@@ -66,6 +69,9 @@ def find_app(
             tried.append(f"{source}: {why}")
             if source not in _FILES:
                 break
+        except (Exception, SystemExit) as error:
+            how = "found as" if source in _FILES else "named by"
+            raise module_failed(candidate.partition(":")[0], f"{how} {source}", error) from error
         else:
             return Found(app, candidate, tuple(tried))
     raise ImproperlyConfigured(_nothing_found(tried, folder))
@@ -92,9 +98,13 @@ def _named_in_project(folder: Path) -> str | None:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, ValueError) as error:  # not TOML and not UTF-8 are both a ValueError
         raise ImproperlyConfigured(f"{folder / 'pyproject.toml'} cannot be read: {error}") from error
-    named = project.get("tool", {}).get("celeriac", {}).get("app")
+    tools = project.get("tool", {})
+    ours = tools.get("celeriac", {}) if isinstance(tools, dict) else {}
+    if not isinstance(ours, dict):
+        raise ImproperlyConfigured(f"[tool.celeriac] in {folder / 'pyproject.toml'} must be a table, got {ours!r}")
+    named = ours.get("app")
     if named is not None and not isinstance(named, str):
         raise ImproperlyConfigured(f"[tool.celeriac] app in {folder / 'pyproject.toml'} must be a text, got {named!r}")
     return named
@@ -128,14 +138,14 @@ def _import(name: str) -> ModuleType:
 
 def _import_if_there(name: str) -> ModuleType | None:
     """Import a module; None when it does not exist, while what is missing inside it is its own error."""
+    if not name or name.startswith("."):
+        raise _NoApp(f"{name!r} is not the name of a module")
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             return None
         raise
-    except (TypeError, ValueError) as error:  # a name such as "" or ".x"
-        raise _NoApp(f"{name!r} is not the name of a module") from error
 
 
 def _attribute(module: ModuleType, path: str) -> Celery:

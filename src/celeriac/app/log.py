@@ -9,6 +9,7 @@ from typing import IO, Final
 
 from celeriac.app.config import Settings
 from celeriac.app.context import current_context
+from celeriac.exceptions import ImproperlyConfigured
 
 LOGGER: Final = logging.getLogger("celeriac")
 TASK_LOGGER: Final = logging.getLogger("celeriac.task")
@@ -70,6 +71,9 @@ def set_up_logging(
         file: where lines are appended instead.
         color: True or False; None asks the setting, then whether lines go to a terminal.
         process_name: what lines call this process.
+
+    Raises:
+        ImproperlyConfigured: the file cannot be written.
     """
     stream = sys.stderr
     if color is None:
@@ -96,7 +100,16 @@ def set_process_name(name: str) -> None:
 
 
 def _handler(file: str | None, stream: IO[str]) -> logging.Handler:
-    return logging.StreamHandler(stream) if file is None else logging.FileHandler(file, encoding="utf-8", delay=True)
+    if file is None:
+        return logging.StreamHandler(stream)
+    try:
+        return logging.FileHandler(file, encoding="utf-8")
+    except (OSError, ValueError) as error:  # the latter for a NUL in the name
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ImproperlyConfigured(
+            f"the log file {file!r} cannot be written: {reason}. Make its folder and let this user write there, "
+            "or name another file with -f"
+        ) from error
 
 
 def _replace_handler(logger: logging.Logger, handler: logging.Handler) -> None:

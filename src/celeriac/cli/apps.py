@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celeriac.app.application import Celery
 from celeriac.app.discovery import Found, find_app
+from celeriac.app.imports import ModuleFailed
 from celeriac.cli.session import Session
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -14,14 +15,24 @@ def open_app(session: Session) -> Celery:
     A command that was told the broker can do without an app.
 
     Raises:
-        ImproperlyConfigured: there is none; the text says what was tried.
+        ImproperlyConfigured: there is none, and the text says what was tried; or what it sends stays in its process.
     """
     session.enter_workdir()
+    app = _app_for(session)
+    if not app.broker.capabilities.crosses_processes:
+        raise ImproperlyConfigured(
+            f"{app.broker.url} exists inside one process only, and this command is another; "
+            "leave broker_url out for a SQLite file, or name one: sqlite:////path/to/file.sqlite3"
+        )
+    return app
+
+
+def _app_for(session: Session) -> Celery:
     try:
         found = locate(session)
     except ImproperlyConfigured as error:
         app = without_app(session)
-        if session.app_spec is not None or app.conf.broker_url is None:
+        if isinstance(error, ModuleFailed) or session.app_spec is not None or app.conf.broker_url is None:
             raise
         session.output.say(f"Working without an app: {error}")
         return app

@@ -11,20 +11,20 @@ from celeriac.app.application import Celery
 from celeriac.cli.apps import open_app
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
-from celeriac.cli.values import instant, instant_or_seconds, json_array, json_object, seconds
+from celeriac.cli.values import instant, instant_or_seconds, json_array, json_object, seconds, some_text
 
 
 @click.command("call", cls=Command)
-@click.argument("name")
+@click.argument("name", type=some_text)
 @click.option("-a", "--args", type=json_array, default="[]", metavar="JSON", help="Positional arguments, an array.")
 @click.option("-k", "--kwargs", type=json_object, default="{}", metavar="JSON", help="Keyword arguments, an object.")
 @click.option("--countdown", type=seconds, metavar="SECONDS", help="Run it not before so many seconds from now.")
 @click.option("--eta", type=instant, metavar="TIME", help="Run it not before this time (ISO 8601).")
 @click.option("--expires", type=instant_or_seconds, metavar="TIME|SECONDS", help="Do not start it after this time.")
-@click.option("--queue", metavar="NAME", help="Queue to put it in, whatever the routes say.")
+@click.option("--queue", type=some_text, metavar="NAME", help="Queue to put it in, whatever the routes say.")
 @click.option("--priority", type=click.IntRange(0, 255), metavar="N", help="0 is served first.")
-@click.option("--task-id", metavar="ID", help="Id of the call, instead of a new one.")
-@click.option("--serializer", metavar="NAME", help="How the arguments travel.")
+@click.option("--task-id", type=some_text, metavar="ID", help="Id of the call, instead of a new one.")
+@click.option("--serializer", type=click.Choice(["json"]), help="How the arguments travel.")
 @pass_session
 def call(session: Session, /, name: str, **options: Any) -> None:
     """Call the task NAME and print the id of the call.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +15,8 @@ from celeriac.cli.pages import Group
 from celeriac.cli.session import Session, pass_session
 
 Decorated = Callable[..., Any]
+
+NUMBER: Final = click.IntRange(1, 2**63 - 1)
 
 
 @click.group("dlq", cls=Group)
@@ -37,7 +39,7 @@ def list_letters(session: Session, /, queue: str | None, limit: int) -> None:
 
 
 @dlq.command("show")
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 @pass_session
 def show(session: Session, /, number: int) -> None:
     """Show what is in dead letter NUMBER, and why it died."""
@@ -53,7 +55,7 @@ def selecting(command: Decorated) -> Decorated:
     """Add the ways to name dead letters: by number, by queue, or all."""
     command = click.option("--all", "everything", is_flag=True, help="All of them.")(command)
     command = click.option("-Q", "--queue", metavar="NAME", help="All that died in this queue.")(command)
-    return click.argument("numbers", type=int, nargs=-1, metavar="[NUMBER]...")(command)
+    return click.argument("numbers", type=NUMBER, nargs=-1, metavar="[NUMBER]...")(command)
 
 
 @dlq.command("replay")

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import click
 
+from celeriac.app.imports import ModuleFailed
 from celeriac.cli import checks
 from celeriac.cli.apps import locate, without_app
 from celeriac.cli.checks import Finding
@@ -47,7 +48,7 @@ def examine(session: Session) -> Iterator[Finding]:
         found.app.load_tasks()
         app = found.app
         yield Finding(subject="app", found=f"{found.spec}, {len(app.tasks)} {plural('task', len(app.tasks))}")
-    except Exception as error:  # noqa: BLE001 - modules of users raise anything
+    except ImproperlyConfigured as error:
         yield _no_app(session, error)
     yield from checks.settings(app.conf)
     try:
@@ -59,12 +60,12 @@ def examine(session: Session) -> Iterator[Finding]:
     yield checks.backend(backend)
 
 
-def _no_app(session: Session, error: Exception) -> Finding:
+def _no_app(session: Session, error: ImproperlyConfigured) -> Finding:
     """Say that there is no app, which is a problem unless none was asked for."""
-    named = session.app_spec or os.environ.get("CELERIAC_APP")
-    if isinstance(error, ImproperlyConfigured):
-        return Finding(subject="app", found="none", problem=str(error) if named else None)
-    return Finding(subject="app", found="cannot be imported", problem=f"{type(error).__name__}: {error}")
+    if isinstance(error, ModuleFailed):
+        return Finding(subject="app", found="cannot be imported", problem=str(error))
+    named = session.app_spec is not None or os.environ.get("CELERIAC_APP")
+    return Finding(subject="app", found="none", problem=str(error) if named else None)
 
 
 def _print(session: Session, finding: Finding) -> None:

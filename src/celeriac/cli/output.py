@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ import click
 
 def draws_pages(*, color: bool | None) -> bool:
     """Say whether stdout is a terminal that boxes and colours can be drawn on."""
-    return color is not False and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return color is not False and _on_terminal() and os.environ.get("TERM") != "dumb"
 
 
 class Output:
@@ -30,8 +31,20 @@ class Output:
         self.color = color
 
     def line(self, text: str) -> None:
-        """Write one line of data."""
-        click.echo(text, color=self.color)
+        """Write one line of data.
+
+        Raises:
+            click.ClickException: it cannot be written, so a script must not go on as if it had the data.
+        """
+        if sys.stdout is None:
+            raise click.ClickException("standard output is closed, so nothing can be written to it.")
+        try:
+            click.echo(text, color=self.color)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # a reader such as `head` has enough: click ends quietly
+            _discard_stdout()
+            raise click.ClickException(f"standard output cannot be written: {error.strerror}.") from error
 
     def document(self, value: object) -> None:
         """Write a value as JSON. What JSON does not know is written as its text."""
@@ -59,7 +72,7 @@ class Output:
         """
         if self.as_json:
             self.document(list(rows))
-        elif sys.stdout.isatty():
+        elif _on_terminal():
             self._draw(columns, rows)
         else:
             self.line("\t".join(columns))
@@ -82,10 +95,21 @@ class Output:
         Console(no_color=self.color is False, highlight=False).print(table)
 
 
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _discard_stdout() -> None:
+    """Send what is still buffered nowhere, or Python fails over it once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) and sys.stdout.isatty() else str(value)
+    return f"{value:,}" if isinstance(value, int) and _on_terminal() else str(value)
 
 
 def _one_line(text: str) -> str:

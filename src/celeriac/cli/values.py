@@ -18,6 +18,13 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
+def some_text(text: str) -> str:
+    """Read a name: any text that is not empty."""
+    if not text:
+        raise click.BadParameter("a text that is not empty is needed.")
+    return text
+
+
 def json_array(text: str) -> list[Any]:
     """Read positional arguments: a JSON array."""
     value = _json(text)

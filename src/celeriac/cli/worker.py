@@ -86,6 +86,7 @@ def worker(session: Session, /, **given: Any) -> int:
 
 def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
     """Put together what the global options and the worker's own say."""
+    _refuse_no_queue(given["queues"], given["exclude_queues"] or ())
     overrides = {**session.overrides, **assigned(given["assignments"])}
     if given["slots"] == "auto":
         overrides["worker_concurrency"] = None
@@ -108,6 +109,13 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         color=session.color,
         purge=given["purge"],
     )
+
+
+def _refuse_no_queue(queues: Sequence[str] | None, excluded: Sequence[str]) -> None:
+    if queues is not None and not queues:
+        raise click.UsageError("-Q names no queue; leave it out to work on the default one.")
+    if queues and set(queues) <= set(excluded):
+        raise click.UsageError(f"-X leaves out every queue that -Q names: {', '.join(queues)}.")
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, object]:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from celeriac.app.discovery import find_app
+from celeriac.app.imports import ModuleFailed
 from celeriac.exceptions import ImproperlyConfigured
 
 APP = "from celeriac import Celery\n{name} = Celery({title!r})\n"
@@ -93,19 +94,44 @@ class TestByName:
         assert why in str(caught.value)
         assert str(folder) in str(caught.value)
 
-    def test_what_fails_inside_the_module_is_shown_as_itself(self, project):
-        folder = project({"orders.py": "import no_such_library\n", "broken.py": "1 / 0\n"})
+    @pytest.mark.parametrize(
+        ("source", "last_line"),
+        [
+            ("import no_such_library\n", "ModuleNotFoundError: No module named 'no_such_library'"),
+            ("1 / 0\n", "ZeroDivisionError: division by zero"),
+            ("def f(:\n", "SyntaxError: invalid syntax"),
+            ("int('x')\n", "ValueError: invalid literal for int() with base 10: 'x'"),
+            ("raise SystemExit('bye')\n", "SystemExit: bye"),
+        ],
+    )
+    def test_what_fails_inside_the_module_is_shown_from_there_on(self, project, source, last_line):
+        folder = project({"broken.py": source})
 
-        with pytest.raises(ModuleNotFoundError, match="no_such_library"):
-            found(folder, "orders")
-        with pytest.raises(ZeroDivisionError):
-            found(folder, "broken")
+        with pytest.raises(ModuleFailed) as caught:
+            found(folder, "broken:app")
+
+        lines = str(caught.value).splitlines()
+        assert lines[0] == "cannot import 'broken', named by -A broken:app"
+        assert lines[-1] == last_line
+        assert [line for line in lines if "File" in line] == [line for line in lines if "broken.py" in line] != []
 
     def test_what_fails_inside_a_packages_celery_module_is_shown_too(self, project):
         folder = project({"shop/__init__.py": "", "shop/celery.py": "import no_such_library\n"})
 
-        with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        with pytest.raises(ModuleFailed, match="no_such_library"):
             found(folder, "shop")
+
+    def test_a_failing_module_that_was_looked_for_is_named(self, project):
+        folder = project({"tasks.py": "1 / 0\n"})
+
+        with pytest.raises(ModuleFailed, match=r"cannot import 'tasks', found as tasks\.py"):
+            found(folder)
+
+    def test_an_empty_name_is_refused_rather_than_looked_for(self, project):
+        folder = project({"tasks.py": app_source("shop")})
+
+        with pytest.raises(ImproperlyConfigured, match="-A names no app"):
+            found(folder, "")
 
     def test_a_name_given_is_the_only_one_tried(self, project):
         folder = project({"app.py": app_source("shop")})
@@ -142,17 +168,24 @@ class TestWithoutName:
         [tried] = answer.tried
         assert tried.startswith("app.py: module 'app'")
 
-    def test_a_project_file_about_other_things_says_nothing(self, project):
-        folder = project({"pyproject.toml": "[tool.other]\napp = 'x'\n", "tasks.py": app_source("shop")})
+    @pytest.mark.parametrize("text", ["[tool.other]\napp = 'x'\n", "tool = 5\n"])
+    def test_a_project_file_about_other_things_says_nothing(self, project, text):
+        folder = project({"pyproject.toml": text, "tasks.py": app_source("shop")})
 
         assert found(folder).spec == "tasks"
 
     @pytest.mark.parametrize(
         ("text", "error"),
-        [("[tool.celeriac]\napp = 7\n", "must be a text, got 7"), ("[tool", "cannot be read")],
+        [
+            (b"[tool.celeriac]\napp = 7\n", "must be a text, got 7"),
+            (b"[tool]\nceleriac = 7\n", "must be a table, got 7"),
+            (b"[tool", "cannot be read"),
+            (b"# \xff", "cannot be read"),
+        ],
     )
     def test_a_project_file_that_cannot_be_understood_is_named(self, project, text, error):
-        folder = project({"pyproject.toml": text})
+        folder = project({})
+        (folder / "pyproject.toml").write_bytes(text)
 
         with pytest.raises(ImproperlyConfigured, match=error) as caught:
             found(folder)

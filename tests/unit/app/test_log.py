@@ -9,6 +9,7 @@ import pytest
 from celeriac.app.config import Settings
 from celeriac.app.context import Context, entered
 from celeriac.app.log import LOGGER, TASK_LOGGER, set_process_name, set_up_logging
+from celeriac.exceptions import ImproperlyConfigured
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +123,14 @@ def test_lines_can_go_to_a_file_without_colours(conf, capsys, tmp_path):
     lines = file.read_text().splitlines()
     assert [line.rpartition("] ")[2] for line in lines] == ["to the file", "???[???]: this too"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_written_is_named_when_logging_is_set_up(conf, tmp_path):
+    for file in (tmp_path, tmp_path / "missing" / "node.log"):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            set_up_logging(conf, level="INFO", file=str(file))
+
+        assert f"the log file {str(file)!r} cannot be written: " in str(caught.value)
 
 
 def test_setting_up_twice_writes_every_line_once(conf, capsys):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import itertools
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +20,6 @@ from celeriac.cli.main import main
 from celeriac.wire.results import exception_map, write_record
 
 MODULE = "shop_of_the_cli_tests"
-numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class CommandLine:
 
 
 class Shop:
-    """An app with two tasks, in a memory store of its own, and what a worker would do in it."""
+    """An app with two tasks, in a database of its own, and what a worker would do in it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.app = Celery("shop", broker=f"memory://cli-{next(numbers)}", set_as_current=False)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.app = Celery("shop", broker=f"sqlite:///{folder / 'shop.sqlite3'}", set_as_current=False)
         self.app.task(name="shop.pay")(_pay)
         self.app.task(name="shop.remind")(_remind)
         module = ModuleType(MODULE)

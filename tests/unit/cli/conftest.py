@@ -17,7 +17,7 @@ def command(capsys, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def shop(command, monkeypatch):
-    shop = Shop(monkeypatch)
+def shop(command, monkeypatch, tmp_path):
+    shop = Shop(monkeypatch, tmp_path)
     yield shop
     shop.app.close()

@@ -71,6 +71,9 @@ def test_nothing_is_said_of_unknown_tasks_while_modules_of_the_app_are_not_impor
         (["--countdown", "-1"], "a number of seconds >= 0 is needed"),
         (["--countdown", "1", "--eta", "2999-01-01"], "exclude each other"),
         (["--priority", "256"], "256 is not in the range"),
+        (["--queue", ""], "a text that is not empty is needed"),
+        (["--task-id", ""], "a text that is not empty is needed"),
+        (["--serializer", "pickle"], "'pickle' is not 'json'"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error_and_nothing_is_sent(command, shop, args, complaint):

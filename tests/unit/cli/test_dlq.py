@@ -151,6 +151,14 @@ def test_a_number_that_names_none_changes_nothing(command, shop, dead, what):
     assert left(shop) == set(dead)
 
 
+@pytest.mark.parametrize("what", ["show", "replay", "discard"])
+def test_a_number_that_no_letter_can_have_is_a_usage_error(command, shop, what):
+    run = command("dlq", what, "99999999999999999999")
+
+    assert run.code == 2
+    assert "is not in the range" in run.err
+
+
 def test_replay_of_none_is_done_without_a_question(command, shop):
     run = command("dlq", "replay", "--all")
 

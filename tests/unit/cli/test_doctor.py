@@ -60,7 +60,17 @@ def test_an_app_that_raises_when_it_is_imported_is_a_problem(command, tmp_path, 
     run = command("doctor", "--json", "-A", "raising_app")
 
     assert run.code == 1
-    assert problems(run) == {"app": "ZeroDivisionError: division by zero"}
+    assert list(problems(run)) == ["app"]
+    assert problems(run)["app"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_an_app_that_exits_when_it_is_imported_is_a_problem(command, tmp_path):
+    (tmp_path / "exiting_app.py").write_text("import sys\nsys.exit(3)\n")
+
+    run = command("doctor", "--json", "-A", "exiting_app")
+
+    assert run.code == 1
+    assert problems(run)["app"].endswith("SystemExit: 3")
 
 
 def test_no_app_is_no_problem_when_none_was_named(command, database):

@@ -108,14 +108,61 @@ def test_without_an_app_it_says_where_it_looked(tmp_path):
         assert place in ended.stderr
 
 
-def test_an_error_inside_the_module_of_the_app_is_shown_as_itself(tmp_path):
+@pytest.mark.parametrize("subcommand", [["queue", "list"], ["worker", "-c", "1"]])
+def test_an_error_inside_the_module_of_the_app_is_shown_from_there_on(tmp_path, subcommand):
     (tmp_path / "broken.py").write_text("import not_installed_anywhere\n")
 
-    ended = run("-A", "broken", "queue", "list", cwd=tmp_path)
+    ended = run("-A", "broken", *subcommand, cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "Error: cannot import 'broken', named by -A broken",
+        "Traceback (most recent call last):",
+        f'  File "{tmp_path}/broken.py", line 1, in <module>',
+        "    import not_installed_anywhere",
+        "ModuleNotFoundError: No module named 'not_installed_anywhere'",
+    ]
+
+
+def test_an_app_that_fails_is_not_worked_without(tmp_path):
+    (tmp_path / "tasks.py").write_text("1 / 0\n")
+
+    ended = run("queue", "list", "-b", f"sqlite:///{tmp_path}/q.sqlite3", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "cannot import 'tasks', found as tasks.py" in ended.stderr
+
+
+@pytest.mark.parametrize("subcommand", [["call", "x"], ["queue", "list"], ["purge", "-y"], ["dlq", "list"]])
+def test_a_broker_inside_another_process_is_refused(tmp_path, subcommand):
+    ended = run(*subcommand, "-b", "memory://x", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "memory://x exists inside one process only" in ended.stderr
+
+
+def test_a_log_file_that_cannot_be_written_ends_a_worker_before_it_starts(tmp_path):
+    (tmp_path / "tasks.py").write_text("from celeriac.app.application import Celery\napp = Celery('shop')\n")
+
+    ended = run("worker", "-c", "1", "-f", "missing/w.log", "-b", f"sqlite:///{tmp_path}/q.sqlite3", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "the log file 'missing/w.log' cannot be written: No such file or directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "is closed")])
+def test_data_that_cannot_be_written_ends_in_one_line_and_1(tmp_path, redirection, reason):
+    program = f'"{sys.executable}" -m celeriac queue list -q -b "sqlite:///{tmp_path}/q.sqlite3" {redirection}'
+
+    ended = subprocess.run(
+        program, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
 
     assert ended.returncode == 1
-    assert "No module named 'not_installed_anywhere'" in ended.stderr
-    assert "broken.py" in ended.stderr
+    assert ended.stderr.startswith("Error: standard output")
+    assert reason in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 def test_an_app_that_was_looked_for_is_named_as_talk(tmp_path):

@@ -110,6 +110,8 @@ def test_auto_concurrency_overrides_a_number_in_the_app():
         (["-O", "fast"], "'fast' is not one of"),
         (["--stop-grace", "nan"], "a number of seconds >= 0 is needed, got 'nan'"),
         (["--json"], "No such option"),
+        (["-Q", ""], "-Q names no queue"),
+        (["-Q", "a,b", "-X", "b,a,c"], "-X leaves out every queue that -Q names: a, b"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error(command, args, complaint):

@@ -1,0 +1,42 @@
+"""What is said of a module of users that fails when it is imported: where in it, and who asked for it."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from celeriac.exceptions import ImproperlyConfigured
+
+_FROZEN: Final = "<frozen importlib"
+
+
+class ModuleFailed(ImproperlyConfigured):
+    """A module is there and raises when it is imported; the text ends in the traceback."""
+
+
+def module_failed(module: str, asked_for: str, error: BaseException) -> ModuleFailed:
+    """Make the error about a module that raised, without the frames that lead to it.
+
+    Args:
+        asked_for: completes "cannot import <module>, ...".
+    """
+    frames = _without_ours(error.__traceback__)
+    lines = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    return ModuleFailed(f"cannot import {module!r}, {asked_for}\n{lines}")
+
+
+def _without_ours(frames: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames before the first one of the users'; a syntax error has none."""
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_FROZEN) or any(folder in Path(file).parents for folder in _OUR_FOLDERS)
+
+
+_OUR_FOLDERS: Final = (Path(__file__).parents[1], Path(importlib.__file__).parent)
