@@ -59,6 +59,13 @@ def an_async_task_is_awaited_here_and_returns_its_value_there() -> None:
     called.close()
 
 
+def settings_are_known() -> None:
+    assert_type(app.conf.task_default_queue, str)
+    app.conf.task_default_queue = "slow"
+    app.conf.task_default_queu = "slow"  # type: ignore[attr-defined]  # misspelled
+    print(app.conf.task_default_queu)  # type: ignore[attr-defined]  # misspelled
+
+
 def options_are_known() -> None:
     add.apply_async((1,), {"y": 2}, queue="slow", countdown=3.5, headers={"a": 1}, priority=3)
     add.apply_async((1,), queu="slow")  # type: ignore[call-arg]  # no such option

@@ -108,6 +108,10 @@ class Celery:
     def _register(
         self, function: Callable[..., Any], bind: bool, *, name: str | None = None, **options: Any
     ) -> Task[..., Any]:
+        if isinstance(function, Task):
+            raise TypeError(f"{function!r} is a task already; decorate the function once")
+        if not callable(function):
+            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
         name = name or self._name_for(function)
         task: Task[..., Any] = Task(self, function, name=name, bind=bind, options=options)
         kept = self.tasks.register(task)
@@ -121,11 +125,9 @@ class Celery:
         return kept
 
     def _name_for(self, function: Callable[..., Any]) -> str:
-        if isinstance(function, Task):
-            raise TypeError(f"{function!r} is a task already; decorate the function once")
         name = getattr(function, "__name__", None)
-        if not callable(function) or name is None:
-            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
+        if name is None:
+            raise TypeError(f"{function!r} has no name of its own; give it one with @app.task(name=...)")
         return self.gen_task_name(name, function.__module__)
 
     def gen_task_name(self, name: str, module: str) -> str:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from difflib import get_close_matches
-from typing import Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from celeriac.app import kinds
-from celeriac.app.kinds import FLAG, ROUTES, SECONDS, TEXT, TEXT_LIST, TIME_ZONE, URL, Kind, one_of, or_none, whole
+from celeriac.app.kinds import (
+    FLAG,
+    ROUTES,
+    SECONDS,
+    TEXT,
+    TEXT_LIST,
+    TIME_ZONE,
+    URL,
+    Kind,
+    log_format,
+    one_of,
+    or_none,
+    whole,
+)
 from celeriac.backends.base import RESULT_EXPIRES
 from celeriac.brokers.base import DEAD_LETTER_EXPIRES, DEAD_LETTER_MAX, MESSAGE_MAX_BYTES
 from celeriac.exceptions import UnknownSetting
@@ -60,7 +73,7 @@ _TABLE: Final = (
     Setting("timezone", or_none(TIME_ZONE), None, "Zone in which times without one are meant; None: see `enable_utc`."),
     Setting("worker_concurrency", or_none(whole(at_least=1)), None, "Runs at once in a node; None: its CPUs."),
     Setting("worker_log_color", or_none(FLAG), None, "Colour log lines; None: when they go to a terminal."),
-    Setting("worker_log_format", TEXT, LOG_FORMAT, "Format of a worker's log lines."),
+    Setting("worker_log_format", log_format(), LOG_FORMAT, "Format of a worker's log lines."),
     Setting("worker_pool", one_of("prefork", "solo"), "prefork", "What runs task bodies."),
     Setting(
         "worker_prefetch_multiplier",
@@ -68,7 +81,12 @@ _TABLE: Final = (
         None,
         "Unsettled deliveries per slot; None: as many as finish in 50 ms.",
     ),
-    Setting("worker_task_log_format", TEXT, TASK_LOG_FORMAT, "Format of the log lines of tasks."),
+    Setting(
+        "worker_task_log_format",
+        log_format("task_name", "task_id"),
+        TASK_LOG_FORMAT,
+        "Format of the log lines of tasks.",
+    ),
     _ours("dead_letter_expires", SECONDS, DEAD_LETTER_EXPIRES, "Seconds for which a dead letter is kept."),
     _ours("dead_letter_max", whole(at_least=1), DEAD_LETTER_MAX, "Dead letters kept per queue."),
     _ours("message_max_bytes", whole(at_least=1024), MESSAGE_MAX_BYTES, "Largest message that is sent or run."),
@@ -97,7 +115,8 @@ class Settings:
     """Hold the settings of one app, as attributes and as items.
 
     What is said on the command line wins over the environment, that over what the program says, that over the
-    defaults. Values are checked when they are given, so reading one is a plain attribute.
+    defaults. Values are checked when they are given, so reading one is a plain attribute. Attributes are typed as they
+    read; `update` and items take all that a setting accepts, such as a list of modules or a timedelta.
 
     Attributes:
         version: another number after every change, so that what is derived from settings knows when it is stale.
@@ -168,6 +187,18 @@ class Settings:
         """Return a setting, or `default` when none is called that."""
         return self.__dict__[name] if name in SETTINGS else default
 
+    def keys(self) -> KeysView[str]:
+        """Return the names of all settings, so that `dict` can copy them."""
+        return SETTINGS.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return what all settings are now, in the order of their names."""
+        return dict(self).values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return all settings with what they are now."""
+        return dict(self).items()
+
     def __getitem__(self, name: str) -> Any:
         if name not in SETTINGS:
             raise KeyError(name)
@@ -176,11 +207,13 @@ class Settings:
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.update({name: value})
+    if not TYPE_CHECKING:  # a type checker that saw these would know of every misspelled setting
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(_unknown(name))
+        def __setattr__(self, name: str, value: Any) -> None:
+            self.update({name: value})
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(_unknown(name))
 
     def __contains__(self, name: object) -> bool:
         return name in SETTINGS

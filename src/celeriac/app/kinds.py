@@ -7,6 +7,7 @@ setting and what was given.
 from __future__ import annotations
 
 import datetime
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,20 @@ def one_of(*choices: str) -> Kind:
         return str(value)
 
     return Kind(f"one of {', '.join(map(repr, choices))}", accept)
+
+
+def log_format(*fields: str) -> Kind:
+    """Make the kind of formats of log lines, in %-style; `fields` are those that lines have besides logging's own."""
+
+    def accept(value: Any) -> str:
+        record = logging.makeLogRecord({"levelno": logging.INFO, **dict.fromkeys(fields, "")})
+        try:
+            logging.Formatter(_text(value)).format(record)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        return str(value)
+
+    return Kind("a format of log lines, such as '%(levelname)s %(message)s'", accept)
 
 
 def some_of(*choices: str) -> Kind:

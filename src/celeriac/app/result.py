@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from celeriac import states
 from celeriac.app.context import worker_context
 from celeriac.app.current import current_app
+from celeriac.app.timing import finite_seconds
 from celeriac.backends.base import ResultBackend, StoredResult
 from celeriac.exceptions import ResultBackendDisabled, TimeoutError
 from celeriac.wire.results import Record, exception_from_map, read_record
@@ -84,10 +85,13 @@ class AsyncResult(Generic[R_co]):
             disable_sync_subtasks: refuse to wait inside a task.
 
         Raises:
+            TypeError, ValueError: `timeout` is no number of seconds.
             TimeoutError: the run had not ended in time.
             RuntimeError: called inside a task, which would occupy a slot that the awaited run may need.
             Exception: whatever the run raised, when it failed or was revoked.
         """
+        if timeout is not None:
+            timeout = finite_seconds("timeout", timeout)
         if self.ignored:
             return cast("R_co", None)
         if disable_sync_subtasks:

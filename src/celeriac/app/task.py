@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
+from inspect import iscoroutinefunction
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_CO_COROUTINE: Final = 0x80
 
 
 class _FromSetting:
@@ -50,7 +49,7 @@ class Task(Generic[P, R]):
         name: what messages call it.
         run: the body, with the task itself already given when it is bound.
         bind: the body gets the task as its first argument.
-        is_async: the body is a coroutine function.
+        is_async: the body is a coroutine function, or an object with such a `__call__`.
         origin: where the function is defined.
     """
 
@@ -257,5 +256,4 @@ async def _run_within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> 
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and bool(code.co_flags & _CO_COROUTINE)
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

@@ -31,7 +31,7 @@ def start_of(countdown: float | None, eta: datetime | str | None, *, now: float,
         TypeError, ValueError: what was given names no instant.
     """
     if countdown is not None:
-        after = _seconds("countdown", countdown)
+        after = finite_seconds("countdown", countdown)
         return _after("countdown", after, now=now, zone=zone) if after > 0 else None
     if eta is not None:
         return _named("eta", eta, zone=zone)
@@ -48,7 +48,7 @@ def end_of(expires: float | datetime | str | None, *, now: float, zone: tzinfo) 
         return None
     if isinstance(expires, (datetime, str)):
         return _named("expires", expires, zone=zone)
-    return _after("expires", _seconds("expires", expires), now=now, zone=zone)
+    return _after("expires", finite_seconds("expires", expires), now=now, zone=zone)
 
 
 def _named(name: str, value: datetime | str, *, zone: tzinfo) -> Moment:
@@ -71,7 +71,13 @@ def _after(name: str, seconds: float, *, now: float, zone: tzinfo) -> Moment:
         raise ValueError(f"{name} of {seconds:g} s is out of range") from error
 
 
-def _seconds(name: str, value: object) -> float:
+def finite_seconds(name: str, value: object) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
     if not math.isfinite(value):

@@ -110,12 +110,7 @@ def _place(path: Path) -> Iterator[Finding]:
         yield Finding(subject="file", found=f"{path} cannot be made", problem=cure)
         return
     yield _disk(folder)
-    wal = Path(f"{path}-wal")
-    size = wal.stat().st_size if wal.exists() else 0
-    cure = "a program keeps it open for reading for a long time; `fuser` on the file names it"
-    yield Finding(
-        subject="write-ahead log", found=f"{size:,} bytes", problem=cure if size > LARGEST_WAL_BYTES else None
-    )
+    yield _log(path)
 
 
 def _disk(folder: Path) -> Finding:
@@ -137,7 +132,6 @@ def _log(path: Path) -> Finding:
 def _contents(broker: SqliteBroker) -> Iterator[Finding]:
     """Look at a database file from inside."""
     store = broker.store()
-    yield _log(broker.path)
     ((journal,),) = store.read("PRAGMA journal_mode")
     cure = f"it must be wal; move {broker.path} to a local disk"
     yield Finding(subject="journal mode", found=str(journal), problem=None if journal == "wal" else cure)

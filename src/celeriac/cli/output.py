@@ -92,7 +92,8 @@ class Output:
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in kept:
             table.add_row(*(Text(_cell(row[column])) for column in columns))
-        Console(no_color=self.color is False, highlight=False).print(table)
+        # Without a colour system nothing is bold either; `no_color` alone leaves that.
+        Console(color_system=None if self.color is False else "auto", highlight=False).print(table)
 
 
 def _on_terminal() -> bool:

@@ -18,7 +18,7 @@ from celeriac.cli.values import seconds
 
 @click.command("result", cls=Command)
 @click.argument("task_id", metavar="ID")
-@click.option("-t", "--task", metavar="NAME", help="Name of the task, where tasks have backends of their own.")
+@click.option("-t", "--task", metavar="NAME", help="Name of the task, which the app must know; the id alone is enough.")
 @click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")
 @click.option("--timeout", type=seconds, metavar="SECONDS", help="Wait no longer for it to end; 0 only looks.")
 @pass_session

@@ -50,15 +50,25 @@ def dumps(value: Any, *, name: str = "value", max_depth: int = _MAX_DEPTH) -> by
     return dumps_text(value, name=name, max_depth=max_depth).encode()
 
 
-def dumps_text(value: Any, *, name: str = "value", max_depth: int = _MAX_DEPTH) -> str:
-    """Write a value as `dumps` does, as ASCII text."""
+def dumps_text(
+    value: Any,
+    *,
+    name: str = "value",
+    max_depth: int = _MAX_DEPTH,
+    cure: str = "flatten it, or raise message_max_depth",
+) -> str:
+    """Write a value as `dumps` does, as ASCII text.
+
+    Args:
+        cure: what the error about too deep a value tells people to do.
+    """
     try:
         text = _encode(value)
     except Exception as exc:  # `__json__` is code of users and raises what it likes
-        _refuse_faulty_part(value, name, ())
+        _refuse_faulty_part(value, name, (), max_depth, cure)
         raise EncodeError(f"{name} cannot be written as JSON: {exc}") from exc
     if len(text) > 2 * max_depth and text.count("[") + text.count("{") > max_depth:
-        _refuse_deeper(text, name, max_depth)
+        _refuse_deeper(text, name, max_depth, cure)
     return text
 
 
@@ -171,30 +181,30 @@ def _is_lazy_text(value: object) -> bool:
 _encode: Final = json.JSONEncoder(check_circular=False, default=_encode_other).encode
 
 
-def _refuse_deeper(text: str, name: str, max_depth: int) -> None:
+def _refuse_deeper(text: str, name: str, max_depth: int, cure: str) -> None:
     try:
         deeper = _is_deeper(json.loads(text), max_depth)
     except RecursionError:  # the reader gives up a level or two before the writer
         deeper = True
     if deeper:
-        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; flatten it, or raise message_max_depth")
+        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; {cure}")
 
 
-def _refuse_faulty_part(value: object, path: str, above: tuple[object, ...]) -> None:
+def _refuse_faulty_part(value: object, path: str, above: tuple[object, ...], max_depth: int, cure: str) -> None:
     """Raise about the first part of a value that cannot be written; return when each of them can."""
     if any(value is outer for outer in above):
         raise EncodeError(f"{path[:200]} contains itself")
-    if len(above) > _MAX_DEPTH:
-        raise MessageTooLarge(f"{path[:200]}... is nested more than {_MAX_DEPTH} deep")
+    if len(above) > max_depth:
+        raise MessageTooLarge(f"{path[:200]}... is nested more than {max_depth} deep; {cure}")
     if isinstance(value, dict):
         for key, item in value.items():
             shown = bounded_repr(key, limit=80)
             if not isinstance(key, _KEYS):
                 raise EncodeError(f"{path[:200]} has the key {shown}; JSON has only text for keys")
-            _refuse_faulty_part(item, f"{path}[{shown}]", (*above, value))
+            _refuse_faulty_part(item, f"{path}[{shown}]", (*above, value), max_depth, cure)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            _refuse_faulty_part(item, f"{path}[{index}]", (*above, value))
+            _refuse_faulty_part(item, f"{path}[{index}]", (*above, value), max_depth, cure)
     else:
         _refuse_faulty_leaf(value, path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import time
 import traceback
@@ -96,7 +97,7 @@ class Executor:
         began = time.perf_counter()
         try:
             value = task.run(*request.args, **request.kwargs)
-            if task.is_async:
+            if task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine function
                 value = self._await(value)
             record = self._record(context, SUCCESS, value)
         except Retry as exc:

@@ -65,7 +65,7 @@ class TestNamingTasks:
         assert run.stdout.strip() == name
 
     def test_a_task_can_be_made_only_of_what_has_a_name(self, app):
-        with pytest.raises(TypeError, match=r"functions, got functools\.partial"):
+        with pytest.raises(TypeError, match=r"has no name of its own; give it one with @app\.task\(name=\.\.\.\)"):
             app.task(functools.partial(print))
         with pytest.raises(TypeError, match="options are given by name"):
             app.task("shop.pay")
@@ -77,8 +77,15 @@ class TestNamingTasks:
         @app.task(name="shop.pay")
         def pay(): ...
 
-        with pytest.raises(TypeError, match="is a task already"):
-            app.task(pay)
+        for make in (app.task, app.task(name="shop.other")):
+            with pytest.raises(TypeError, match="is a task already"):
+                make(pay)
+
+    def test_a_name_makes_no_function_of_what_is_none(self, app):
+        with pytest.raises(TypeError, match="makes tasks of functions, got 5"):
+            app.task(name="shop.five")(5)
+
+        assert "shop.five" not in app.tasks
 
 
 class TestSendingByName:
@@ -95,6 +102,19 @@ class TestSendingByName:
 
 
 class TestLoadingTasks:
+    def test_a_module_that_raises_is_named_with_its_setting_and_where_it_fails(self, tmp_path, monkeypatch):
+        (tmp_path / "raising_tasks.py").write_text("1 / 0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        app = Celery(include="raising_tasks")
+
+        with pytest.raises(ImproperlyConfigured) as caught:
+            app.load_tasks()
+
+        lines = str(caught.value).splitlines()
+        assert lines[0] == "cannot import 'raising_tasks', which `include` asks for"
+        assert lines[2] == f'  File "{tmp_path}/raising_tasks.py", line 1, in <module>'
+        assert lines[-1] == "ZeroDivisionError: division by zero"
+
     def test_the_modules_of_the_settings_are_imported_in_their_order(self, app, tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         for name in ("loaded_a", "loaded_b", "loaded_c"):

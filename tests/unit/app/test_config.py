@@ -9,6 +9,13 @@ from celeriac.app.config import SETTINGS, Settings
 from celeriac.exceptions import ImproperlyConfigured, UnknownSetting
 
 EVERY_KIND_WRONG = [
+    ("worker_log_format", "%(nope)s", "must be a format of log lines, such as '%(levelname)s %(message)s', got"),
+    ("worker_log_format", "%(nope)s", "Formatting field not found in record: 'nope'"),
+    ("worker_log_format", "%(task_id)s", "Formatting field not found in record: 'task_id'"),
+    ("worker_log_format", "%(message)q", "must be a format of log lines"),
+    ("worker_log_format", "%(message)d", "must be a format of log lines"),
+    ("worker_log_format", "no field", "must be a format of log lines"),
+    ("worker_task_log_format", "%(nope)s", "Formatting field not found in record: 'nope'"),
     (
         "worker_prefetch_multiplier",
         -1,
@@ -54,6 +61,17 @@ def test_a_setting_is_an_attribute_and_an_item():
     assert "task_default_queue" in conf
 
 
+def test_settings_can_be_copied_into_a_dict():
+    conf = Settings({"task_default_queue": "a"}, environ={})
+
+    copied = dict(conf)
+
+    assert list(conf.keys()) == list(copied) == list(SETTINGS)
+    assert list(conf.items()) == list(copied.items())
+    assert list(conf.values()) == list(copied.values())
+    assert copied["task_default_queue"] == "a"
+
+
 def test_settings_can_be_changed_in_every_way():
     conf = Settings({}, environ={})
 
@@ -63,6 +81,11 @@ def test_settings_can_be_changed_in_every_way():
 
     changed = (conf.task_default_queue, conf.worker_pool, conf.task_ignore_result, conf.task_track_started)
     assert changed == ("attribute", "solo", True, True)
+
+
+@pytest.mark.parametrize("line", ["%(asctime)s %(processName)s %(levelno)d %(lineno)d %(message)s", "%(msecs)03d"])
+def test_a_log_format_may_name_what_logging_knows(line):
+    assert Settings({"worker_log_format": line}, environ={}).worker_log_format == line
 
 
 def test_every_change_gives_another_version():

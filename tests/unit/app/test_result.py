@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -89,6 +90,21 @@ def test_get_waits_for_the_end(app, store):
     assert app.AsyncResult("run-1").get(timeout=10) == 5
 
     ending.join()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error", "text"),
+    [
+        ("1", TypeError, "timeout must be a number of seconds, got '1'"),
+        (timedelta(seconds=1), TypeError, "timeout must be a number of seconds, got datetime.timedelta(seconds=1)"),
+        (float("nan"), ValueError, "timeout must be a finite number of seconds, got nan"),
+    ],
+)
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(app, timeout, error, text):
+    with pytest.raises(error) as caught:
+        app.AsyncResult("run-1").get(timeout=timeout)
+
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import pytest
 
@@ -47,6 +48,17 @@ class TestMaking:
         async def fetch(): ...
 
         assert (fetch.is_async, add.is_async) == (True, False)
+
+    def test_what_calls_an_async_function_is_marked_too(self, app):
+        async def fetch(url): ...
+
+        class Fetcher:
+            async def __call__(self): ...
+
+        partly = app.task(name="shop.partly")(functools.partial(fetch, "x"))
+        caller = app.task(name="shop.caller")(Fetcher())
+
+        assert (partly.is_async, caller.is_async) == (True, True)
 
     def test_options_that_are_not_said_come_from_the_settings_of_the_moment(self, app, add):
         before = (add.acks_late, add.ignore_result, add.track_started, add.priority)

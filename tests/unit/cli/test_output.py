@@ -53,3 +53,13 @@ def test_a_table_is_drawn_on_a_terminal(tmp_path):
 
     assert "─" in drawn
     assert "\t" not in drawn
+
+
+def test_a_table_without_colour_has_no_escapes(tmp_path):
+    broker = f"sqlite:///{tmp_path}/q.sqlite3"
+    subprocess.run([sys.executable, "-m", "celeriac", "call", "x.y", "-b", broker], check=True, capture_output=True)
+
+    drawn = on_a_terminal("-C", "queue", "list", "-b", broker)
+
+    assert "─" in drawn
+    assert "\x1b" not in drawn

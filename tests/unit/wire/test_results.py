@@ -93,7 +93,7 @@ def test_a_result_may_be_written_as_deep_as_it_may_be_read() -> None:
         deepest = [deepest]
 
     assert read_record(write_record(**DONE, result=deepest)).result == deepest
-    with pytest.raises(MessageTooLarge, match="result is nested more than 127 deep"):
+    with pytest.raises(MessageTooLarge, match="result is nested more than 127 deep; flatten it; no setting raises"):
         write_record(**DONE, result=[deepest])
 
 
