@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
@@ -17,7 +16,7 @@ from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
-from celeriac.app.imports import module_failed
+from celeriac.app.imports import import_tasks
 from celeriac.app.options import CallOptions, TaskOptions
 from celeriac.app.registry import DuplicateTaskNameWarning, Registry
 from celeriac.app.result import AsyncResult
@@ -26,7 +25,6 @@ from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
-from celeriac.exceptions import ImproperlyConfigured
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -175,7 +173,7 @@ class Celery:
         """
         for setting in ("imports", "include"):
             for module in self.conf[setting]:
-                _import(module, setting)
+                import_tasks(module, f"`{setting}`")
 
     def now(self) -> datetime:
         """Return the time in the app's zone."""
@@ -244,20 +242,6 @@ class Celery:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self.tasks)} tasks>"
-
-
-def _import(module: str, setting: str) -> None:
-    try:
-        import_module(module)
-    except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):  # it is there; what it imports is not
-            raise module_failed(module, f"which `{setting}` asks for", exc) from exc
-        raise ImproperlyConfigured(
-            f"there is no module {exc.name!r}, which `{setting}` asks for ({module!r}); correct the name, or start "
-            "the worker in the folder that holds it"
-        ) from exc
-    except (Exception, SystemExit) as exc:
-        raise module_failed(module, f"which `{setting}` asks for", exc) from exc
 
 
 def _close(stores: _Stores) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a module of users that fails when it is imported: where in it, and who asked for it."""
+"""Import modules of users; what is said of one that fails is where in it, and who asked for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,29 @@ _FROZEN: Final = "<frozen importlib"
 
 class ModuleFailed(ImproperlyConfigured):
     """A module is there and raises when it is imported; the text ends in the traceback."""
+
+
+def import_tasks(module: str, asked_by: str) -> None:
+    """Import a module for the tasks that it defines.
+
+    Args:
+        asked_by: the setting or option that names it.
+
+    Raises:
+        ImproperlyConfigured: there is no such module.
+        ModuleFailed: it raises.
+    """
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # it is there; what it imports is not
+            raise module_failed(module, f"which {asked_by} asks for", error) from error
+        raise ImproperlyConfigured(
+            f"there is no module {error.name!r}, which {asked_by} asks for ({module!r}); correct the name, or start "
+            "the worker in the folder that holds it"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise module_failed(module, f"which {asked_by} asks for", error) from error
 
 
 def module_failed(module: str, asked_for: str, error: BaseException) -> ModuleFailed:
