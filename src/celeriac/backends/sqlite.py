@@ -149,8 +149,8 @@ class SqliteBackend(ResultBackend, ResultSink):
         if found or timeout == 0:
             return found
         until = float("inf") if timeout is None else time.monotonic() + timeout
-        bell = self._store().done
-        watch = bell.watch()
+        store = self._store()  # held on to: its bell must not be closed meanwhile
+        watch = store.done.watch()
         try:
             rounds = 0
             while True:
@@ -164,4 +164,4 @@ class SqliteBackend(ResultBackend, ResultSink):
                 watch.sleep(min(left, _NET))
                 rounds += 1
         finally:
-            bell.rest(watch)
+            store.done.rest(watch)

@@ -69,13 +69,16 @@ def replay(
 
     Prints the ids. Asks first where the letters are not named by number.
     """
-    broker = open_app(session).broker
+    app = open_app(session)
+    broker = app.broker
     chosen = letters.choose(broker, numbers=numbers, queue=queue, everything=everything)
     if dry_run:
         return _report(session, "would_replay", list(chosen.values()))
     if not go_ahead(f"Replay {_counted(chosen)}?", yes=yes or bool(numbers) or not chosen):
         session.output.say("Nothing was replayed.")
         return 1
+    if app.backend is not None:  # the failure that was recorded must not stand in the way of the new outcome
+        app.backend.forget(list(chosen.values()))
     ids = [task_id for chunk in letters.chunks(chosen) for task_id in broker.replay(chunk)]
     return _report(session, "replayed", ids)
 

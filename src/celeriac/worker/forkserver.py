@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
@@ -123,6 +124,9 @@ class ForkServer:
 
     def serve(self) -> NoReturn:
         """Start children until the supervisor has gone. The app is imported by now. Never returns."""
+        # From now on the end of the channel tells of the supervisor's death, so that there is time to take along what
+        # the bodies have started.
+        outlive_parent()
         wake, woken = socket.socketpair()
         wake.setblocking(False)
         woken.setblocking(False)
@@ -148,7 +152,13 @@ class ForkServer:
         try:
             packets.send(self._control, _encode(notice))
         except OSError:
-            os._exit(1)
+            self._end()
+
+    def _end(self) -> NoReturn:
+        """Leave nothing behind: neither children nor what they have started."""
+        for slot in list(self._pids):
+            self._kill(slot, signal.SIGKILL, group=True)
+        os._exit(0)
 
     def _obey(self) -> None:
         while True:
@@ -157,9 +167,9 @@ class ForkServer:
             except BlockingIOError:
                 return
             except OSError:
-                os._exit(1)
+                data, descriptor = b"", None
             if not data:
-                os._exit(0)
+                self._end()
             match _decode_request(data):
                 case Spawn(slot=slot):
                     assert descriptor is not None
@@ -183,8 +193,11 @@ class ForkServer:
                 self._control.close()
                 become_child(parent)
                 self._body(slot, socket.socket(fileno=descriptor))
+            except BaseException:  # noqa: BLE001 - a child has nobody to raise it to
+                traceback.print_exc()
+                os._exit(1)
             finally:
-                os._exit(0 if sys.exc_info()[0] is None else 1)
+                os._exit(0)
         return pid
 
     def _execute(self, slot: int, descriptor: int) -> int:
@@ -204,11 +217,12 @@ class ForkServer:
 
     def _reap(self) -> None:
         for slot, pid in list(self._pids.items()):
-            done, status, usage = os.wait4(pid, os.WNOHANG)
-            if done:
-                # What it has started must not outlive it: nobody would ever settle that work.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                # What it has started must not outlive it: nobody would ever settle that work. Before the wait, while
+                # the number is still its own.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+                _, status, usage = os.wait4(pid, 0)
                 del self._pids[slot]
                 self._tell(Died(slot, pid, status, usage.ru_maxrss))
 
@@ -256,7 +270,7 @@ class ForkServerHandle:
             except BlockingIOError:
                 return found
             except OSError:
-                return None
+                return found or None
             if not data:
                 return found or None
             found.append(_decode_notice(data))

@@ -83,11 +83,10 @@ class Intake:
         self._lease_lost = lease_lost
         self._freed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._taking: asyncio.Future[None] | None = None
         self._clock_offset = time.time() - time.monotonic()
         self.completed_at = time.monotonic()
         """Monotonic instant at which the last claim was answered, with messages, with none or with an error."""
-        self.empty = False
-        """True when the last claim found nothing."""
 
     def start(self) -> None:
         self.completed_at = time.monotonic()
@@ -98,6 +97,7 @@ class Intake:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.gather(*filter(None, [self._taking]), return_exceptions=True)
             self._task = None
 
     def freed(self) -> None:
@@ -110,13 +110,17 @@ class Intake:
 
     async def _run(self) -> None:
         backoff = Backoff()
+        lost = False
         while True:
             try:
+                if lost:
+                    await self._lease_lost()
+                    lost = False
                 await self._turn()
                 backoff.reset()
             except LeaseLost as exc:
                 logger.warning("%s; beginning again as a new owner", exc)
-                await self._lease_lost()
+                lost = True
             except OperationalError as exc:
                 delay = backoff.next()
                 logger.warning("cannot claim, trying again in %.1f s: %s", delay, exc)
@@ -135,9 +139,11 @@ class Intake:
             await self._wait_for_room()
             return
         claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=CLAIM_WAIT)
-        self.empty = not claim.deliveries
         self._clock_offset = claim.now - time.monotonic()
-        await self._take(claim)
+        # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
+        self._taking = asyncio.ensure_future(self._take(claim))
+        await asyncio.shield(self._taking)
+        await asyncio.sleep(0)
 
     def _room(self) -> int:
         """Say how many messages to claim now; nothing while what is held still lasts for a while."""
@@ -145,7 +151,7 @@ class Intake:
         if self._limit is None:
             most = self._strategy.prefetch(slots, self._durations.mean, time.monotonic())
         else:
-            most = len(slots) * self._limit or len(self._holdings) + CLAIM_MAX
+            most = len(slots) * self._limit if self._limit else len(self._holdings) + CLAIM_MAX
         room = most - len(self._holdings)
         # Many small claims cost more than a few large ones.
         return room if room >= most // _REFILL_SHARE or self._slots.idle else 0
@@ -163,9 +169,11 @@ class Intake:
         runnable = [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
         try:
             self._slots.add(await self._sifted(runnable))
-        except BaseException:
-            for held in runnable:  # not held any more, so that `reconcile` gives them back
-                self._holdings.remove(held)
+        except Exception:
+            for held in runnable:  # not held any more, so that `reconcile` gives back what is still in the store
+                if not held.acked:
+                    self._holdings.remove(held)
+            self._slots.add(held for held in runnable if held.acked)
             raise
         self._slots.dispatch()
 
@@ -179,6 +187,15 @@ class Intake:
 
     def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         """Decide on one delivery; return it when it is to run, else see to its end."""
+        try:
+            return self._decided(delivery, store_now, now)
+        except Exception as exc:  # the one message that nobody thought of must not take its neighbours along
+            logger.exception("message %s broke its decision", delivery.message.task_id)
+            facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
+            self._end(delivery, facts, decide_unreadable(delivery, DecodeError(repr(exc))))
+            return None
+
+    def _decided(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         try:
             if delivery.fault is not None:
                 raise DecodeError(delivery.fault)

@@ -58,12 +58,17 @@ class Leases:
         self._tasks = []
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        lost = False
         while True:
             try:
+                if lost:
+                    await self._lease_lost()
+                    lost = False
                 await act()
             except LeaseLost as exc:
                 logger.warning("%s; beginning again as a new owner", exc)
-                await self._lease_lost()
+                lost = True
+                continue
             except OperationalError as exc:
                 logger.warning("%s; trying again in %.0f s", exc, seconds)
             except Exception:

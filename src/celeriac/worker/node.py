@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ logger: Final = logging.getLogger("celeriac.worker")
 EXIT_UNAVAILABLE: Final = 69
 
 _OPEN_WITHIN: Final = 10.0
+_REAP_WITHIN: Final = 1.0
 
 
 def run(options: NodeOptions) -> int:
@@ -68,17 +70,18 @@ def run(options: NodeOptions) -> int:
 
 
 def _reap(pid: int) -> None:
-    """Wait for the forkserver, which has nobody to serve any more."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    """Wait for the forkserver, which has nobody to serve any more; kill it when it does not notice."""
+    until = time.monotonic() + _REAP_WITHIN
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
 
 
 def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, parent: int) -> NoReturn:
     """Be the second process of a node."""
     code = EXIT_FAILED
     try:
-        other.close()
         die_with_parent(parent)
         os.setpgid(0, 0)
         ignore_stop_signals()
@@ -87,10 +90,13 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
             os._exit(EXIT_FAILED)
         if node.pool == "solo":
-            code = _supervise_foreground(node, end, parent)
+            code = _supervise_foreground(node, end, other, parent)
         else:
+            other.close()
             node.set_up_process("ForkServer")
             ForkServer(end, node.run_child, node.child_command()).serve()
+    except BaseException:  # noqa: BLE001 - this process has nobody to raise it to
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -114,9 +120,9 @@ async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
     return await Supervisor(node.app, node.plan(), make_crew()).run()
 
 
-def _supervise_foreground(node: Node, end: socket.socket, parent: int) -> int:
+def _supervise_foreground(node: Node, end: socket.socket, handle: socket.socket, parent: int) -> int:
     outlive_parent()
-    return _supervise(node, lambda: Foreground(end, parent))
+    return _supervise(node, lambda: Foreground(end, handle, parent))
 
 
 def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
@@ -134,7 +140,7 @@ def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
         signal.signal(number, hand_on)
     node.set_up_process("MainProcess")
     serve(node.app, end, hostname=node.name)
-    end.close()
+    end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -27,10 +27,19 @@ _PUBLISH_TIMEOUT: Final = 10.0
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """End a held message in one of two ways."""
+    """End a held message in one of two ways.
+
+    Attributes:
+        is_last_try: it stands for another ending, which the store refused.
+    """
 
     held: Held
     how: Settlement | Release
+    is_last_try: bool = False
+
+
+Step = Callable[[Sequence[Ending]], Awaitable[None]]
+"""Do one thing for a batch of endings, for all of them or none."""
 
 
 class Settler:
@@ -112,84 +121,113 @@ class Settler:
             await asyncio.sleep(0)
             while self._pending or self._started:
                 batch, self._pending = self._pending, []
-                await self._settle_until_done(batch)
+                await self._store_started(batch)
+                await self._end(batch)
+                self._on_settled()
             self._idle.set()
-
-    async def _settle_until_done(self, batch: list[Ending]) -> None:
-        while True:
-            try:
-                await self._settle(batch)
-            except OperationalError as exc:
-                delay = self._backoff.next()
-                logger.warning("cannot settle %d messages, trying again in %.1f s: %s", len(batch), delay, exc)
-                await asyncio.sleep(delay)
-                continue
-            except Exception as exc:  # noqa: BLE001 - whatever the store says about one of them
-                await self._divide(batch, exc)
-            self._backoff.reset()
-            self._on_settled()
-            return
-
-    async def _divide(self, batch: list[Ending], error: Exception) -> None:
-        """Find the one ending that the store refuses, by halves, and settle it as a failure that says so."""
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            await self._settle_until_done(batch[:middle])
-            await self._settle_until_done(batch[middle:])
-            return
-        [ending] = batch
-        logger.error("the store refused the end of %s[%s]", *_names(ending.held), exc_info=error)
-        instead = Release(delivery=ending.held.delivery)
-        if isinstance(ending.how, Settlement):
-            failed = after_refusal_by_store(ending.how, error, self._done_at())
-            if failed != ending.how:
-                await self._settle_until_done([Ending(ending.held, failed)])
-                return
-        elif ending.how != instead:
-            await self._settle_until_done([Ending(ending.held, instead)])
-            return
-        # Nothing can be stored about it: the claim ends with this node, and the message runs again.
-        await asyncio.sleep(self._backoff.next())
 
     async def _store_started(self, batch: Sequence[Ending]) -> None:
         for ending in batch:
             self._started.pop(ending.held.number, None)
         started, self._started = self._started, {}
-        if started and self._backend is not None:
+        if not started or self._backend is None:
+            return
+        try:
             await asyncio.to_thread(self._backend.store, list(started.values()))
+        except Exception as exc:  # noqa: BLE001 - nothing depends on it
+            logger.warning("STARTED was not recorded for %d runs: %s", len(started), exc)
 
-    async def _settle(self, batch: Sequence[Ending]) -> None:
-        await self._store_started(batch)
-        acked = [ending.how for ending in batch if ending.held.acked and isinstance(ending.how, Settlement)]
+    async def _end(self, batch: Sequence[Ending]) -> None:
+        """Do what each ending asks for, step by step: no step is repeated because a later one failed."""
+        acked = [ending for ending in batch if ending.held.acked]
         owned = [ending for ending in batch if not ending.held.acked]
-        settlements = [ending.how for ending in owned if isinstance(ending.how, Settlement)]
-        releases = [ending.how for ending in owned if isinstance(ending.how, Release)]
-        if acked:
-            await self._publish_and_store(acked)
-        if settlements and not self.one_store:
+        settled = [ending for ending in owned if isinstance(ending.how, Settlement)]
+        released = [ending for ending in owned if isinstance(ending.how, Release)]
+        await self._take_steps(acked, self._publish, self._store)
+        if self.one_store:
+            await self._take_steps(settled, self._settle)
+        else:
             # What follows goes out first, the terminal record next, the ack last.
-            await self._publish_and_store(settlements)
-            settlements = [msgspec.structs.replace(one, result=None, publish=()) for one in settlements]
-        refused = await self._consumer.settle(settlements, self._sink)
-        await self._consumer.release(releases)
+            await self._take_steps(settled, self._publish, self._store, self._ack)
+        await self._take_steps(released, self._release)
+
+    async def _take_steps(self, batch: list[Ending], *steps: Step) -> None:
+        for step in steps:
+            if batch:
+                batch = await self._until_done(batch, step)
         for ending in batch:
             self._consumer.note_ended(ending.held.delivery)
             self._holdings.remove(ending.held)
-        for one in refused:
-            logger.warning(
-                "the outcome of message %s was refused: this node was declared dead meanwhile, and the message "
-                "belongs to another node, which runs it again",
-                one.delivery.message.task_id,
-            )
 
-    async def _publish_and_store(self, settlements: Sequence[Settlement]) -> None:
-        messages = [message for one in settlements for message in one.publish]
-        records = [one.result for one in settlements if one.result is not None]
+    async def _until_done(self, batch: list[Ending], step: Step) -> list[Ending]:
+        """Take one step with a batch; return the batch, with those ended as failures that the store refused."""
+        while True:
+            try:
+                await step(batch)
+            except OperationalError as exc:
+                delay = self._backoff.next()
+                logger.warning("cannot settle %d messages, trying again in %.1f s: %s", len(batch), delay, exc)
+                await asyncio.sleep(delay)
+            except Exception as exc:  # noqa: BLE001 - whatever the store says about one of them
+                return await self._divide(batch, step, exc)
+            else:
+                self._backoff.reset()
+                return batch
+
+    async def _divide(self, batch: list[Ending], step: Step, error: Exception) -> list[Ending]:
+        """Find the one ending that the store refuses, by halves, and settle it as a failure that says so."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return await self._until_done(batch[:middle], step) + await self._until_done(batch[middle:], step)
+        [ending] = batch
+        logger.error("the store refused the end of %s[%s]", *_names(ending.held), exc_info=error)
+        if ending.is_last_try:
+            # Nothing can be stored about it: the claim ends with this node, and the message runs again.
+            await asyncio.sleep(self._backoff.next())
+            return []
+        return await self._until_done([self._last_try(ending, error)], step)
+
+    def _last_try(self, ending: Ending, error: Exception) -> Ending:
+        delivery = ending.held.delivery
+        if isinstance(ending.how, Release):
+            return Ending(ending.held, Release(delivery=delivery), is_last_try=True)
+        return Ending(ending.held, after_refusal_by_store(ending.how, error, self._done_at()), is_last_try=True)
+
+    # -- the steps ----------------------------------------------------------------------------------------------
+
+    async def _publish(self, batch: Sequence[Ending]) -> None:
+        messages = [message for one in _settlements(batch) for message in one.publish]
         if messages:
             deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
             await asyncio.to_thread(self._broker.publish, messages, deadline_at=deadline_at)
+
+    async def _store(self, batch: Sequence[Ending]) -> None:
+        records = [one.result for one in _settlements(batch) if one.result is not None]
         if records and self._backend is not None:
             await asyncio.to_thread(self._backend.store, records, once=True)
+
+    async def _ack(self, batch: Sequence[Ending]) -> None:
+        bare = [msgspec.structs.replace(one, result=None, publish=()) for one in _settlements(batch)]
+        _warn_of(await self._consumer.settle(bare, None))
+
+    async def _settle(self, batch: Sequence[Ending]) -> None:
+        _warn_of(await self._consumer.settle(_settlements(batch), self._sink))
+
+    async def _release(self, batch: Sequence[Ending]) -> None:
+        await self._consumer.release([one.how for one in batch if isinstance(one.how, Release)])
+
+
+def _settlements(batch: Sequence[Ending]) -> list[Settlement]:
+    return [one.how for one in batch if isinstance(one.how, Settlement)]
+
+
+def _warn_of(refused: Sequence[Settlement]) -> None:
+    for one in refused:
+        logger.warning(
+            "the outcome of message %s was refused: this node was declared dead meanwhile, and the message belongs to "
+            "another node, which runs it again",
+            one.delivery.message.task_id,
+        )
 
 
 def _names(held: Held) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
@@ -49,6 +50,7 @@ class Child(msgspec.Struct, eq=False):
     sent: deque[Held]
     pid: int = 0
     ready: bool = False
+    adopted: bool = False
 
 
 class Slots:
@@ -88,7 +90,7 @@ class Slots:
         self.waiting: deque[Held] = deque()
         """Messages that are claimed, decided on and not with any child."""
         self.up = asyncio.Event()
-        """Set when every child has come up once."""
+        """Set when all children were up at the same time."""
 
     # -- children -----------------------------------------------------------------------------------------------
 
@@ -97,9 +99,9 @@ class Slots:
         for number in range(count):
             self._spawn(number)
 
-    def adopt(self, number: int, end: socket.socket) -> None:
-        """Use a process that exists already as a child (pool `solo`): nothing can be taken back from it."""
-        self._keep(Child(Slot(number, deque()), end, end, deque()))
+    def adopt(self, number: int, end: socket.socket, handle: socket.socket) -> None:
+        """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
+        self._keep(Child(Slot(number, deque()), end, handle, deque(), adopted=True))
 
     def _spawn(self, number: int) -> None:
         if self._stopping:
@@ -133,10 +135,10 @@ class Slots:
         self._read_all(child)
         self._take_back(child)
         self._close(child)
-        for held in child.sent:
-            self._on_crash(held, notice)
         if not self._stopping:
             self._loop.call_later(self._respawn_delay(child), self._spawn, notice.slot)
+        for held in child.sent:
+            self._on_crash(held, notice)
         self.dispatch()
 
     def _respawn_delay(self, child: Child) -> float:
@@ -236,7 +238,7 @@ class Slots:
     def _note_end(self, child: Child) -> None:
         """Let go of an adopted process that has nothing more to say. Of other ends the notice of a death tells."""
         self._loop.remove_reader(child.end.fileno())
-        if child.handle is child.end and not child.sent:
+        if child.adopted and not child.sent:
             self._children.pop(child.slot.number, None)
             self._close(child)
 
@@ -284,7 +286,7 @@ class Slots:
     def _take_back(self, child: Child) -> None:
         """Read from the child's own end what it has not read, and let it wait here instead, in its old order."""
         unread = set()
-        while child.handle is not child.end:
+        while True:
             try:
                 packet = packets.receive(child.handle, packets.DONT_WAIT)
             except OSError:
@@ -344,7 +346,11 @@ class Slots:
         unanswered: list[Held] = []
         for child in self._children.values():
             self._read_all(child)
+            self._take_back(child)
             unanswered.extend(child.sent)
+            if child.pid:  # what its body had started goes as well
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
         self.close()
         return unanswered
 

@@ -97,14 +97,15 @@ class Foreground:
 
     gone = "the foreground process died, which ran the tasks"
 
-    def __init__(self, end: socket.socket, pid: int) -> None:
+    def __init__(self, end: socket.socket, handle: socket.socket, pid: int) -> None:
         self._end = end
+        self._handle = handle
         self._pid = pid
         self._death = os.pidfd_open(pid)
         self._dead = False
 
     def start(self, slots: Slots, count: int) -> None:
-        slots.adopt(0, self._end)
+        slots.adopt(0, self._end, self._handle)
 
     def spawn(self, slot: int, child_end: socket.socket) -> None:
         """There is no other foreground process."""

@@ -19,7 +19,7 @@ from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
-from celeriac.worker.forkserver import Died, Imported, Started
+from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import Intake, wants_result
 from celeriac.worker.leases import Leases
@@ -171,7 +171,8 @@ class Supervisor:
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
         if outcome.dead_reason is not None:
-            logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
+            where = "failed; it was acked before its run" if held.acked else "was dead-lettered"
+            logger.error("message %s %s: %s", held.intake.id, where, outcome.dead_reason)
         self._settler.add(Ending(held, after_run(held.delivery, outcome)))
 
     def _note_crash(self, held: Held, died: Died) -> None:
@@ -243,7 +244,7 @@ class Supervisor:
                 try:
                     await self._consumer.open()
                 except OperationalError as exc:
-                    logger.warning("cannot register again, trying again in %.0f s: %s", _LOOK_EVERY, exc)
+                    logger.warning("cannot register again, trying again in %.1f s: %s", _LOOK_EVERY, exc)
                     await asyncio.sleep(_LOOK_EVERY)
                 else:
                     return
@@ -276,18 +277,24 @@ class Supervisor:
                 self._fail(self._crew.gone)
             return
         for notice in notices:
-            match notice:
-                case Imported(threads=threads):
-                    if threads:
-                        logger.warning(
-                            "importing the app started threads (%s); children are started as fresh interpreters, "
-                            "which is slower: start threads in the task that needs them",
-                            ", ".join(threads),
-                        )
-                case Started():
-                    self._slots.note_started(notice)
-                case Died():
-                    self._slots.note_died(notice)
+            try:
+                self._note(notice)
+            except Exception:
+                logger.exception("a notice of the forkserver could not be seen to; the others are")
+
+    def _note(self, notice: Notice) -> None:
+        match notice:
+            case Imported(threads=threads):
+                if threads:
+                    logger.warning(
+                        "importing the app started threads (%s); children are started as fresh interpreters, "
+                        "which is slower: start threads in the task that needs them",
+                        ", ".join(threads),
+                    )
+            case Started():
+                self._slots.note_started(notice)
+            case Died():
+                self._slots.note_died(notice)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
@@ -327,6 +334,7 @@ class Supervisor:
             await self._wait_for_children()
         if self._slots.alive:
             await self._kill_children()
+        self._hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
         await self._upkeep.stop()
         await self._leases.stop()

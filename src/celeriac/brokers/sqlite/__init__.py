@@ -5,6 +5,7 @@ schema.py    the tables, and the version of the file
 store.py     one open file: its connection, its write lock, its transactions
 bell.py      wake sleepers of other processes after a commit
 owners.py    show that an owner's process lives, tell whose does not; keep what it had started
+group.py     commit together what several threads publish at once
 broker.py    the producer's side
 claims.py    choose what a claim takes
 consumer.py  the worker's side

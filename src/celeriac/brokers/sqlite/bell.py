@@ -35,11 +35,15 @@ class Bell:
         self._resting: list[Watch] = []
 
     def ring(self) -> None:
-        os.pwrite(self._descriptor, b"x", 0)
+        with contextlib.suppress(OSError):  # what was committed is committed; sleepers look by themselves as well
+            os.pwrite(self._descriptor, b"x", 0)
 
     def watch(self) -> Watch:
         """Begin to notice rings; those from before are not noticed. Hand it to `rest` when it is not needed."""
-        watch = self._resting.pop() if self._resting else Watch()
+        try:
+            watch = self._resting.pop()
+        except IndexError:
+            watch = Watch()
         watch.begin(self._path)
         return watch
 

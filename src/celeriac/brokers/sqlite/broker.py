@@ -1,8 +1,6 @@
 """The producer's side of the SQLite broker, and what people do with queues and dead letters.
 
-`publish` commits in the calling thread: a hop to a writer thread costs as much as the insert (15,200 against 33,800
-messages/s). When several threads publish at once, the first takes along what the others have queued
-meanwhile, in one transaction.
+`publish` commits in the calling thread; `group.py` says how threads share a commit.
 """
 
 from __future__ import annotations
@@ -10,9 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -33,7 +29,7 @@ from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import INSERT, message_of, row_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.message import Message
 
 logger: Final = logging.getLogger("celeriac.sqlite")
@@ -42,17 +38,6 @@ _CLEAN_CHUNK: Final = 500
 _CLEAN_WITHIN: Final = 0.05
 _CLEAN_AFTER: Final = 10_000
 """Publishing this many messages makes a producer clean once, so that files stay bounded when no worker runs."""
-
-
-class _Waiting:
-    """Hold one thread's rows until somebody has committed them."""
-
-    __slots__ = ("done", "error", "rows")
-
-    def __init__(self, rows: list[tuple[object, ...]]) -> None:
-        self.rows = rows
-        self.done = False
-        self.error: Exception | None = None
 
 
 class SqliteBroker(Broker):
@@ -85,8 +70,6 @@ class SqliteBroker(Broker):
         self.clock = clock
         self._dead_letter_max = dead_letter_max
         self._dead_letter_expires = dead_letter_expires
-        self._queue: deque[_Waiting] = deque()
-        self._commit = threading.Lock()
         self._published = _CLEAN_AFTER  # the first publish of a process cleans
 
     @property
@@ -99,7 +82,7 @@ class SqliteBroker(Broker):
         return Store.at(self.path, self.synchronous)
 
     def open(self, *, deadline_at: float) -> None:
-        self.store()
+        Store.at(self.path, self.synchronous, deadline_at=deadline_at)
 
     def close(self) -> None:
         Store.close_at(self.path, self.synchronous)
@@ -110,52 +93,11 @@ class SqliteBroker(Broker):
     # -- publishing ---------------------------------------------------------------------------------------------
 
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
-        waiting = _Waiting([row_of(message) for message in messages])
-        self._queue.append(waiting)
-        if not self._commit.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
-            self._give_up(waiting)
-        else:
-            try:
-                if not waiting.done:
-                    self._commit_what_waits(deadline_at)
-            finally:
-                self._commit.release()
-        if waiting.error is not None:
-            raise waiting.error
+        store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
+        rows = [row_of(message) for message in messages]
+        store.group.commit(rows, lambda rows, until: _insert(store, rows, until), deadline_at=deadline_at)
+        store.work.ring()
         self._clean_now_and_then(len(messages))
-
-    def _give_up(self, waiting: _Waiting) -> None:
-        try:
-            self._queue.remove(waiting)
-        except ValueError:  # whoever commits has it already
-            if not waiting.done:
-                waiting.error = BrokerUnavailable(f"no answer from {self.path} by the deadline", maybe_published=True)
-        else:
-            waiting.error = BrokerUnavailable(f"{self.path} was busy until the deadline; nothing was published")
-
-    def _commit_what_waits(self, deadline_at: float) -> None:
-        group: list[_Waiting] = []
-        while self._queue:
-            group.append(self._queue.popleft())
-        # What the others see when this thread is interrupted in between (Ctrl-C); overwritten in every other case.
-        error: Exception | None = BrokerUnavailable(
-            f"interrupted while publishing to {self.path}", maybe_published=True
-        )
-        try:
-            rows = [row for waiting in group for row in waiting.rows]
-            store = self.store()
-            if len(rows) == 1:
-                store.execute(INSERT, rows[0], deadline_at=deadline_at, doing="publishing")
-            else:
-                store.write(lambda db: db.executemany(INSERT, rows), deadline_at=deadline_at, doing="publishing")
-            error = None
-            store.work.ring()
-        except Exception as exc:  # noqa: BLE001 - raised in each of the threads that waited
-            error = exc
-        finally:
-            for waiting in group:
-                waiting.error = error
-                waiting.done = True
 
     def _clean_now_and_then(self, count: int) -> None:
         self._published += count
@@ -280,6 +222,13 @@ DELETE FROM dead_letter WHERE number IN (
         SELECT number FROM dead_letter WHERE queue = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
     ORDER BY number LIMIT ?3)
 """
+
+
+def _insert(store: Store, rows: list[tuple[object, ...]], deadline_at: float) -> None:
+    if len(rows) == 1:
+        store.execute(INSERT, rows[0], deadline_at=deadline_at, doing="publishing")
+    else:
+        store.write(lambda db: db.executemany(INSERT, rows), deadline_at=deadline_at, doing="publishing")
 
 
 def _listed(row: tuple[object, ...]) -> DeadLetter:

@@ -16,9 +16,11 @@ CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
 _PROMOTE_MAX: Final = 500
 _SKIP_SCAN_ABOVE: Final = 8
 
+# What is due, and what holds text where an instant should be (it sorts behind every number), to be found out.
 _PROMOTE: Final = """
 UPDATE message SET eta = NULL WHERE id IN (
     SELECT id FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL ORDER BY eta LIMIT ?)
+OR id IN (SELECT id FROM message WHERE eta >= '' AND eta IS NOT NULL AND owner IS NULL LIMIT 100)
 """
 _NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner IS NULL"
 
@@ -48,7 +50,9 @@ SELECT queue FROM found WHERE queue IS NOT NULL
 def next_due(store: Store) -> float | None:
     """Return the unix instant at which the next delayed message becomes claimable, or None."""
     due = store.read(_NEXT_DUE)[0][0]
-    return None if due is None else float(str(due))
+    if due is None or isinstance(due, float):
+        return due
+    return 0.0  # no instant at all: due at once, to be claimed and found out
 
 
 def is_worth_it(store: Store, queues: Sequence[str], now: float) -> bool:
@@ -118,13 +122,16 @@ class Taker:
         message, fault = message_of(row[6:])
         if size > self._max_bytes:
             fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
+        crashes, node_losses, releases = (count if type(count) is int else 0 for count in row[1:4])
+        if (crashes, node_losses, releases) != row[1:4]:
+            fault = fault or "a counter of the message holds something else than a number"
         return Delivery(
             tag=row[0],
             owner=self._token,
             message=message,
-            crashes=row[1],
-            node_losses=row[2],
-            releases=row[3],
+            crashes=crashes,
+            node_losses=node_losses,
+            releases=releases,
             redelivered=bool(row[4]),
             fault=fault,
         )

@@ -28,7 +28,7 @@ from celeriac.brokers.base import (
 )
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
-from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, Watcher, remove_files, started_by
+from celeriac.brokers.sqlite.owners import ANSWER_WITHIN, DeadOwner, OwnerFile, Watcher, remove_files, started_by
 from celeriac.brokers.sqlite.rows import INSERT, row_of
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
@@ -36,7 +36,7 @@ from celeriac.exceptions import BrokerUnavailable, LeaseLost
 
 T = TypeVar("T")
 
-_WRITE_TIMEOUT: Final = 5.0
+_WRITE_TIMEOUT: Final = 2.0
 _LOOK_EVERY: Final = 0.1
 
 _SETTLE: Final = "DELETE FROM message WHERE id = ? AND owner = ?"
@@ -72,6 +72,7 @@ class SqliteConsumer(Consumer):
         self._thread: ThreadPoolExecutor | None = None
         self._watcher = Watcher()
         self._turn = 0
+        self._astray: set[tuple[int, int]] = set()
         self.owner = 0
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -90,7 +91,13 @@ class SqliteConsumer(Consumer):
         cursor = connection.execute("INSERT INTO owner (incarnation) VALUES (?)", (described,))
         number = int(cursor.lastrowid or 0)
         # The lock is taken before the row can be seen: a visible owner without it is dead.
-        return number, OwnerFile(self._path, number)
+        try:
+            return number, OwnerFile(self._path, number)
+        except OSError as exc:
+            raise BrokerUnavailable(
+                f"cannot keep a file in {exc.filename or f'{self._path}-owners'} ({exc.strerror}); free some space, or "
+                "make the folder writable for this user"
+            ) from exc
 
     async def close(self) -> None:
         if self._file is None:
@@ -134,6 +141,7 @@ class SqliteConsumer(Consumer):
             left = until - time.monotonic()
             if claim.deliveries or left <= 0:
                 return claim
+            await asyncio.sleep(0)  # nothing below suspends when something is due that this node may not take
             await self._sleep(watch, min(left, self._until_due(claim.now)))
 
     async def _claim_now(self, queues: Sequence[str], limit: int) -> Claim:
@@ -246,7 +254,10 @@ class SqliteConsumer(Consumer):
 
     async def reconcile(self, held: Collection[int]) -> int:
         owned = self._store.read("SELECT id, owner FROM message WHERE owner BETWEEN ? AND ?", _tokens_of(self.owner))
-        astray = [(tag, token) for tag, token in owned if tag not in held]
+        # Astray is what was so at the last look as well: a claim that is just arriving is in the store before its
+        # messages are in anybody's hands.
+        found = {(int(str(tag)), int(str(token))) for tag, token in owned if tag not in held}
+        astray, self._astray = found & self._astray, found
         if astray:
             sql = "UPDATE message SET owner = NULL, held_before = 1 WHERE id = ? AND owner = ?"
             await self._write(lambda connection: connection.executemany(sql, astray), "reconciling")
@@ -297,7 +308,11 @@ class SqliteConsumer(Consumer):
     async def _recover_from(self, number: int, beat: int | None, started: Collection[int]) -> int:
         """Declare an owner dead and release what it held, unless it has raised its counter meanwhile."""
 
+        asked_at = time.monotonic()
+
         def work(connection: sqlite3.Connection) -> int:
+            if beat is not None and time.monotonic() - asked_at > ANSWER_WITHIN:
+                return 0  # while this waited for the lock, so may have the owner
             sql = "DELETE FROM owner WHERE number = ?1 AND (?2 IS NULL OR beat = ?2)"
             if connection.execute(sql, (number, beat)).rowcount == 0:
                 return 0
@@ -323,6 +338,17 @@ class SqliteConsumer(Consumer):
         return Store.at(self._path, self._synchronous)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T], doing: str) -> T:
+        began = time.monotonic()
+        try:
+            value = await self._write_now(work, doing)
+        except BrokerUnavailable:
+            self._watcher = Watcher()  # who cannot write cannot say that others stood still
+            raise
+        if time.monotonic() - began > ANSWER_WITHIN:
+            self._watcher = Watcher()
+        return value
+
+    async def _write_now(self, work: Callable[[sqlite3.Connection], T], doing: str) -> T:
         if self._thread is None:
             raise BrokerUnavailable(f"this consumer of {self._path} is not open")
         store = self._store

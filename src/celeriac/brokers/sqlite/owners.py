@@ -24,7 +24,9 @@ CELLS: Final = 8192
 DEAD_AFTER: Final = 8.0
 """Seconds of the watcher's time for which an owner's counter must stand still."""
 
-_ANSWER_WITHIN: Final = 2.0
+ANSWER_WITHIN: Final = 2.0
+"""Seconds after which an answer of the store comes too late to say anything about others."""
+
 _CELL: Final = struct.Struct("<q")
 _FOLDER: Final = "-owners"
 
@@ -43,7 +45,8 @@ class OwnerFile:
         self._path = path
         self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(self._descriptor, CELLS * _CELL.size)
+        # Not a sparse file: on a full disk the first touch of a page would kill this process.
+        os.posix_fallocate(self._descriptor, 0, CELLS * _CELL.size)
         self._cells = mmap.mmap(self._descriptor, CELLS * _CELL.size)
         self._free = list(range(CELLS - 1, -1, -1))
         self._used: dict[int, int] = {}
@@ -121,7 +124,7 @@ class Watcher:
             asked_at: monotonic instant at which they were asked for.
             answered_at: monotonic instant of the answer.
         """
-        if answered_at - asked_at > _ANSWER_WITHIN or answered_at - self._looked_at > DEAD_AFTER / 2:
+        if answered_at - asked_at > ANSWER_WITHIN or answered_at - self._looked_at > DEAD_AFTER / 2:
             self._seen.clear()  # who could not look cannot say that others stood still
         self._looked_at = answered_at
         self._seen = {
@@ -134,8 +137,8 @@ class Watcher:
 def remove_files(database: Path, *, but: Collection[int]) -> None:
     """Delete what owners that are dead and recovered have left beside the database."""
     for path in _path(database, 0).parent.glob("[0-9]*"):
-        number = int(path.name)
-        if number not in but and (dead := DeadOwner.take(database, number)) is not None:
+        number = int(path.name) if path.name.isdigit() else 0
+        if number and number not in but and (dead := DeadOwner.take(database, number)) is not None:
             dead.close(remove=True)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from celeriac.exceptions import BrokerFull, BrokerUnavailable, ImproperlyConfigured
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, EncodeError, ImproperlyConfigured
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite that knows RETURNING."""
@@ -104,9 +104,16 @@ def file_system_of(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -
     return kind
 
 
-def translate(exc: sqlite3.Error, path: Path, doing: str) -> BrokerUnavailable:
-    """Turn a driver's error into ours: what happened, to which file, what to do."""
+def translate(exc: sqlite3.Error, path: Path, doing: str) -> BrokerUnavailable | EncodeError:
+    """Turn a driver's error into ours: what happened, to which file, what to do.
+
+    `EncodeError` says that the values are at fault, and trying again is no use.
+    """
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH) or isinstance(
+        exc, (sqlite3.DataError, sqlite3.InterfaceError)
+    ):
+        return EncodeError(f"{path} cannot hold a value ({exc}) while {doing}")
     if code == sqlite3.SQLITE_FULL:
         return BrokerFull(f"no room on the disk for {path} while {doing}; free some space")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

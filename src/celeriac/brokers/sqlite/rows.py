@@ -45,10 +45,15 @@ def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
         and type(task_id) is str
         and type(priority) is int
         and (properties is None or type(properties) is bytes)
+        and (content_type is None or type(content_type) is str)
+        and (content_encoding is None or type(content_encoding) is str)
+        and _is_text(task_id)
     ):
         fault = _fault(row)
         headers, body, properties = _bytes(headers), _bytes(body), None
         priority = priority if type(priority) is int else 0
+        content_type = content_encoding = None
+        task_id = str(task_id).encode("utf-8", "replace").decode()
     return (
         Message(
             task_id=str(task_id),
@@ -56,7 +61,7 @@ def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
             headers=headers,
             body=body,
             priority=priority,
-            eta_at=eta,
+            eta_at=eta if type(eta) is float else None,
             content_type=content_type or _JSON,
             content_encoding=content_encoding or _UTF8,
             properties=properties,
@@ -68,6 +73,8 @@ def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
 _TYPES: Final = {
     "priority": (int,),
     "task_id": (str,),
+    "content_type": (str, type(None)),
+    "content_encoding": (str, type(None)),
     "headers": (bytes,),
     "properties": (bytes, type(None)),
     "body": (bytes,),
@@ -81,7 +88,15 @@ def _fault(row: tuple[Any, ...]) -> str:
         for name, expected in _TYPES.items()
         if type(values[name]) not in expected
     ]
-    return "; ".join(wrong)
+    return "; ".join(wrong) or "column task_id holds text that is not UTF-8"
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bytes(value: object) -> bytes:

@@ -77,9 +77,10 @@ def ensure(connection: sqlite3.Connection, path: Path) -> None:
     Called under the write lock, outside a transaction.
     """
     version = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    if version == VERSION:
+    ours = connection.execute("PRAGMA application_id").fetchall()[0][0] == APPLICATION_ID
+    if ours and version == VERSION:
         return
-    if version > VERSION:
+    if ours and version > VERSION:
         raise ImproperlyConfigured(
             f"{path} was written by a newer celeriac (file version {version}, this program knows {VERSION}); "
             "upgrade celeriac here"

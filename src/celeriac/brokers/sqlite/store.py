@@ -16,11 +16,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from celeriac.brokers.sqlite import schema
 from celeriac.brokers.sqlite.bell import Bell
+from celeriac.brokers.sqlite.group import GroupCommit
 from celeriac.brokers.sqlite.place import open_beside, prepare, translate
 from celeriac.exceptions import BrokerUnavailable
 
@@ -56,26 +58,28 @@ os.register_at_fork(after_in_child=_forget_all)
 class Store:
     """Run transactions on one file. Safe to use from any thread; `at` gives each process its own."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, deadline_at: float) -> None:
+        self._pid = os.getpid()
+        self._side_files: list[Callable[[], None]] = []
         self.path = path
         self.synchronous = synchronous
+        self.group = GroupCommit()
         self._turn = threading.Lock()  # held by the thread that writes or waits for its turn to
         self._use = threading.Lock()  # held while the connection works, never while somebody waits
         prepare(path)
         self._lock = open_beside(path, "-lock")
+        self._side_files.append(partial(os.close, self._lock))
         self.work = Bell(path, "-wake")
+        self._side_files.append(self.work.close)
         self.done = Bell(path, "-done")
+        self._side_files.append(self.done.close)
         self._inode = os.stat(path).st_ino
         self._stat_at = time.monotonic()
-        try:
-            self.connection = self._connect()
-        except BaseException:
-            self._close_side_files()
-            raise
+        self.connection = self._connect(deadline_at)
 
     @classmethod
-    def at(cls, path: Path, synchronous: str = "NORMAL") -> Store:
-        """Return this process's store of a file; open it the first time.
+    def at(cls, path: Path, synchronous: str = "NORMAL", *, deadline_at: float | None = None) -> Store:
+        """Return this process's store of a file; open it the first time, by a monotonic instant if one is given.
 
         Raises:
             BrokerUnavailable: the file cannot be opened; the text names the file and the cure.
@@ -87,11 +91,9 @@ class Store:
             return store
         with _registry:
             store = _stores.get(key)
-            if store is not None and not store.is_current():
-                store._close()
-                store = None
-            if store is None:
-                store = _stores[key] = cls(path, synchronous)
+            if store is None or not store.is_current():
+                until = time.monotonic() + READ_TIMEOUT if deadline_at is None else deadline_at
+                store = _stores[key] = cls(path, synchronous, until)
             return store
 
     def is_current(self) -> bool:
@@ -107,17 +109,19 @@ class Store:
             self._stat_at = now
         return current
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, deadline_at: float) -> sqlite3.Connection:
         """Open the file, make its tables when it is empty, and set it up."""
-        self._acquire(time.monotonic() + READ_TIMEOUT, "opening it")
+        self._acquire(deadline_at, "opening it")
         try:
             connection = sqlite3.connect(
                 self.path,
-                timeout=READ_TIMEOUT,
+                timeout=max(0.0, deadline_at - time.monotonic()),
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
             )
+            # Anybody can write anything into a table: text that is none must not stop those who only pass by.
+            connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
             try:
                 schema.ensure(connection, self.path)
                 for pragma in ("journal_mode = WAL", f"synchronous = {self.synchronous}", *_PRAGMAS):
@@ -133,21 +137,20 @@ class Store:
 
     @classmethod
     def close_at(cls, path: Path, synchronous: str = "NORMAL") -> None:
-        """Close this process's store of a file, if it is open. `at` opens it again."""
+        """Let go of this process's store of a file; `at` opens it again.
+
+        It is closed when the last thread that works with it has done so.
+        """
         with _registry:
-            store = _stores.pop((str(path), synchronous), None)
-        if store is not None:
-            store._close()
+            _stores.pop((str(path), synchronous), None)
 
-    def _close(self) -> None:
-        with self._use:
+    def __del__(self) -> None:
+        if self._pid != os.getpid():
+            return  # a connection that crossed a fork must not be closed there
+        if hasattr(self, "connection"):  # else it could not be opened
             self.connection.close()
-            self._close_side_files()
-
-    def _close_side_files(self) -> None:
-        os.close(self._lock)
-        self.work.close()
-        self.done.close()
+        for close in self._side_files:
+            close()
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -191,6 +194,8 @@ class Store:
         try:
             return (self._transact(work, time.monotonic()),)
         except sqlite3.Error as exc:
+            if _is_busy(exc):
+                return None
             raise translate(exc, self.path, doing) from exc
         finally:
             self._release()
@@ -209,7 +214,8 @@ class Store:
             self._release()
 
     def _acquire(self, deadline_at: float, doing: str) -> None:
-        if not self._turn.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
+        left = min(max(0.0, deadline_at - time.monotonic()), threading.TIMEOUT_MAX)
+        if not self._turn.acquire(timeout=left):
             raise self._too_late(doing)
         try:
             tries = 0
@@ -254,7 +260,7 @@ class Store:
             try:
                 self.connection.execute(sql, row)
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_at:
+                if not _is_busy(exc) or time.monotonic() >= deadline_at:
                     raise
             else:
                 return
@@ -303,3 +309,8 @@ class Store:
             return os.stat(f"{self.path}-wal").st_size
         except OSError:
             return 0
+
+
+def _is_busy(exc: sqlite3.Error) -> bool:
+    """Say whether a program that knows nothing of our lock holds SQLite's own."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
