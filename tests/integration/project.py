@@ -83,6 +83,7 @@ class Node:
 
     def wait_ready(self) -> Node:
         self.wait_for_log("ready.")
+        self.members()  # known from now on, also when what has started them is gone
         return self
 
     # -- its processes ------------------------------------------------------------------------------------------
