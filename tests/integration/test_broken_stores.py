@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import Celery
+from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
 from tests.integration.project import Project, wait_until
 
@@ -154,6 +155,8 @@ def newer(folder: Path) -> tuple[Path, str]:
     path = folder / "bad.db"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE message (id INTEGER)")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 99")
     return path, "upgrade celeriac"
 

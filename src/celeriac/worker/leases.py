@@ -43,6 +43,7 @@ class Leases:
         self._lease_lost = lease_lost
         self._tasks: list[asyncio.Task[None]] = []
         self._namesakes: set[str] = set()
+        self._seen: set[str] = set()
         self._beats = 0
 
     def start(self) -> None:
@@ -92,8 +93,11 @@ class Leases:
 
     async def _warn_of_namesakes(self) -> None:
         """Two nodes of one name both work; but people and commands cannot tell them apart."""
-        for peer in await self._consumer.peers():
-            if peer.node == self._incarnation.node and peer.token not in self._namesakes:
+        peers = await self._consumer.peers()
+        seen, self._seen = self._seen, {peer.token for peer in peers}
+        for peer in peers:
+            # Seen twice: one that died just now, such as this node's own predecessor, is recovered from in between.
+            if peer.node == self._incarnation.node and peer.token in seen and peer.token not in self._namesakes:
                 self._namesakes.add(peer.token)
                 logger.warning(
                     "another node is named %s too: pid %d on host %s; give each its own name with -n",

@@ -42,11 +42,10 @@ def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
     if not (
         type(headers) is bytes
         and type(body) is bytes
-        and type(task_id) is str
         and type(priority) is int
         and (properties is None or type(properties) is bytes)
-        and (content_type is None or type(content_type) is str)
-        and (content_encoding is None or type(content_encoding) is str)
+        and (content_type is None or _is_text(content_type))
+        and (content_encoding is None or _is_text(content_encoding))
         and _is_text(task_id)
     ):
         fault = _fault(row)
@@ -88,10 +87,18 @@ def _fault(row: tuple[Any, ...]) -> str:
         for name, expected in _TYPES.items()
         if type(values[name]) not in expected
     ]
-    return "; ".join(wrong) or "column task_id holds text that is not UTF-8"
+    wrong += [
+        f"column {name} holds text that is not UTF-8"
+        for name, value in values.items()
+        if isinstance(value, str) and not _is_text(value)
+    ]
+    return "; ".join(wrong)
 
 
-def _is_text(value: str) -> bool:
+def _is_text(value: object) -> bool:
+    """Say whether it is text that can be written again. What is not UTF-8 was read with surrogates in it."""
+    if type(value) is not str:
+        return False
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.brokers.sqlite import schema
+from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.brokers.sqlite.store import Store
 from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
 from tests.integration.project import wait_until
@@ -193,6 +194,8 @@ def test_a_file_of_another_program_is_refused_and_left_as_it_is(path: Path):
 
 def test_a_file_of_a_newer_version_is_refused_with_what_to_do(path: Path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 99")
 
     with pytest.raises(ImproperlyConfigured, match=r"file version 99.*upgrade celeriac"):
