@@ -75,7 +75,7 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
             return _decode_body(data)
         except UNREADABLE:
             pass  # wrong, or only unusual: the slow way tells
-    value = loads(data, max_depth=max_depth)
+    value = loads(data, max_depth=max_depth, name="body")
     if isinstance(value, dict):
         return value
     if not isinstance(value, list) or len(value) != 3:

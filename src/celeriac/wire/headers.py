@@ -138,7 +138,7 @@ def _read_plain_headers(data: bytes) -> Headers | None:
 
 def read_fields(data: bytes, *, limits: Limits) -> dict[str, Any]:
     """Read headers as they are, whatever they are, within limits."""
-    fields = loads(data, max_depth=limits.max_depth)
+    fields = loads(data, max_depth=limits.max_depth, name="headers")
     if not isinstance(fields, dict):
         raise DecodeError(f"headers are a JSON {type(fields).__name__}, not an object")
     if len(fields) > limits.max_headers:

@@ -72,12 +72,24 @@ def dumps_text(
     return text
 
 
-def loads(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
+def loads(data: bytes, *, max_depth: int = _MAX_DEPTH, name: str = "") -> Any:
     """Read JSON, tagged values included.
+
+    Args:
+        name: what errors call the data.
 
     Raises:
         DecodeError: it is not JSON, is nested deeper than `max_depth`, or holds a tagged value that cannot be made.
     """
+    try:
+        return _loads(data, max_depth)
+    except DecodeError as exc:
+        if not name:
+            raise
+        raise DecodeError(f"{name}: {exc}") from exc
+
+
+def _loads(data: bytes, max_depth: int) -> Any:
     value = loads_untagged(data, max_depth=max_depth)
     return _read_tags(value) if may_have_tags(data) else value
 

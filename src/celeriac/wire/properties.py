@@ -48,7 +48,7 @@ def read_properties(message: Message) -> dict[str, Any]:
     """Return only those properties that were kept."""
     if message.properties is None:
         return {}
-    kept = loads(message.properties)
+    kept = loads(message.properties, name="properties")
     if not isinstance(kept, dict):
         raise DecodeError(f"properties of message {message.task_id} are not a JSON object")
     return kept

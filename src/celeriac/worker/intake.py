@@ -140,8 +140,9 @@ class Intake:
             return
         claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=CLAIM_WAIT)
         self._clock_offset = claim.now - time.monotonic()
+        runnable = self._decide_all(claim)  # at once: from here on the claim is held
         # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
-        self._taking = asyncio.ensure_future(self._take(claim))
+        self._taking = asyncio.ensure_future(self._pass_on(runnable))
         await asyncio.shield(self._taking)
         await asyncio.sleep(0)
 
@@ -164,9 +165,11 @@ class Intake:
         except TimeoutError:
             return
 
-    async def _take(self, claim: Claim) -> None:
+    def _decide_all(self, claim: Claim) -> list[Held]:
         now = time.monotonic()
-        runnable = [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
+        return [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
+
+    async def _pass_on(self, runnable: list[Held]) -> None:
         try:
             self._slots.add(await self._sifted(runnable))
         except Exception:

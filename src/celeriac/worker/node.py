@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import math
 import os
@@ -24,6 +23,7 @@ from setproctitle import setproctitle
 
 from celeriac.app.application import Celery
 from celeriac.app.discovery import find_app
+from celeriac.app.imports import import_tasks
 from celeriac.app.log import set_up_logging
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker import packets
@@ -95,6 +95,8 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
             other.close()
             node.set_up_process("ForkServer")
             ForkServer(end, node.run_child, node.child_command()).serve()
+    except ImproperlyConfigured:
+        os._exit(code)  # the first process meets the same error, and reports it
     except BaseException:  # noqa: BLE001 - this process has nobody to raise it to
         traceback.print_exc()
     finally:
@@ -165,9 +167,11 @@ class Node:
         self.app.conf.override(options.settings)
         self.app.load_tasks()
         for module in options.include:
-            importlib.import_module(module)
+            import_tasks(module, "-I")
         self.pool = options.pool or self.app.conf.worker_pool
         self.name = node_name(options.node_name)
+        if not self.queues:
+            raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
             raise ImproperlyConfigured(
                 f"{self.app.broker.url} exists inside one process only, where a worker is another; "

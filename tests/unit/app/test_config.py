@@ -133,7 +133,7 @@ def test_reading_an_unknown_setting_is_an_attribute_error_with_the_nearest():
     conf = Settings({}, environ={})
 
     with pytest.raises(AttributeError, match="did you mean 'broker_url'"):
-        _ = conf.broker_ur
+        _ = conf.broker_ur  # type: ignore[attr-defined]
     with pytest.raises(KeyError):
         conf["broker_ur"]
     assert conf.get("broker_ur", "none") == "none"

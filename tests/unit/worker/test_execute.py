@@ -27,4 +27,5 @@ def test_a_coroutine_that_a_plain_wrapper_returns_is_awaited():
 
     executor.close()
     assert outcome.state == "SUCCESS"
+    assert outcome.record is not None
     assert read_record(outcome.record).result == 42

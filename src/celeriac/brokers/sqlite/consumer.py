@@ -72,7 +72,7 @@ class SqliteConsumer(Consumer):
         self._thread: ThreadPoolExecutor | None = None
         self._watcher = Watcher()
         self._turn = 0
-        self._astray: set[tuple[int, int]] = set()
+        self._claiming = 0
         self.owner = 0
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -159,7 +159,11 @@ class SqliteConsumer(Consumer):
             taker = Taker(connection, token=token, max_bytes=self._max_bytes)
             return taker.take(queues, limit=limit, first=self._turn, now=now)
 
-        return Claim(await self._write(work, "claiming"), now)
+        self._claiming = token
+        try:
+            return Claim(await self._write(work, "claiming"), now)
+        finally:
+            self._claiming = 0
 
     def _until_due(self, now: float) -> float:
         due = next_due(self._store)
@@ -254,10 +258,8 @@ class SqliteConsumer(Consumer):
 
     async def reconcile(self, held: Collection[int]) -> int:
         owned = self._store.read("SELECT id, owner FROM message WHERE owner BETWEEN ? AND ?", _tokens_of(self.owner))
-        # Astray is what was so at the last look as well: a claim that is just arriving is in the store before its
-        # messages are in anybody's hands.
-        found = {(int(str(tag)), int(str(token))) for tag, token in owned if tag not in held}
-        astray, self._astray = found & self._astray, found
+        # A claim that is just arriving is in the store before its messages are in anybody's hands.
+        astray = [(tag, token) for tag, token in owned if tag not in held and token != self._claiming]
         if astray:
             sql = "UPDATE message SET owner = NULL, held_before = 1 WHERE id = ? AND owner = ?"
             await self._write(lambda connection: connection.executemany(sql, astray), "reconciling")

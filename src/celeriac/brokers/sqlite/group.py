@@ -90,8 +90,11 @@ class GroupCommit:
             self._jobs.extendleft(job for job in reversed(group) if job is not own)
             own.error = exc
             return
-        except Exception:  # noqa: BLE001 - one of them is at fault, and gets the error when it is written alone
-            self._write_one_by_one(group, write)
+        except Exception as exc:  # noqa: BLE001 - raised in the thread that it belongs to
+            if len(group) == 1:
+                own.error = exc
+            else:  # one of them is at fault, and gets the error when it is written alone
+                self._write_one_by_one(group, write)
         except BaseException:
             for job in group:
                 job.error = BrokerUnavailable("the committing thread was interrupted", maybe_published=True)

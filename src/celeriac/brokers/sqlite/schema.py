@@ -80,13 +80,13 @@ def ensure(connection: sqlite3.Connection, path: Path) -> None:
     ours = connection.execute("PRAGMA application_id").fetchall()[0][0] == APPLICATION_ID
     if ours and version == VERSION:
         return
-    if ours and version > VERSION:
+    if not ours and connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
+        raise ImproperlyConfigured(f"{path} is a database of another program; name a file of its own for celeriac")
+    if version > VERSION:
         raise ImproperlyConfigured(
             f"{path} was written by a newer celeriac (file version {version}, this program knows {VERSION}); "
             "upgrade celeriac here"
         )
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
-        raise ImproperlyConfigured(f"{path} is a database of another program; name a file of its own for celeriac")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.executescript(
