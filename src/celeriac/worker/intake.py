@@ -32,6 +32,9 @@ CLAIM_WAIT: Final = 1.0
 
 CLAIM_MAX: Final = 500
 
+START_WITHIN: Final = 1.0
+"""Seconds after which a claimed message that no child has begun goes back to its queue."""
+
 _FULL_LOOK: Final = 0.05
 _REFILL_SHARE: Final = 4
 
@@ -148,9 +151,11 @@ class Intake:
 
     def _room(self) -> int:
         """Say how many messages to claim now; nothing while what is held still lasts for a while."""
-        slots = self._slots.slots
+        slots, now = self._slots.slots, time.monotonic()
+        if slots and all(slot.waits and now - slot.since > START_WITHIN for slot in slots):
+            return 0  # it could not begin here in time, and would only go back and forth
         if self._limit is None:
-            most = self._strategy.prefetch(slots, self._durations.mean, time.monotonic())
+            most = self._strategy.prefetch(slots, self._durations.mean, now)
         else:
             most = len(slots) * self._limit if self._limit else len(self._holdings) + CLAIM_MAX
         room = most - len(self._holdings)

@@ -21,7 +21,7 @@ from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.intake import Intake, wants_result
+from celeriac.worker.intake import START_WITHIN, Intake, wants_result
 from celeriac.worker.leases import Leases
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
@@ -34,9 +34,6 @@ from celeriac.worker.watchdog import Watchdog
 logger: Final = logging.getLogger("celeriac.worker")
 
 _LOOK_EVERY: Final = 0.5
-_START_WITHIN: Final = 1.0
-"""Seconds after which a claimed message that no child has begun goes back to its queue."""
-
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
 
@@ -224,7 +221,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             if not self._slots.idle:
-                stale = self._slots.withdraw(claimed_before=time.monotonic() - _START_WITHIN)
+                stale = self._slots.withdraw(claimed_before=time.monotonic() - START_WITHIN)
                 self._hand_back([held for held in stale if not held.acked])
                 self._slots.add(held for held in stale if held.acked)
 
