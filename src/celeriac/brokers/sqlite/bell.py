@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 import os
 import select
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from celeriac.brokers.sqlite.place import open_beside
+
+logger: Final = logging.getLogger("celeriac.sqlite")
 
 _IN_MODIFY: Final = 0x02
 _IN_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
@@ -35,8 +38,10 @@ class Bell:
         self._resting: list[Watch] = []
 
     def ring(self) -> None:
-        with contextlib.suppress(OSError):  # what was committed is committed; sleepers look by themselves as well
+        try:  # not `suppress`, which costs as much as the write
             os.pwrite(self._descriptor, b"x", 0)
+        except OSError as exc:  # what was committed is committed; sleepers look by themselves as well
+            logger.debug("a bell could not be rung: %s", exc)
 
     def watch(self) -> Watch:
         """Begin to notice rings; those from before are not noticed. Hand it to `rest` when it is not needed."""

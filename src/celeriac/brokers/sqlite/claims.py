@@ -57,12 +57,14 @@ def next_due(store: Store) -> float | None:
 
 def is_worth_it(store: Store, queues: Sequence[str], now: float) -> bool:
     """Say whether a claim would find something, without taking the write lock."""
-    due = next_due(store)
-    if due is not None and due <= now:
-        return True
     if len(queues) > _SKIP_SCAN_ABOVE:
-        return not {queue for (queue,) in store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
-    return any(store.read(_ANY_READY, (queue,)) for queue in queues)
+        ready = not {queue for (queue,) in store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
+    else:
+        ready = any(store.read(_ANY_READY, (queue,)) for queue in queues)
+    if ready:
+        return True
+    due = next_due(store)
+    return due is not None and due <= now
 
 
 class Taker:

@@ -49,6 +49,12 @@ class GroupCommit:
         Raises:
             BrokerUnavailable: they were not committed in time.
         """
+        if not self._jobs and self._committing.acquire(blocking=False):
+            try:  # nobody is about: 4 µs less of bookkeeping
+                write(rows, deadline_at)
+            finally:
+                self._committing.release()
+            return
         job = _Job(rows, deadline_at)
         self._jobs.append(job)
         try:
