@@ -192,19 +192,19 @@ class Slots:
     def _send(self, child: Child, held: Held, now: float) -> bool:
         delivery = held.delivery
         packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes))
+        # Noted first: a body may kill this very process before `send` has returned.
+        self._on_start(held, child.pid)
         try:
             packets.send(child.end, packet, packets.DONT_WAIT)
-        except BlockingIOError:
-            return False  # its socket is full: that is a full window
-        except OSError:
-            return False  # it is dying; the notice of its death comes next
+        except OSError:  # its socket is full, that is a full window; or it is dying, and the notice of that comes next
+            self._on_start(held, None)
+            return False
         slot = child.slot
         if not slot.waits:
             slot.since = now
         slot.waits.append(held.expected)
         slot.expected += held.expected
         child.sent.append(held)
-        self._on_start(held, child.pid)
         return True
 
     # -- reading ------------------------------------------------------------------------------------------------
