@@ -19,7 +19,6 @@ from celeriac.app.application import Celery
 from celeriac.app.context import Context, pop_context, push_context
 from celeriac.app.task import Task
 from celeriac.exceptions import DecodeError, EncodeError, NotRegistered, Retry
-from celeriac.message import Message
 from celeriac.states import FAILURE, RETRY, SUCCESS
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.reprs import bounded_repr
@@ -27,6 +26,7 @@ from celeriac.wire.results import exception_map, write_record
 from celeriac.wire.times import iso_text
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
+from celeriac.worker.settle import failure_record, wants_result
 
 logger: Final = logging.getLogger("celeriac.trace")
 
@@ -61,7 +61,9 @@ class Executor:
             request = read_request(message, limits=self._limits)
             task = self._task_for(request)
         except (DecodeError, NotRegistered) as exc:
-            return buried(run.number, message, exc, str(exc), self._done_at(), time.perf_counter() - began)
+            record = failure_record(message, exc, self._done_at())
+            reason = f"{type(exc).__name__}: {exc}"
+            return Outcome(run.number, FAILURE, record, 0, time.perf_counter() - began, dead_reason=reason)
         context = Context.from_request(
             request,
             task=task,
@@ -78,7 +80,7 @@ class Executor:
         return Outcome(
             run.number,
             state,
-            record if _wants_result(task, request) else None,
+            record if wants_result(task, request.ignore_result) else None,
             request.retries,
             time.perf_counter() - began,
             tuple(context.following),
@@ -139,16 +141,6 @@ class Executor:
 
     def _done_at(self) -> str:
         return iso_text(time.time(), zone=self._zone)
-
-
-def buried(number: int, message: Message, exc: BaseException, reason: str, done_at: str, took: float = 0.0) -> Outcome:
-    """Make the outcome of a message that can never run: a dead letter that answers whoever waits for it."""
-    record = write_record(task_id=message.task_id, state=FAILURE, result=exception_map(exc), date_done=done_at)
-    return Outcome(number, FAILURE, record, 0, took, dead_reason=f"{type(exc).__name__}: {reason}")
-
-
-def _wants_result(task: Task[..., Any], request: TaskRequest) -> bool:
-    return not (task.ignore_result if request.ignore_result is None else request.ignore_result)
 
 
 def _text_of(exc: BaseException | None) -> str | None:

@@ -212,16 +212,14 @@ class ForkServer:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         if group:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, number)
+            signal_group(pid, number)
 
     def _reap(self) -> None:
         for slot, pid in list(self._pids.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 # What it has started must not outlive it: nobody would ever settle that work. Before the wait, while
                 # the number is still its own.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
+                signal_group(pid, signal.SIGKILL)
                 _, status, usage = os.wait4(pid, 0)
                 del self._pids[slot]
                 self._tell(Died(slot, pid, status, usage.ru_maxrss))
@@ -232,6 +230,12 @@ def become_child(parent: int) -> None:
     die_with_parent(parent)
     os.setpgid(0, 0)
     ignore_stop_signals()
+
+
+def signal_group(child: int, number: int) -> None:
+    """Send a signal to a child's group: itself, and what its bodies have started. A group that has gone is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, number)
 
 
 def other_threads() -> tuple[str, ...]:

@@ -17,11 +17,12 @@ from celeriac.states import READY_STATES
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Intake as Facts
 from celeriac.wire.protocol import read_intake
+from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.settle import after_bury, after_drop
+from celeriac.worker.settle import after_bury, after_drop, wants_result
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 
@@ -85,7 +86,7 @@ class Intake:
         self._done_at = done_at
         self._lease_lost = lease_lost
         self._freed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Background(self._run, "intake")
         self._taking: asyncio.Future[None] | None = None
         self._clock_offset = time.time() - time.monotonic()
         self.completed_at = time.monotonic()
@@ -93,15 +94,13 @@ class Intake:
 
     def start(self) -> None:
         self.completed_at = time.monotonic()
-        self._task = asyncio.create_task(self._run(), name="intake")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Claim no more. May be called twice."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            await asyncio.gather(*filter(None, [self._taking]), return_exceptions=True)
-            self._task = None
+        await self._loop.stop()
+        if self._taking is not None:
+            await asyncio.gather(self._taking, return_exceptions=True)
 
     def freed(self) -> None:
         """Look again whether there is room."""
@@ -199,8 +198,7 @@ class Intake:
             return self._decided(delivery, store_now, now)
         except Exception as exc:  # the one message that nobody thought of must not take its neighbours along
             logger.exception("message %s broke its decision", delivery.message.task_id)
-            facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
-            self._end(delivery, facts, decide_unreadable(delivery, DecodeError(repr(exc))))
+            self._end_unreadable(delivery, DecodeError(repr(exc)))
             return None
 
     def _decided(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
@@ -209,8 +207,7 @@ class Intake:
                 raise DecodeError(delivery.fault)
             facts = read_intake(delivery.message, limits=self._limits, zone=self._zone)
         except DecodeError as exc:
-            facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
-            self._end(delivery, facts, decide_unreadable(delivery, exc))
+            self._end_unreadable(delivery, exc)
             return None
         task = self._tasks.get(facts.task)
         decision = decide(delivery, facts, known=task is not None, now=store_now, policy=self._policy)
@@ -222,6 +219,10 @@ class Intake:
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
         return self._holdings.add(delivery, facts, now=now, expected=expected)
+
+    def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:
+        facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
+        self._end(delivery, facts, decide_unreadable(delivery, error))
 
     def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
         held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)
@@ -239,7 +240,7 @@ class Intake:
                 how = Release(delivery=delivery, eta_at=eta_at, cause=ReleaseCause.UNKNOWN_TASK)
             case Drop(error=error):
                 logger.info("Discarding task %s[%s]: %s", facts.task, facts.id, error)
-                wanted = wants_result(self._tasks.get(facts.task), facts)
+                wanted = wants_result(self._tasks.get(facts.task), facts.ignore_result)
                 how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at())
             case Bury(reason=reason):
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
@@ -267,10 +268,3 @@ class Intake:
                 self._settler.add(Ending(held, Settlement(delivery=held.delivery)))
                 runnable = [one for one in runnable if one is not held]
         return runnable
-
-
-def wants_result(task: Task[..., Any] | None, facts: Facts) -> bool:
-    """Say whether the result of a run is to be stored: the message decides, else its task."""
-    if facts.ignore_result is not None:
-        return not facts.ignore_result
-    return task is None or not task.ignore_result

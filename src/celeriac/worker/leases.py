@@ -9,6 +9,7 @@ from typing import Final
 
 from celeriac.brokers.base import Consumer, Incarnation
 from celeriac.exceptions import LeaseLost, OperationalError
+from celeriac.worker.background import Background
 from celeriac.worker.held import Holdings
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -41,22 +42,21 @@ class Leases:
         self._incarnation = incarnation
         self._holdings = holdings
         self._lease_lost = lease_lost
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops = (
+            Background(lambda: self._every(BEAT_EVERY, self._beat), "lease"),
+            Background(lambda: self._every(LOOK_EVERY, self._look), "recovery"),
+        )
         self._namesakes: set[str] = set()
         self._seen: set[str] = set()
         self._beats = 0
 
     def start(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._every(BEAT_EVERY, self._beat), name="lease"),
-            asyncio.create_task(self._every(LOOK_EVERY, self._look), name="recovery"),
-        ]
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        for loop in self._loops:
+            await loop.stop()
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         lost = False

@@ -278,7 +278,7 @@ def usable_cpus() -> int:
 
 
 def cgroup_quota(root: Path, membership: Path) -> float:
-    """Return the CPUs that cgroup v2 allows this process, by its own group or one above; `inf` without a limit."""
+    """Return the CPUs that cgroup v2 allows this process, by its own group or one above; 1e9 without a limit."""
     try:
         own = next(line[3:] for line in membership.read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):

@@ -63,15 +63,14 @@ def _send_file(end: socket.socket, data: bytes, flags: int) -> None:
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
-        end.sendmsg([_FILE], [rights], flags)
+        send_descriptor(end, _FILE, descriptor, flags)
     finally:
         os.close(descriptor)
 
 
-def send_descriptor(end: socket.socket, data: bytes, descriptor: int) -> None:
-    """Send a small packet together with a descriptor."""
-    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
+def send_descriptor(end: socket.socket, data: bytes, descriptor: int, flags: int = 0) -> None:
+    """Send a small packet together with a descriptor. Raises as `send` does."""
+    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))], flags)
 
 
 def receive(end: socket.socket, flags: int = 0) -> bytes:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
+from celeriac.app.task import Task
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
 from celeriac.exceptions import WorkerLostError
+from celeriac.message import Message
 from celeriac.states import FAILURE, REVOKED, STARTED
 from celeriac.wire.protocol import Intake
 from celeriac.wire.results import exception_map, write_record
@@ -33,7 +36,7 @@ def after_run(delivery: Delivery, outcome: Outcome) -> Settlement:
 
 def after_drop(delivery: Delivery, intake: Intake, drop: Drop, *, wanted: bool, done_at: str) -> Settlement:
     """Settle a message that nobody wants any more."""
-    record = failure_record(delivery, drop.error, done_at, state=REVOKED) if wanted else None
+    record = failure_record(delivery.message, drop.error, done_at, state=REVOKED) if wanted else None
     return Settlement(delivery=delivery, result=_meta(delivery, REVOKED, record, intake.retries))
 
 
@@ -41,7 +44,7 @@ def after_bury(delivery: Delivery, bury: Bury, *, retries: int, done_at: str) ->
     """Dead-letter a message, and answer whoever waits for its result."""
     return Settlement(
         delivery=delivery,
-        result=_meta(delivery, FAILURE, failure_record(delivery, bury.error, done_at), retries),
+        result=_meta(delivery, FAILURE, failure_record(delivery.message, bury.error, done_at), retries),
         dead_reason=f"{type(bury.error).__name__}: {bury.reason}",
     )
 
@@ -60,7 +63,7 @@ def after_crash(
 
     Args:
         died: how the child ended, for people (`how_it_died`).
-        again: False when the task wants FAILURE at the first crash (`task_reject_on_worker_lost=False`).
+        again: False for a message that was acked before its run, and so can only fail.
         now: the store's clock.
     """
     crashes = delivery.crashes + 1
@@ -77,13 +80,20 @@ def after_refusal_by_store(settlement: Settlement, error: Exception, done_at: st
     delivery = settlement.delivery
     text = f"the result of message {delivery.message.task_id} could not be stored: {type(error).__name__}: {error}"
     retries = settlement.result.retries if settlement.result else 0
-    record = failure_record(delivery, RuntimeError(text), done_at)
+    record = failure_record(delivery.message, RuntimeError(text), done_at)
     return Settlement(delivery=delivery, result=_meta(delivery, FAILURE, record, retries))
 
 
-def failure_record(delivery: Delivery, error: BaseException, done_at: str, *, state: str = FAILURE) -> bytes:
-    """Write the record of a run that ended outside of any child."""
-    return write_record(task_id=delivery.message.task_id, state=state, result=exception_map(error), date_done=done_at)
+def failure_record(message: Message, error: BaseException, done_at: str, *, state: str = FAILURE) -> bytes:
+    """Write the record of a message that ended without its body having had a say."""
+    return write_record(task_id=message.task_id, state=state, result=exception_map(error), date_done=done_at)
+
+
+def wants_result(task: Task[..., Any] | None, ignore_result: bool | None) -> bool:
+    """Say whether the result of a run is to be stored: what the message says decides, else its task."""
+    if ignore_result is not None:
+        return not ignore_result
+    return task is None or not task.ignore_result
 
 
 def how_it_died(status: int, peak_kib: int) -> str:

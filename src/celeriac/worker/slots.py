@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import time
@@ -22,7 +21,7 @@ import msgspec
 
 from celeriac.worker import packets
 from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
-from celeriac.worker.forkserver import Died, Started
+from celeriac.worker.forkserver import Died, Started, signal_group
 from celeriac.worker.held import Held
 from celeriac.worker.runs import READY, Outcome, Run, decode_outcome, decode_run, encode
 
@@ -349,8 +348,7 @@ class Slots:
             self._take_back(child)
             unanswered.extend(child.sent)
             if child.pid:  # what its body had started goes as well
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                signal_group(child.pid, signal.SIGKILL)
         self.close()
         return unanswered
 

@@ -21,10 +21,10 @@ from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.intake import START_WITHIN, Intake, wants_result
+from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
+from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died, wants_result
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
@@ -163,7 +163,7 @@ class Supervisor:
             return
         self._consumer.note_started(held.delivery)
         task = self._app.tasks[held.intake.task]
-        if task.track_started and wants_result(task, held.intake):
+        if task.track_started and wants_result(task, held.intake.ignore_result):
             self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=self._plan.node))
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:

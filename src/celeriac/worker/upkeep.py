@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from celeriac.exceptions import OperationalError
+from celeriac.worker.background import Background
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -31,16 +32,13 @@ class Upkeep:
 
     def __init__(self, cleaners: Sequence[Callable[[], int]]) -> None:
         self._cleaners = cleaners
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Background(self._run, "upkeep")
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="upkeep")
+        self._loop.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._loop.stop()
 
     async def _run(self) -> None:
         while True:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from celeriac.worker.background import Background
+
 logger: Final = logging.getLogger("celeriac.worker")
 
 STALLED_AFTER: Final = 5.0
@@ -43,16 +45,13 @@ class Watchdog:
         self._completed_at = completed_at
         self._rebuild = rebuild
         self._give_up = give_up
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Background(self._run, "watchdog")
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="watchdog")
+        self._loop.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._loop.stop()
 
     async def _run(self) -> None:
         rebuilt_at = 0.0

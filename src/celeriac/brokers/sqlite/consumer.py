@@ -261,8 +261,8 @@ class SqliteConsumer(Consumer):
         # A claim that is just arriving is in the store before its messages are in anybody's hands.
         astray = [(tag, token) for tag, token in owned if tag not in held and token != self._claiming]
         if astray:
-            sql = "UPDATE message SET owner = NULL, held_before = 1 WHERE id = ? AND owner = ?"
-            await self._write(lambda connection: connection.executemany(sql, astray), "reconciling")
+            rows = [(None, 0, 0, tag, token) for tag, token in astray]
+            await self._write(lambda connection: connection.executemany(_RELEASE, rows), "reconciling")
             self._store.work.ring()
         return len(astray)
 
@@ -281,9 +281,9 @@ class SqliteConsumer(Consumer):
 
     async def extend(self) -> None:
         sql = "UPDATE owner SET beat = beat + 1 WHERE number = ?"
-        changed = await self._write(lambda connection: connection.execute(sql, (self.owner,)).rowcount, "extending")
-        if changed == 0:
-            raise LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
+        self._check_lease(
+            await self._write(lambda connection: connection.execute(sql, (self.owner,)).rowcount, "extending")
+        )
 
     async def peers(self) -> list[Incarnation]:
         rows = self._store.read("SELECT incarnation FROM owner WHERE number <> ?", (self.owner,))
@@ -309,7 +309,6 @@ class SqliteConsumer(Consumer):
 
     async def _recover_from(self, number: int, beat: int | None, started: Collection[int]) -> int:
         """Declare an owner dead and release what it held, unless it has raised its counter meanwhile."""
-
         asked_at = time.monotonic()
 
         def work(connection: sqlite3.Connection) -> int:
@@ -328,8 +327,9 @@ class SqliteConsumer(Consumer):
             self._store.work.ring()
         return released
 
-    def _check_lease(self, rows: list[tuple[object, ...]]) -> None:
-        if not rows:
+    def _check_lease(self, found: object) -> None:
+        """Raise unless this owner's row was found."""
+        if not found:
             raise LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
 
     # -- the two ways to write ----------------------------------------------------------------------------------
