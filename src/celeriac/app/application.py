@@ -17,12 +17,13 @@ from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
 from celeriac.app.imports import import_tasks
-from celeriac.app.options import CallOptions, TaskOptions
+from celeriac.app.options import CallOptions
 from celeriac.app.registry import DuplicateTaskNameWarning, Registry
 from celeriac.app.result import AsyncResult
 from celeriac.app.send import Sender
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task
+from celeriac.app.task_options import TaskOptions
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
 

@@ -1,4 +1,4 @@
-"""What can be said of a task when it is made, and of a call when it is sent: the names, and what each may be.
+"""What can be said of a call when it is sent: the names, and what each may be.
 
 A name that is not here is an error wherever it is given; no option is silently ignored.
 """
@@ -6,39 +6,10 @@ A name that is not here is an error wherever it is given; no option is silently 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypedDict
 
 from celeriac.app.kinds import FLAG, SECONDS, TEXT, Kind, one_of, or_none, read, whole
-from celeriac.app.timing import end_of
-
-
-class TaskOptions(TypedDict, total=False):
-    """Say how a task differs from the others of its app.
-
-    Attributes:
-        name: what messages call it; None is made of its module and function.
-        max_retries: retries before `retry` gives up; None is no limit.
-        default_retry_delay: seconds before a retry that names no time.
-        acks_late: acknowledge after the run (`task_acks_late`).
-        ignore_result: keep no results (`task_ignore_result`).
-        track_started: store STARTED (`task_track_started`).
-        priority: of its messages, 0 to 255 (`task_default_priority`).
-        expires: seconds or instant after which a run does not start any more.
-        serializer: ``json``.
-        typing: check arguments when the task is called.
-    """
-
-    name: str | None
-    max_retries: int | None
-    default_retry_delay: float
-    acks_late: bool | None
-    ignore_result: bool | None
-    track_started: bool | None
-    priority: int | None
-    expires: float | datetime | str | None
-    serializer: str
-    typing: bool
 
 
 class MessageOptions(TypedDict, total=False):
@@ -91,18 +62,6 @@ _PRIORITY: Final = or_none(whole(at_least=0, at_most=255))
 _FLAG: Final = or_none(FLAG)
 _JSON: Final = or_none(one_of("json"))
 
-_OF_TASK: Final = {
-    "acks_late": _FLAG,
-    "default_retry_delay": SECONDS,
-    "expires": _TIME,
-    "ignore_result": _FLAG,
-    "max_retries": or_none(whole(at_least=0)),
-    "name": or_none(TEXT),
-    "priority": _PRIORITY,
-    "serializer": _JSON,
-    "track_started": _FLAG,
-    "typing": FLAG,
-}
 _OF_MESSAGE: Final = {
     "expires": _TIME,
     "headers": or_none(Kind("a dict of names and values", _mapping)),
@@ -120,19 +79,13 @@ _OF_CALL: Final = _OF_MESSAGE | {
 }
 
 
-def check_task_options(what: str, options: Mapping[str, Any]) -> None:
-    """Raise for an option that tasks do not have, or that is not what it may be.
+def check_message_options(what: str, options: Mapping[str, Any]) -> None:
+    """Raise for an option that a retry does not have, or that is not what it may be.
 
     Raises:
         TypeError: there is no such option.
         ValueError: its value is wrong.
     """
-    _check(what, options, _OF_TASK)
-    end_of(options.get("expires"), now=0.0, zone=UTC)
-
-
-def check_message_options(what: str, options: Mapping[str, Any]) -> None:
-    """Raise likewise for an option of a retry."""
     _check(what, options, _OF_MESSAGE)
 
 

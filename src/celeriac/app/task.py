@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
-from celeriac.app.options import CallOptions, MessageOptions, check_message_options, check_task_options
+from celeriac.app.options import CallOptions, MessageOptions, check_message_options
 from celeriac.app.result import AsyncResult
+from celeriac.app.task_options import read_task_options
 from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.reprs import bounded_repr
 
@@ -86,10 +87,8 @@ class Task(Generic[P, R]):
         self.__name__ = getattr(function, "__name__", name)
         self.origin = f"{self.__module__}.{getattr(function, '__qualname__', self.__name__)}"
         self._check: ArgumentCheck | None = None
-        check_task_options(f"task {name!r}", options)
-        for option, value in options.items():
-            if value is not None or option == "max_retries":
-                setattr(self, option, value)
+        for option, value in read_task_options(f"task {name!r}", options, type(self)).items():
+            setattr(self, option, value)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the body here and now, as the function that it is."""

@@ -89,7 +89,7 @@ class TestMaking:
     @pytest.mark.parametrize(
         ("option", "value", "error"),
         [
-            ("rate_limit", "10/s", "has no option 'rate_limit'"),
+            ("max_retry", 1, "has no option 'max_retry'"),
             ("max_retries", -1, "max_retries of task 'shop.t' must be a whole number >= 0, or None, got -1"),
             ("default_retry_delay", "5", "default_retry_delay of task 'shop.t' must be a number of seconds"),
             ("serializer", "pickle", "serializer of task 'shop.t' must be one of 'json'"),
