@@ -18,7 +18,7 @@ from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
 from celeriac.app.imports import import_tasks
 from celeriac.app.options import CallOptions
-from celeriac.app.registry import DuplicateTaskNameWarning, Registry
+from celeriac.app.registry import Registry
 from celeriac.app.result import AsyncResult
 from celeriac.app.send import Sender
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
@@ -26,6 +26,7 @@ from celeriac.app.task import Task
 from celeriac.app.task_options import TaskOptions
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
+from celeriac.exceptions import DuplicateTaskNameWarning
 
 P = ParamSpec("P")
 R = TypeVar("R")

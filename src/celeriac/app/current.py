@@ -45,6 +45,11 @@ class Proxy(Generic[T]):
     def __init__(self, find: Callable[[], T]) -> None:
         object.__setattr__(self, "_find", find)
 
+    def _get_current_object(self) -> T:
+        """Return the object itself; private by its name only, as in Celery, where programs call it."""
+        found: T = self._find()
+        return found
+
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._find(), attribute)
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from celeriac.exceptions import DuplicateTaskNameWarning as DuplicateTaskNameWarning
 from celeriac.exceptions import NotRegistered
 
 if TYPE_CHECKING:
     from celeriac.app.task import Task
-
-
-class DuplicateTaskNameWarning(UserWarning):
-    """Say that two functions claim one task name."""
 
 
 class Registry(Mapping[str, "Task[..., Any]"]):

@@ -198,7 +198,7 @@ class Task(Generic[P, R]):
         context.following.append(sender.build_retry(context, args, kwargs, start, options))
         when = f"in {countdown:g}s" if countdown is not None else f"at {eta}"
         reason = f": {exc!r}" if exc is not None else ""
-        ending = Retry(f"Retry {when}{reason}", exc, start.at if start is not None else None)
+        ending = Retry(f"Retry {when}{reason}", exc, eta_at=start.at if start is not None else None)
         if throw:
             raise ending
         return ending

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.app.registry import DuplicateTaskNameWarning
-from celeriac.exceptions import NotRegistered
+from celeriac.exceptions import DuplicateTaskNameWarning, NotRegistered
 
 
 def test_tasks_are_found_by_name(app):

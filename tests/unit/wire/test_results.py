@@ -235,7 +235,7 @@ def test_each_of_our_own_classes_is_found_again(name: str) -> None:
         ("path.join", "os"),
         ("Outer", __name__),
         ("Outer.Missing", __name__),
-        ("TimeLimitExceeded", "billiard.exceptions"),
+        ("RestartFreqExceeded", "billiard.exceptions"),
     ],
 )
 def test_what_is_no_exception_of_this_program_stays_remote(exc_type: str, exc_module: Any) -> None:
