@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncResult", "Celeriac", "Celery", "Task", "__version__", "current_app", "current_task"]
+__all__ = [
+    "AsyncResult",
+    "Celeriac",
+    "Celery",
+    "Signature",
+    "Task",
+    "__version__",
+    "current_app",
+    "current_task",
+    "maybe_signature",
+    "signature",
+    "subtask",
+]
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -15,15 +27,20 @@ if TYPE_CHECKING:
     from celeriac.app.current import current_task_proxy as current_task
     from celeriac.app.result import AsyncResult
     from celeriac.app.task import Task
+    from celeriac.canvas.signature import Signature, maybe_signature, signature, subtask
 
 # Looked up when they are used, so that `import celeriac` costs nothing.
 _HOMES = {
     "AsyncResult": ("celeriac.app.result", "AsyncResult"),
     "Celeriac": ("celeriac.app.application", "Celery"),
     "Celery": ("celeriac.app.application", "Celery"),
+    "Signature": ("celeriac.canvas.signature", "Signature"),
     "Task": ("celeriac.app.task", "Task"),
     "current_app": ("celeriac.app.current", "current_app_proxy"),
     "current_task": ("celeriac.app.current", "current_task_proxy"),
+    "maybe_signature": ("celeriac.canvas.signature", "maybe_signature"),
+    "signature": ("celeriac.canvas.signature", "signature"),
+    "subtask": ("celeriac.canvas.signature", "subtask"),
 }
 
 

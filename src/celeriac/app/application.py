@@ -17,6 +17,7 @@ from celeriac.app.config import Settings
 from celeriac.app.context import running_task
 from celeriac.app.current import set_current_app
 from celeriac.app.imports import import_tasks
+from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
 from celeriac.app.registry import Registry
 from celeriac.app.result import AsyncResult
@@ -26,6 +27,7 @@ from celeriac.app.task import Task
 from celeriac.app.task_options import TaskOptions
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
+from celeriac.canvas.signature import Signature, signature
 from celeriac.exceptions import DuplicateTaskNameWarning
 
 P = ParamSpec("P")
@@ -162,6 +164,34 @@ class Celery:
         check_task_name(name)
         args, kwargs = arguments_of(args, kwargs)
         return self.sender.send(name, args, kwargs, options, task_id=task_id)
+
+    async def asend_task(
+        self,
+        name: str,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """Do what `send_task` does without blocking the event loop."""
+        check_task_name(name)
+        args, kwargs = arguments_of(args, kwargs)
+        return await self.sender.asend(name, args, kwargs, options, task_id=task_id)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
+        """Return a call that is not made yet, for this app to send; see `celeriac.canvas.Signature`."""
+        return signature(*args, **{**kwargs, "app": self})
+
+    @property
+    def oid(self) -> str:
+        """An id of this app in this process."""
+        return oid_of_process(self)
+
+    @property
+    def thread_oid(self) -> str:
+        """An id of this app in this thread: where answers to its calls go, on brokers that carry answers."""
+        return oid_of_thread(self)
 
     def AsyncResult(self, task_id: str) -> AsyncResult[Any]:
         """Return the result of the call of that id."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from celeriac.app.context import running_task
+from celeriac.canvas.sender import look_up_senders_with
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def current_app() -> Celery:
             "makes it, before this call"
         )
     return _current
+
+
+# At import, because a signature that comes out of a pickle may be used before anything else happens.
+look_up_senders_with(current_app)
 
 
 class Proxy(Generic[T]):

@@ -57,10 +57,29 @@ class Sender:
         parent = worker_context()
         call = self._call(task, args, kwargs, options, task_id or new_id(), parent)
         self.publish((self._encode(call),), timeout=options.get("timeout"))
-        result: AsyncResult[Any] = AsyncResult(call.id, app=self._app, ignored=call.ignore_result is True)
-        if parent is not None and options.get("add_to_parent", True):
-            parent.note_child(result)
-        return result
+        return self._result(call, options, parent)
+
+    async def asend(
+        self,
+        task: Task[..., Any] | str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallOptions = _NO_OPTIONS,
+        *,
+        task_id: str | None = None,
+    ) -> AsyncResult[Any]:
+        """Publish one call likewise, and wait for the broker in a thread.
+
+        The message is made before anything else runs, so what the caller changes later does not reach it. When the
+        waiting is cancelled the message may be published nevertheless.
+        """
+        import asyncio  # 30 ms that programs without coroutines need not wait for
+
+        parent = worker_context()
+        call = self._call(task, args, kwargs, options, task_id or new_id(), parent)
+        message = self._encode(call)
+        await asyncio.to_thread(self.publish, (message,), timeout=options.get("timeout"))
+        return self._result(call, options, parent)
 
     def send_many(
         self,
@@ -121,6 +140,12 @@ class Sender:
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
         return start_of(countdown, eta, now=time.time(), zone=self._rules_now().zone)
+
+    def _result(self, call: Call, options: CallOptions, parent: Context | None) -> AsyncResult[Any]:
+        result: AsyncResult[Any] = AsyncResult(call.id, app=self._app, ignored=call.ignore_result is True)
+        if parent is not None and options.get("add_to_parent", True):
+            parent.note_child(result)
+        return result
 
     def _call(
         self,

@@ -14,6 +14,7 @@ from celeriac.app.context import Context, current_context, entered
 from celeriac.app.options import CallOptions, MessageOptions, check_message_options
 from celeriac.app.result import AsyncResult
 from celeriac.app.task_options import read_task_options
+from celeriac.canvas.signature import Signature
 from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.reprs import bounded_repr
 
@@ -152,6 +153,70 @@ class Task(Generic[P, R]):
         if self.typing:
             self.check_arguments(args, kwargs)
         return self.app.sender.send(self, args, kwargs, options, task_id=task_id)
+
+    @overload
+    async def adelay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> AsyncResult[T]: ...
+
+    @overload
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]: ...
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+        """Do what `delay` does without blocking the event loop."""
+        return await self.aapply_async(args, kwargs)
+
+    @overload
+    async def aapply_async(
+        self: Task[P, Coroutine[Any, Any, T]],
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[T]: ...
+
+    @overload
+    async def aapply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[R]: ...
+
+    async def aapply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """Do what `apply_async` does without blocking the event loop."""
+        args, kwargs = arguments_of(args, kwargs)
+        if self.typing:
+            self.check_arguments(args, kwargs)
+        return await self.app.sender.asend(self, args, kwargs, options, task_id=task_id)
+
+    def signature(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        immutable: bool = False,
+        **more_options: Any,
+    ) -> Signature[R]:
+        """Return a call that is not made yet; see `celeriac.canvas.Signature`."""
+        more_options.setdefault("app", self.app)
+        return Signature(self, args, kwargs, options, immutable=immutable, **more_options)
+
+    subtask = signature
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """Return a call that is not made yet, with these arguments; others may come in front of them later."""
+        return Signature(self, args, kwargs, app=self.app)
+
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
+        """Return a call that is not made yet, with these arguments and no others later."""
+        return Signature(self, args, kwargs, immutable=True, app=self.app)
 
     def retry(
         self,

@@ -1,0 +1,68 @@
+"""What a signature asks of the app that it belongs to, and which app is meant when it belongs to none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+from celeriac.exceptions import ImproperlyConfigured
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Result(Protocol[R_co]):
+    """Be what a call returns to its caller: the app's `AsyncResult`, as far as it is known here."""
+
+    id: str
+
+    def get(self, timeout: float | None = None, propagate: bool = True) -> R_co:
+        """Wait for the run to end and return what it returned."""
+        ...
+
+    def ready(self) -> bool:
+        """Say whether the run has ended."""
+        ...
+
+
+class Sender(Protocol):
+    """Find tasks and send calls: an app.
+
+    Attributes:
+        tasks: the registered tasks, by name; looking up another raises `NotRegistered`, a `KeyError`.
+        thread_oid: where answers to calls of this thread go, for brokers that carry answers.
+        send_task: takes a name, args, kwargs and options of a call, and returns its result.
+        asend_task: does the same without blocking the event loop.
+        AsyncResult: makes a result of an id.
+    """
+
+    @property
+    def tasks(self) -> Mapping[str, Any]: ...
+    @property
+    def thread_oid(self) -> str: ...
+    @property
+    def send_task(self) -> Callable[..., Any]: ...
+    @property
+    def asend_task(self) -> Callable[..., Coroutine[Any, Any, Any]]: ...
+    @property
+    def AsyncResult(self) -> Callable[[str], Any]: ...
+
+
+def _no_sender() -> Sender:
+    raise ImproperlyConfigured(
+        "this signature belongs to no app, and there is no current one in this process: make one with "
+        "`app = Celery('name')`, or give the signature one with app=..."
+    )
+
+
+_find: Callable[[], Sender] = _no_sender
+
+
+def look_up_senders_with(find: Callable[[], Sender]) -> None:
+    """Have signatures without an app, such as unpickled ones, use what `find` returns at that time."""
+    global _find
+    _find = find
+
+
+def current_sender() -> Sender:
+    """Return the app that signatures without one use just now."""
+    return _find()
