@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from uuid import UUID
@@ -10,10 +11,11 @@ from uuid import UUID
 import pytest
 
 from celeriac.exceptions import NotRegistered, RemoteError, TaskRevokedError
+from celeriac.wire.forms import RecordForm
 from celeriac.wire.results import Record, exception_from_map, exception_map, read_record, write_record
 from tests.golden import vector
 
-RECORDS = vector.names("result-")
+RECORDS = [name for name in vector.names("result-") if name != "result-compressed"]
 EXTENDED = ("name", "args", "kwargs", "worker", "retries", "queue", "stamped_headers")
 TYPES = {
     "dt": datetime(2024, 1, 2, 3, 4, 5, 678901, UTC),
@@ -91,6 +93,25 @@ def test_an_exception_of_a_module_that_is_not_imported_stays_remote() -> None:
     assert (exc.exc_module, exc.exc_type, exc.exc_args) == ("proj.tasks", "CustomError", (42, {"a": [1, 2]}))
     assert exc.traceback == "Traceback ..."
     assert exception_map(exc) == stored
+
+
+def test_a_compressed_record_is_read_and_written_as_celery_does() -> None:
+    found = vector.load("result-compressed")
+    stored, fields = bytes.fromhex(found["value_hex"]), found["decoded"]
+
+    written = write_record(
+        task_id=fields["task_id"],
+        state=fields["status"],
+        result=fields["result"],
+        date_done=fields["date_done"],
+        form=RecordForm(compression="gzip"),
+    )
+
+    head = bytes.fromhex(found["marker_hex"]) + b"application/x-gzip\0"
+    assert written.startswith(head)
+    assert zlib.decompress(written.removeprefix(head)) == zlib.decompress(stored.removeprefix(head))
+    for record in (read_record(stored), read_record(written)):
+        assert {name: getattr(record, name) for name in fields} == fields
 
 
 def test_what_celery_node_stores_is_read() -> None:

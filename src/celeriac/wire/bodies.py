@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.exceptions import DecodeError
+from celeriac.exceptions import DecodeError, EncodeError
 from celeriac.wire.jsontypes import UNREADABLE, convert, dumps_text, loads, may_be_deeper, may_have_tags
+from celeriac.wire.serializers import Serializer
 
 
 class Embed(msgspec.Struct, gc=False):
@@ -75,10 +76,36 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
             return _decode_body(data)
         except UNREADABLE:
             pass  # wrong, or only unusual: the slow way tells
-    value = loads(data, max_depth=max_depth, name="body")
+    return _body_of(loads(data, max_depth=max_depth, name="body"))
+
+
+def write_body_with(
+    serializer: Serializer, args: Sequence[Any], kwargs: Mapping[str, Any], embed: Embed, *, max_depth: int
+) -> bytes:
+    """Write a body of protocol 2 with any serializer.
+
+    Raises:
+        EncodeError: as `write_body`.
+    """
+    args = args if isinstance(args, (list, tuple)) else list(args)
+    parts = (args, dict(kwargs), msgspec.structs.asdict(embed))
+    try:
+        return serializer.dumps(parts, name="body", max_depth=max_depth)
+    except EncodeError:
+        for name, part in zip(("args", "kwargs", "embed"), parts, strict=True):
+            serializer.dumps(part, name=name, max_depth=max_depth - 1)
+        raise  # none of them is it alone
+
+
+def read_body_with(serializer: Serializer, data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
+    """Read with any serializer what `read_body` reads."""
+    return _body_of(serializer.loads(data, max_depth=max_depth, name="body"))
+
+
+def _body_of(value: Any) -> Body | dict[str, Any]:
     if isinstance(value, dict):
         return value
-    if not isinstance(value, list) or len(value) != 3:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
         raise DecodeError("the body is not an array of args, kwargs and embed")
     args, kwargs, embed = value
     found = [[] if args is None else args, {} if kwargs is None else kwargs, embed]

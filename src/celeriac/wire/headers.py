@@ -9,10 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from celeriac.exceptions import ContentDisallowed, DecodeError
+from celeriac.exceptions import DecodeError
 from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper, may_have_tags
 from celeriac.wire.limits import Limits
-from celeriac.wire.reprs import bounded_repr
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = int | float | None
@@ -76,22 +75,18 @@ _decode_among_others: Final = msgspec.json.Decoder(_HeadersAmongOthers).decode
 decode_facts: Final = msgspec.json.Decoder(Facts).decode
 
 
-def read_headers(data: bytes, *, limits: Limits) -> tuple[Headers, dict[str, Any]]:
-    """Read all headers: what protocol 2 knows, and the custom ones.
+def read_headers(data: bytes, *, limits: Limits) -> tuple[Headers, dict[str, Any], object]:
+    """Read all headers: what protocol 2 knows, the custom ones, and how the body is compressed or None.
 
     Raises:
         DecodeError: they are no JSON object of such values, or over a limit.
-        ContentDisallowed: they say that the body is compressed.
     """
     _check_size(data, limits)
     headers = _read_plain_headers(data)
     if headers is not None:
-        return headers, {}
+        return headers, {}, None
     fields = read_fields(data, limits=limits)
-    if fields.get("compression") is not None:
-        packed = bounded_repr(fields["compression"], limit=80)
-        raise ContentDisallowed(f"the body is compressed ({packed}), which this version of celeriac does not read")
-    return _known_among(fields, data), _custom_among(fields)
+    return _known_among(fields, data), _custom_among(fields), fields.get("compression")
 
 
 def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -21,6 +20,7 @@ import msgspec
 from celeriac.exceptions import DecodeError, EncodeError, MessageTooLarge
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.values import Faults, is_deeper, stand_in
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises about bytes that are not JSON, or not of the wanted type."""
@@ -30,7 +30,6 @@ T = TypeVar("T")
 _TAG: Final = "__type__"
 _VALUE: Final = "__value__"
 _TAGGED: Final = {_TAG, _VALUE}
-_KEYS: Final = (str, int, float, type(None))
 _MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
 
 
@@ -65,7 +64,7 @@ def dumps_text(
     try:
         text = _encode(value)
     except Exception as exc:  # `__json__` is code of users and raises what it likes
-        _refuse_faulty_part(value, name, (), max_depth, cure)
+        _FAULTS.refuse(value, name, max_depth=max_depth, cure=cure)
         raise EncodeError(f"{name} cannot be written as JSON: {exc}") from exc
     if len(text) > 2 * max_depth and text.count("[") + text.count("{") > max_depth:
         _refuse_deeper(text, name, max_depth, cure)
@@ -100,7 +99,7 @@ def loads_untagged(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
         value = msgspec.json.decode(data)
     except UNREADABLE:
         value = _loads_leniently(data)
-    if may_be_deeper(data, max_depth) and _is_deeper(value, max_depth):
+    if may_be_deeper(data, max_depth) and is_deeper(value, max_depth):
         raise DecodeError(f"JSON of {len(data)} bytes is nested more than {max_depth} deep")
     return value
 
@@ -136,21 +135,6 @@ def _loads_leniently(data: bytes) -> Any:
         raise DecodeError(f"{bounded_repr(data[:80], limit=100)} is not JSON: {exc}") from exc
 
 
-def _is_deeper(value: Any, max_depth: int) -> bool:
-    """Look level by level, so that no depth of the value exhausts the stack."""
-    level = _containers_in([value])
-    for _ in range(max_depth):
-        level = [item for outer in level for item in _containers_in(outer)]
-        if not level:
-            return False
-    return bool(level)
-
-
-def _containers_in(outer: Any) -> list[Any]:
-    items = outer.values() if isinstance(outer, dict) else outer
-    return [item for item in items if isinstance(item, (list, dict))]
-
-
 def _tag(name: str, value: object) -> dict[str, object]:
     return {_TAG: name, _VALUE: value}
 
@@ -159,22 +143,12 @@ def _encode_other(value: Any) -> object:
     own_form = getattr(value, "__json__", None)
     if own_form is not None:
         return own_form()
-    match value:
-        case datetime():  # before date, which it is too
-            return _tag("datetime", value.isoformat())
-        case date():
-            return _tag("date", value.isoformat())
-        case time():
-            return _tag("time", value.isoformat())
-        case Decimal():
-            return _tag("decimal", str(value))
-        case UUID():
-            return _tag("uuid", {"hex": value.hex})
-        case bytes():
-            return _tag_bytes(value)
-    if _is_lazy_text(value):
-        return str(value)
-    raise TypeError(f"JSON cannot carry a {type(value).__qualname__}")
+    for kind, tag, encode in _TYPES:
+        if isinstance(value, kind):
+            return encode(value) if tag is None else _tag(tag, encode(value))
+    if isinstance(value, bytes):
+        return _tag_bytes(value)
+    return stand_in(value, serializer="JSON")
 
 
 def _tag_bytes(value: bytes) -> dict[str, object]:
@@ -184,48 +158,17 @@ def _tag_bytes(value: bytes) -> dict[str, object]:
         return _tag("base64", base64.b64encode(value).decode())
 
 
-def _is_lazy_text(value: object) -> bool:
-    """Say whether this is Django's translated-later text, without importing Django."""
-    module = sys.modules.get("django.utils.functional")
-    return module is not None and isinstance(value, module.Promise)
-
-
 _encode: Final = json.JSONEncoder(check_circular=False, default=_encode_other).encode
+_FAULTS: Final = Faults("JSON", _encode, keys=(str, int, float, type(None)), key_words="text")
 
 
 def _refuse_deeper(text: str, name: str, max_depth: int, cure: str) -> None:
     try:
-        deeper = _is_deeper(json.loads(text), max_depth)
+        deeper = is_deeper(json.loads(text), max_depth)
     except RecursionError:  # the reader gives up a level or two before the writer
         deeper = True
     if deeper:
         raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; {cure}")
-
-
-def _refuse_faulty_part(value: object, path: str, above: tuple[object, ...], max_depth: int, cure: str) -> None:
-    """Raise about the first part of a value that cannot be written; return when each of them can."""
-    if any(value is outer for outer in above):
-        raise EncodeError(f"{path[:200]} contains itself")
-    if len(above) > max_depth:
-        raise MessageTooLarge(f"{path[:200]}... is nested more than {max_depth} deep; {cure}")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            shown = bounded_repr(key, limit=80)
-            if not isinstance(key, _KEYS):
-                raise EncodeError(f"{path[:200]} has the key {shown}; JSON has only text for keys")
-            _refuse_faulty_part(item, f"{path}[{shown}]", (*above, value), max_depth, cure)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _refuse_faulty_part(item, f"{path}[{index}]", (*above, value), max_depth, cure)
-    else:
-        _refuse_faulty_leaf(value, path)
-
-
-def _refuse_faulty_leaf(value: object, path: str) -> None:
-    try:
-        _encode(value)
-    except Exception as exc:
-        raise EncodeError(f"{path[:200]} cannot be written as JSON: {exc} ({bounded_repr(value, limit=80)})") from exc
 
 
 def _read_tags(value: Any) -> Any:
@@ -249,7 +192,14 @@ def _make_tagged(tagged: Mapping[str, Any]) -> object:
         raise DecodeError(f"{bounded_repr(value, limit=80)} does not make a {name}: {exc}") from exc
 
 
-_MAKERS: Final[dict[str, Callable[[Any], object]]] = {
+_TYPES: list[tuple[type, str | None, Callable[[Any], object]]] = [
+    (datetime, "datetime", datetime.isoformat),  # before date, which it is too
+    (date, "date", date.isoformat),
+    (time, "time", time.isoformat),
+    (Decimal, "decimal", str),
+    (UUID, "uuid", lambda value: {"hex": value.hex}),
+]
+_MAKERS: dict[str, Callable[[Any], object]] = {
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
     "time": time.fromisoformat,
@@ -258,3 +208,22 @@ _MAKERS: Final[dict[str, Callable[[Any], object]]] = {
     "bytes": lambda text: text.encode(),
     "base64": lambda text: base64.b64decode(text.encode(), validate=True),
 }
+
+
+def register_type(
+    kind: type[T], tag: str | None, encode: Callable[[T], object], decode: Callable[[Any], object] | None = None
+) -> None:
+    """Teach JSON one more type, in bodies and results, as kombu's function of this name does.
+
+    Programs that read such values must have made the same call. Not for subclasses of what JSON has itself, such as
+    text and dicts, nor for those of the types above.
+
+    Args:
+        kind: instances of it are written so, and those of its subclasses.
+        tag: what marks such a value; None writes what `encode` returns without a mark, and so it arrives.
+        encode: returns what JSON can carry.
+        decode: makes the value of what was read; raises ValueError or TypeError about what is none.
+    """
+    _TYPES.append((kind, tag, encode))
+    if tag is not None:
+        _MAKERS[tag] = decode if decode is not None else lambda value: value

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageTooLarge
 from celeriac.message import Message
-from celeriac.wire.bodies import NO_EMBED, Body, Embed, MapBody, convert_map_body, read_body, write_body
+from celeriac.wire.bodies import (
+    NO_EMBED,
+    Body,
+    Embed,
+    MapBody,
+    convert_map_body,
+    read_body,
+    read_body_with,
+    write_body,
+    write_body_with,
+)
+from celeriac.wire.compression import compress, decompress
 from celeriac.wire.headers import (
     RESERVED,
     Facts,
@@ -30,9 +41,9 @@ from celeriac.wire.jsontypes import UNREADABLE, dumps, dumps_text
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import PERSISTENT, read_properties
 from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.serializers import ACCEPT_JSON, JSON, JSON_CONTENT, Accept, Serializer, reader_of, writer_named
+from celeriac.wire.strict import refuse_changes
 from celeriac.wire.times import iso_text, parse_iso
-
-JSON_CONTENT: Final = "application/json"
 
 
 class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
@@ -47,6 +58,9 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         argsrepr: what people get to see of the arguments; None: a bounded repr.
         expiration_ms: what goes into the property of that name.
         properties: further ones.
+        serializer: name of the one that writes the body (`serializers.py`).
+        compression: name of the one that it is compressed by (`compression.py`), or None.
+        strict_round_trip: refuse arguments that would arrive as something else than they are.
     """
 
     task: str
@@ -82,6 +96,9 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     delivery_mode: int = PERSISTENT
     expiration_ms: int | None = None
     properties: Mapping[str, Any] | None = None
+    serializer: str = "json"
+    compression: str | None = None
+    strict_round_trip: bool = False
 
 
 def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -> Message:
@@ -91,13 +108,23 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
         origin: `gen<pid>@<host>` of the publishing process.
 
     Raises:
-        EncodeError: an argument, header or stamp cannot be written; the text names it.
+        EncodeError: an argument, header or stamp cannot be written; the text names it. Or there is no such serializer
+            or compression here.
         MessageTooLarge: the message is over one of `limits`.
     """
     _check_call(call, limits)
     headers = _write_headers(call, origin, limits)
-    body = write_body(call.args, call.kwargs, _embed(call), max_depth=limits.max_depth)
-    size_bytes = len(headers) + len(body)
+    if call.serializer == "json" and not call.strict_round_trip:
+        serializer = JSON
+        body = write_body(call.args, call.kwargs, _embed(call), max_depth=limits.max_depth)
+    else:
+        serializer = writer_named(call.serializer)
+        body = _write_body(call, serializer, limits)
+    size_bytes = len(headers) + len(body)  # before it is compressed, because that is what readers will have
+    if call.compression is not None:
+        body, compressed_as = compress(body, call.compression)
+        headers = b'%b, "compression": %b}' % (headers[:-1], dumps(compressed_as))
+        size_bytes = max(size_bytes, len(headers) + len(body))
     if size_bytes > limits.max_bytes:
         raise MessageTooLarge(
             f"call of {call.task!r} (id {call.id}) makes a message of {size_bytes} bytes, over the limit of "
@@ -110,8 +137,20 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
         body=body,
         priority=call.priority or 0,
         eta_at=call.eta_at,
+        content_type=serializer.content_type,
+        content_encoding=serializer.content_encoding,
         properties=_write_properties(call),
     )
+
+
+def _write_body(call: Call, serializer: Serializer, limits: Limits) -> bytes:
+    body = write_body_with(serializer, call.args, call.kwargs, _embed(call), max_depth=limits.max_depth)
+    if call.strict_round_trip:
+        arrived = _read_body(serializer.content_type, body, limits)
+        if isinstance(arrived, Body):
+            refuse_changes(call.args, arrived.args, "args")
+            refuse_changes(call.kwargs, arrived.kwargs, "kwargs")
+    return body
 
 
 def _check_call(call: Call, limits: Limits) -> None:
@@ -166,7 +205,7 @@ def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:
         if not call.headers:
             return data
         if RESERVED.isdisjoint(call.headers):
-            return _with_custom_headers(data, call.headers, limits)
+            return _with_custom_headers(data, call, call.headers, limits)
     return _write_headers_of_users(headers, call, limits)
 
 
@@ -183,14 +222,15 @@ def _are_as_we_made_them(call: Call) -> bool:
     )
 
 
-def _with_custom_headers(data: bytes, custom: Mapping[str, Any], limits: Limits) -> bytes:
+def _with_custom_headers(data: bytes, call: Call, custom: Mapping[str, Any], limits: Limits) -> bytes:
     custom_text = dumps_text(dict(custom), name="headers", max_depth=limits.max_depth)
     data = b"%b, %b}" % (data[:-1], custom_text[1:-1].encode())
-    _check_headers_size(len(Headers.__struct_fields__) + len(custom), data, limits)
+    _check_headers_size(call, len(Headers.__struct_fields__) + len(custom), data, limits)
     return data
 
 
-def _check_headers_size(count: int, data: bytes, limits: Limits) -> None:
+def _check_headers_size(call: Call, count: int, data: bytes, limits: Limits) -> None:
+    count += call.compression is not None
     if count > limits.max_headers or len(data) > limits.max_header_bytes:
         raise MessageTooLarge(
             f"{count} headers of {len(data)} bytes are over the limit of {limits.max_headers} headers and "
@@ -204,10 +244,12 @@ def _write_headers_of_users(headers: Headers, call: Call, limits: Limits) -> byt
     fields["stamped_headers"] = None if call.stamped_headers is None else list(call.stamped_headers)
     fields["stamps"] = dict(call.stamps)
     fields |= call.headers or {}
+    if "compression" in fields:
+        raise EncodeError(f"custom headers of {call.task!r} name a 'compression'; say it as the option of that name")
     data = dumps(fields, name="headers", max_depth=limits.max_depth)
-    _check_headers_size(len(fields), data, limits)
+    _check_headers_size(call, len(fields), data, limits)
     try:
-        read, _ = read_headers(data, limits=limits)
+        read, _, _ = read_headers(data, limits=limits)
     except DecodeError as exc:
         raise EncodeError(f"no worker could read this call of {call.task!r}: {exc}") from exc
     if (read.task, read.id) != (call.task, call.id):
@@ -248,22 +290,29 @@ class Intake(msgspec.Struct, frozen=True, gc=False):
     protocol: Literal[1, 2]
 
 
-def read_intake(message: Message, *, limits: Limits = DEFAULT_LIMITS, zone: tzinfo = UTC) -> Intake:
+def read_intake(
+    message: Message, *, limits: Limits = DEFAULT_LIMITS, zone: tzinfo = UTC, accept: Accept = ACCEPT_JSON
+) -> Intake:
     """Read the few facts that a node decides on.
+
+    They are in the headers. In protocol 1 they are in the body, which is decoded for it when that makes plain data
+    and no code of others has a part in it: JSON and msgpack, compressed or not. Others are refused: this is read in
+    the supervisor, where nothing is unpickled and no decoder of users runs.
 
     Args:
         zone: what times without offset are meant in.
+        accept: what may be decoded.
 
     Raises:
         DecodeError: the message is malformed, wrongly typed or over a limit; the text is the dead letter's reason.
         ContentDisallowed: its content type is not accepted.
     """
-    _check_message(message, limits)
+    _check_message(message, limits, accept)
     facts = read_facts(message.headers, limits=limits)
     protocol: Literal[1, 2] = 2
     if not facts.task:
         protocol = 1
-        facts = _read_facts_v1(message.body, limits)
+        facts = _read_facts_v1(message, limits)
         zone = UTC if facts.utc else zone
     _check_read_names(facts, limits)
     return Intake(
@@ -277,11 +326,9 @@ def read_intake(message: Message, *, limits: Limits = DEFAULT_LIMITS, zone: tzin
     )
 
 
-def _check_message(message: Message, limits: Limits) -> None:
-    if message.content_type != JSON_CONTENT:
-        raise ContentDisallowed(
-            f"body of message {message.task_id} is {message.content_type!r}, not in accept_content ['json']"
-        )
+def _check_message(message: Message, limits: Limits, accept: Accept) -> None:
+    if message.content_type != JSON_CONTENT or JSON_CONTENT not in accept.content_types:
+        accept.check(message)
     if len(message.headers) + len(message.body) > limits.max_bytes:
         raise DecodeError(
             f"message {message.task_id} of {message.size_bytes} bytes is over the limit of {limits.max_bytes} "
@@ -289,16 +336,34 @@ def _check_message(message: Message, limits: Limits) -> None:
         )
 
 
-def _read_facts_v1(body: bytes, limits: Limits) -> Facts:
+def _read_facts_v1(message: Message, limits: Limits) -> Facts:
     """Read the facts of a message whose headers name no task."""
-    try:
-        return decode_facts(body)
-    except UNREADABLE:
-        fields = read_body(body, max_depth=limits.max_depth)
+    compression = read_fields(message.headers, limits=limits).get("compression")
+    if message.content_type == JSON_CONTENT and compression is None:
+        try:
+            return decode_facts(message.body)
+        except UNREADABLE:
+            pass  # wrong, or only unusual: the slow way tells
+    elif not reader_of(message.content_type).plain:
+        raise ContentDisallowed(
+            f"message {message.task_id} is of protocol 1, which tells its task in the body, and a node decides "
+            f"without decoding {message.content_type!r}; send it in protocol 2, or as JSON or msgpack"
+        )
+    fields = _read_body(message.content_type, _plain_body(message, compression, limits), limits)
     if isinstance(fields, Body):
         raise DecodeError("message has no task name, in its headers or its body")
     known = convert_headers(fields)
     return Facts(known.task, known.id, known.eta, known.expires, known.retries, utc=fields.get("utc") is not False)
+
+
+def _plain_body(message: Message, compression: object, limits: Limits) -> bytes:
+    return message.body if compression is None else decompress(message.body, compression, max_bytes=limits.max_bytes)
+
+
+def _read_body(content_type: str, body: bytes, limits: Limits) -> Body | dict[str, Any]:
+    if content_type == JSON_CONTENT:
+        return read_body(body, max_depth=limits.max_depth)
+    return read_body_with(reader_of(content_type), body, max_depth=limits.max_depth)
 
 
 def _check_read_names(named: Headers | Facts, limits: Limits) -> None:
@@ -340,16 +405,23 @@ class TaskRequest(Headers, gc=False):
     priority: int = 0
 
 
-def read_request(message: Message, *, limits: Limits = DEFAULT_LIMITS) -> TaskRequest:
+def read_request(message: Message, *, limits: Limits = DEFAULT_LIMITS, accept: Accept = ACCEPT_JSON) -> TaskRequest:
     """Decode a message of protocol 1 or 2, arguments and all.
 
+    Args:
+        accept: what may be decoded.
+
     Raises:
-        DecodeError: the message is malformed, wrongly typed or over a limit.
+        DecodeError: the message is malformed, wrongly typed or over a limit; that of `max_bytes` holds
+            for the decompressed body too.
         ContentDisallowed: its content type is not accepted.
     """
-    _check_message(message, limits)
-    headers, custom = read_headers(message.headers, limits=limits)
-    body = read_body(message.body, max_depth=limits.max_depth)
+    _check_message(message, limits, accept)
+    headers, custom, compression = read_headers(message.headers, limits=limits)
+    if compression is None and message.content_type == JSON_CONTENT:
+        body = read_body(message.body, max_depth=limits.max_depth)
+    else:
+        body = _read_body(message.content_type, _plain_body(message, compression, limits), limits)
     if isinstance(body, Body):
         embed, args, kwargs = body.embed or NO_EMBED, body.args, body.kwargs
     else:

@@ -13,9 +13,11 @@ import msgspec
 from celeriac import exceptions
 from celeriac.exceptions import DecodeError, EncodeError, RemoteError
 from celeriac.states import ALL_STATES
-from celeriac.wire.jsontypes import UNREADABLE, dumps_text, loads, may_be_deeper, may_have_tags
+from celeriac.wire.forms import JSON_FORM, RecordForm, dump, load, pack, unpack
+from celeriac.wire.jsontypes import UNREADABLE, dumps_text, may_be_deeper, may_have_tags
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.serializers import JSON
 
 _quote: Final = encode_basestring_ascii
 _QUOTED_STATES: Final = {state: _quote(state) for state in ALL_STATES}
@@ -32,6 +34,7 @@ def write_record(
     parent_id: str | None = None,
     group_id: str | None = None,
     extended: Mapping[str, Any] | None = None,
+    form: RecordForm = JSON_FORM,
 ) -> bytes:
     """Write what a run came to, keys in Celery's order.
 
@@ -40,20 +43,34 @@ def write_record(
         children: result tuples of what the task sent, in order; None when that is not known.
         date_done: ISO time, None unless the state is final.
         extended: further keys, as `result_extended` adds them.
+        form: serializer and compression.
 
     Raises:
         EncodeError: the result cannot be written; the text says which part of it.
     """
+    if form.serializer is not JSON:
+        fields: dict[str, Any] = {
+            "status": state,
+            "result": result,
+            "traceback": traceback,
+            "children": None if children is None else list(children),
+            "date_done": date_done,
+        }
+        fields |= {} if group_id is None else {"group_id": group_id}
+        fields |= {} if parent_id is None else {"parent_id": parent_id}
+        fields |= {**(extended or {}), "task_id": task_id}
+        return pack(dump(fields, form, max_depth=_MAX_DEPTH), form)
     more = "" if group_id is None else f', "group_id": {_quote(group_id)}'
     if parent_id is not None:
         more += f', "parent_id": {_quote(parent_id)}'
     if extended:
         more += f", {dumps_text(dict(extended), name='extended')[1:-1]}"
-    return (
+    record = (
         f'{{"status": {_QUOTED_STATES.get(state) or _quote(state)}, "result": {_value_text(result)}, "traceback": '
         f'{"null" if traceback is None else _quote(traceback)}, "children": {_children_text(children)}, "date_done": '
         f'{"null" if date_done is None else _quote(date_done)}{more}, "task_id": {_quote(task_id)}}}'
     ).encode()
+    return record if form.compression is None else pack(record, form)
 
 
 def _value_text(value: Any) -> str:
@@ -110,23 +127,27 @@ _RECORD_FIELDS: Final = frozenset(Record.__struct_fields__) - {"more"}
 _ANY_VALUE: Final = frozenset({"result", "args", "kwargs"})
 
 
-def read_record(record: bytes) -> Record:
+def read_record(record: bytes, form: RecordForm = JSON_FORM) -> Record:
     """Read a record of any writer: Celery 5.3 to 5.7, celery-node, ourselves.
 
+    Args:
+        form: which serializers are read; what writes here does not matter.
+
     Raises:
-        DecodeError: it is no JSON object with a `status`.
+        DecodeError: it is no map with a `status`, or cannot be decompressed here.
+        ContentDisallowed: its serializer is not accepted; the text names the setting.
     """
     if not may_have_tags(record) and not may_be_deeper(record, _MAX_DEPTH) and b'"more"' not in record:
         try:
             return _decode_record(record)
         except UNREADABLE:
-            pass  # a foreign or a broken one: the slow way tells
-    return _read_foreign_record(loads(record))
+            pass  # of another form, a foreign or a broken one: the slow way tells
+    return _read_foreign_record(load(unpack(record, form), form, max_depth=_MAX_DEPTH))
 
 
 def _read_foreign_record(fields: Any) -> Record:
     if not isinstance(fields, dict) or not isinstance(fields.get("status"), str):
-        raise DecodeError("a result record is not a JSON object with a status")
+        raise DecodeError("a result record is not a map with a status")
     known = {name: fields.pop(name) for name in _RECORD_FIELDS & fields.keys()}
     kept = {name: value for name, value in known.items() if _is_well_typed(name, value)}
     return Record(**kept, more=fields)
@@ -189,29 +210,29 @@ _FOREIGN_HOMES: Final = {
 _FOREIGN_HOME: Final = {name: module for module, names in _FOREIGN_HOMES.items() for name in names}
 
 
-def exception_map(exc: BaseException) -> dict[str, Any]:
-    """Return an exception as the value that records carry.
+def exception_map(exc: BaseException, form: RecordForm = JSON_FORM) -> dict[str, Any]:
+    """Return an exception as the value that records carry, whatever their serializer.
 
-    Arguments that JSON cannot carry become their reprs. Our own classes that Celery has too are named as Celery's,
-    so that its clients know them; a `RemoteError` stays what it stood for. Never raises.
+    Arguments that the serializer cannot carry become their reprs. Our own classes that Celery has too are named as
+    Celery's, so that its clients know them; a `RemoteError` stays what it stood for. Never raises.
     """
     if isinstance(exc, RemoteError):
-        return _map_of(exc.exc_type, exc.exc_args, exc.exc_module)
+        return _map_of(exc.exc_type, exc.exc_args, exc.exc_module, form)
     kind = type(exc)
     module = kind.__module__
     if module == exceptions.__name__:
         module = _FOREIGN_HOME.get(kind.__qualname__, module)
     # The descriptor and not the attribute, over which a class of users may have put a property that raises.
-    return _map_of(kind.__qualname__, BaseException.__dict__["args"].__get__(exc), module)
+    return _map_of(kind.__qualname__, BaseException.__dict__["args"].__get__(exc), module, form)
 
 
-def _map_of(name: str, args: Sequence[Any], module: str | None) -> dict[str, Any]:
-    return {"exc_type": name, "exc_message": [_carriable(arg) for arg in args], "exc_module": module}
+def _map_of(name: str, args: Sequence[Any], module: str | None, form: RecordForm) -> dict[str, Any]:
+    return {"exc_type": name, "exc_message": [_carriable(arg, form) for arg in args], "exc_module": module}
 
 
-def _carriable(arg: Any) -> Any:
+def _carriable(arg: Any, form: RecordForm) -> Any:
     try:
-        dumps_text(arg, max_depth=_MAX_DEPTH - 3)  # a record puts three levels around it
+        form.serializer.dumps(arg, max_depth=_MAX_DEPTH - 3)  # a record puts three levels around it
     except EncodeError:
         return bounded_repr(arg)
     return arg
@@ -222,8 +243,11 @@ def exception_from_map(value: Any, *, traceback: str | None = None) -> Exception
 
     A class is used only when it is a builtin, ours, or was imported by this program before, and derives from
     `Exception`. Nothing is imported, and nothing else is ever called; in all other cases, also when the class refuses
-    the arguments, the exception is a `RemoteError`.
+    the arguments, the exception is a `RemoteError`. Of Celery's pickles the value is an exception already; then it was
+    made when the record was read, which somebody had allowed.
     """
+    if isinstance(value, Exception):
+        return value
     if not isinstance(value, Mapping) or not isinstance(value.get("exc_type"), str):
         text = "the worker stored no exception" if value is None else bounded_repr(value)
         return RemoteError("Exception", "builtins", (text,), traceback)

@@ -1,22 +1,36 @@
 from __future__ import annotations
 
 import json
+import pickle
+import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.exceptions import ContentDisallowed, DecodeError
 from celeriac.message import Message
+from celeriac.wire.compression import compress
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Call, Intake, read_intake, read_request, write_message
+from celeriac.wire.serializers import Accept, serializer_named
+from celeriac.wire.yamls import library
 from tests.unit.wire.messages import EMBED, message, refusal, with_headers
 from tests.unit.wire.strategies import FIELDS, FOREIGN_BYTES, damaged
 
+ACCEPT_DATA = Accept.of(("json", "msgpack", "yaml"))
+COMPRESSIONS = [None, "gzip", "bzip2", "lzma", "zstd", "brotli"]
+PACKERS: dict[str, Callable[[Any], bytes]] = {
+    "msgpack": msgspec.msgpack.encode,
+    "pickle": pickle.dumps,
+    "yaml": lambda value: library().safe_dump(value).encode(),
+}
 BOTH_READERS = pytest.mark.parametrize("read", [read_intake, read_request])
 GOOD = write_message(
     Call(task="t", id="id-1", queue="q", args=(1, "x"), kwargs={"a": [1]}, headers={"x": {"y": 1}}), origin="o"
@@ -277,9 +291,109 @@ def test_content_of_another_type_is_refused_by_name(read: Any) -> None:
         read(message(content_type="application/x-python-serialize"))
 
 
-def test_a_compressed_body_is_refused_by_name() -> None:
-    with pytest.raises(ContentDisallowed, match=r"compressed \('application/x-gzip'\)"):
-        read_request(with_headers(compression="application/x-gzip"))
+@pytest.mark.parametrize(
+    ("compression", "text"),
+    [
+        ("application/x-gzip", "77 bytes cannot be decompressed as application/x-gzip"),
+        ("x-none", r"there is no compression 'x-none'; there are gzip, "),
+        (5, r"there is no compression 5; there are gzip, "),
+    ],
+)
+def test_a_body_that_cannot_be_decompressed_is_refused_with_the_reason(compression: Any, text: str) -> None:
+    with pytest.raises(DecodeError, match=text):
+        read_request(with_headers(compression=compression))
+
+
+def test_a_body_that_would_become_too_large_is_refused() -> None:
+    bomb = message({"task": "t", "id": "i", "compression": "gzip"}, zlib.compress(b"[" + b" " * 100_000))
+
+    with pytest.raises(DecodeError, match=r"more than 50000 when decompressed \(message_max_bytes\)"):
+        read_request(bomb, limits=Limits(max_bytes=50_000))
+
+
+V1 = {"task": "t", "id": "i", "args": [1], "retries": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "compression"), [("json", None), ("json", "bzip2"), ("msgpack", None), ("msgpack", "zstd")]
+)
+def test_protocol_1_is_read_in_other_forms(name: str, compression: str | None) -> None:
+    writer = serializer_named(name)
+    body, headers = writer.dumps(V1), {}
+    if compression is not None:
+        body, headers["compression"] = compress(body, compression)
+    old = message(headers, body, content_type=writer.content_type)
+
+    intake = read_intake(old, accept=Accept.of((name,)))
+    request = read_request(old, accept=Accept.of((name,)))
+
+    assert (intake.task, intake.id, intake.retries, intake.protocol) == ("t", "i", 2, 1)
+    assert (request.task, request.id, request.args, request.headers) == ("t", "i", [1], {})
+
+
+@pytest.mark.parametrize("name", ["yaml", "pickle"])
+def test_protocol_1_is_not_decoded_for_a_decision_where_that_takes_more_than_data(name: str) -> None:
+    writer = serializer_named(name)
+    old = message({}, writer.dumps(V1), content_type=writer.content_type)
+
+    with pytest.raises(ContentDisallowed, match=r"protocol 1, which tells its task in the body"):
+        read_intake(old, accept=Accept.of((name,), pickle_queues=("q",)))
+
+
+class Boom:
+    """Tell of having been unpickled."""
+
+    unpickled = False
+
+    def __reduce__(self) -> Any:
+        return setattr, (Boom, "unpickled", True)
+
+
+@pytest.mark.parametrize(
+    ("accept", "text"),
+    [
+        (Accept.of(("json",)), r"'application/x-python-serialize', not in accept_content \['json'\]"),
+        (Accept.of(("pickle",)), r"its queue 'q' is not in accept_pickle_from \[\]"),
+        (Accept.of(("pickle",), pickle_queues=("other",)), r"is not in accept_pickle_from \['other'\]"),
+        (Accept.of(("json",), pickle_queues=("q",)), r"not in accept_content \['json'\]"),
+    ],
+)
+@BOTH_READERS
+def test_a_pickle_is_refused_unless_content_and_queue_are_accepted(read: Any, accept: Accept, text: str) -> None:
+    pickled = message(body=pickle.dumps(([Boom()], {}, None), 4), content_type="application/x-python-serialize")
+
+    with pytest.raises(ContentDisallowed, match=text):
+        read(pickled, accept=accept)
+
+    assert not Boom.unpickled
+
+
+def test_the_intake_of_an_accepted_pickle_unpickles_nothing() -> None:
+    pickled = message(body=pickle.dumps(([Boom()], {}, None), 4), content_type="application/x-python-serialize")
+
+    intake = read_intake(pickled, accept=Accept.of(("pickle",), pickle_queues=("q",)))
+
+    assert (intake.task, Boom.unpickled) == ("t", False)
+
+
+@pytest.mark.parametrize("name", ["msgpack", "yaml", "pickle"])
+@pytest.mark.parametrize("body", [[1, 2], "x", None, [[1], {}, 5], [1, {}, {}], [[1], [2], {}], [[1], {1: 2}, {}]])
+def test_a_body_that_is_no_call_is_refused_whatever_its_serializer(name: str, body: Any) -> None:
+    data = PACKERS[name](body)
+    accept = Accept.of((name,), pickle_queues=("q",))
+
+    with pytest.raises(DecodeError):
+        read_request(message(body=data, content_type=serializer_named(name).content_type), accept=accept)
+
+
+@given(data=FOREIGN_BYTES, name=st.sampled_from(["json", "msgpack", "yaml"]), packed=st.sampled_from(COMPRESSIONS))
+def test_any_bytes_are_read_or_refused_whatever_they_say_they_are(data: bytes, name: str, packed: str | None) -> None:
+    headers = {"task": "t", "id": "i"} | ({} if packed is None else {"compression": packed})
+    for body in (data, data if packed is None else compress(data, packed)[0]):
+        for head in (headers, {name: value for name, value in headers.items() if name == "compression"}):
+            strange = message(head, body, content_type=serializer_named(name).content_type)
+            refusal(read_intake, strange, accept=ACCEPT_DATA)
+            refusal(read_request, strange, accept=ACCEPT_DATA)
 
 
 @BOTH_READERS
