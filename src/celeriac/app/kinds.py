@@ -1,7 +1,7 @@
 """Kinds of setting values: what each accepts, in words and in code.
 
 A kind turns what a user gave into the value that celeriac works with, or raises `ValueError`; the caller names the
-setting and what was given.
+setting and what was given. What a kind returns it accepts again, unchanged.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-from collections.abc import Callable
-from typing import Any
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -18,19 +20,39 @@ import msgspec
 from celeriac.brokers.routing import compile_routes
 from celeriac.exceptions import ImproperlyConfigured
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class Kind(msgspec.Struct, frozen=True):
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Kind(msgspec.Struct, Generic[T_co], frozen=True):
     """Describe the values that a setting can have.
 
     Attributes:
         words: completes the sentence "<setting> must be ...".
         accept: returns the value to keep, or raises `ValueError`.
         secret: the value may hold a password, so errors do not print it.
+        examples: values that it accepts.
+        from_text: reads what was typed, before `accept` sees it; None reads JSON, and else leaves it a text.
     """
 
     words: str
-    accept: Callable[[Any], Any]
+    accept: Callable[[Any], T_co]
     secret: bool = False
+    examples: tuple[Any, ...] = ()
+    from_text: Callable[[str], Any] | None = None
+
+
+_YES: Final = frozenset(("1", "on", "t", "true", "y", "yes"))
+_NO: Final = frozenset(("0", "off", "f", "false", "n", "no"))
 
 
 def _flag(value: Any) -> bool:
@@ -39,10 +61,37 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _flag_from_text(text: str) -> Any:
+    word = text.lower()
+    return True if word in _YES else False if word in _NO else text
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError
     return value
+
+
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _path(value: Any) -> str:
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _text_or_bytes(value: Any) -> str | bytes:
+    if not isinstance(value, (str, bytes)) or not value:
+        raise ValueError
+    return value
+
+
+def _urls(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value:
+        value = ";".join(map(_text, value))
+    return _text(value)
 
 
 def _seconds(value: Any) -> float:
@@ -53,12 +102,26 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _lifetime(value: Any) -> float | None:
+    return None if value is None else _seconds(value) or None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ValueError
+    return value
+
+
 def _text_list(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise ValueError
     return tuple(map(_text, value))
+
+
+def _text_list_from_text(text: str) -> Any:
+    return [part for piece in text.split(",") if (part := piece.strip())]
 
 
 def _time_zone(value: Any) -> str | datetime.tzinfo:
@@ -76,16 +139,103 @@ def _routes(value: Any) -> Any:
     return value
 
 
-FLAG = Kind("True or False", _flag)
-TEXT = Kind("a text that is not empty", _text)
-URL = Kind("a URL", _text, secret=True)
-TEXT_LIST = Kind("a list of texts", _text_list)
-SECONDS = Kind("a number of seconds >= 0, or a timedelta", _seconds)
-TIME_ZONE = Kind("the name of a time zone, such as 'Europe/Berlin', or a tzinfo", _time_zone)
-ROUTES = Kind("a dict of task name or glob to queue, or a list of such dicts or pairs", _routes)
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError
+    return value
 
 
-def whole(*, at_least: int, at_most: int | None = None, meaning: str = "") -> Kind:
+def _class(value: Any) -> str | type:
+    return value if isinstance(value, type) else _text(value)
+
+
+def _function(value: Any) -> Any:
+    return value if callable(value) else _text(value)
+
+
+_RATE: Final = re.compile(r"\d+(\.\d+)?(/[smh])?")
+
+
+def _rate(value: Any) -> str | float:
+    if isinstance(value, str):
+        if not _RATE.fullmatch(value):
+            raise ValueError
+        return value
+    return _number(value)
+
+
+def _account(value: Any) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "" or value == -1:
+        raise ValueError
+    return value
+
+
+def _umask(value: Any) -> int:
+    number = int(value, 8) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 0o777:
+        raise ValueError
+    return int(number)
+
+
+_DELIVERY_MODES: Final = {"persistent": 2, "transient": 1, "2": 2, "1": 1}
+
+
+def _delivery_mode(value: Any) -> int:
+    mode = _DELIVERY_MODES.get(value) if isinstance(value, str) else value
+    if isinstance(mode, bool) or mode not in (1, 2):
+        raise ValueError
+    return int(mode)
+
+
+FLAG: Final = Kind("True or False", _flag, examples=(True, False), from_text=_flag_from_text)
+TEXT: Final = Kind("a text that is not empty", _text, examples=("text", "7"))
+ANY_TEXT: Final = Kind("a text", _any_text, examples=("text", ""))
+PATH: Final = Kind("the path of a file", _path, examples=("/var/lib/celeriac/file",))
+PASSWORD: Final = Kind("a text or bytes, not empty", _text_or_bytes, secret=True, examples=("hunter2", b"hunter2"))
+URL: Final = Kind("a URL", _text, secret=True, examples=("memory://example",))
+URLS: Final = Kind(
+    "a URL, or several: in a list, or with ';' between them",
+    _urls,
+    secret=True,
+    examples=("memory://example", ["memory://one", "memory://two"]),
+)
+TEXT_LIST: Final = Kind(
+    "a list of texts", _text_list, examples=(["shop.tasks", "mail"], "shop.tasks", []), from_text=_text_list_from_text
+)
+SECONDS: Final = Kind(
+    "a number of seconds >= 0, or a timedelta", _seconds, examples=(0, 2.5, datetime.timedelta(minutes=2))
+)
+LIFETIME: Final = Kind(
+    "a number of seconds, a timedelta, or None or 0 for ever",
+    _lifetime,
+    examples=(3600, 0, None, datetime.timedelta(days=2)),
+)
+NUMBER: Final = Kind("a number >= 0", _number, examples=(0, 3, 2.5))
+TIME_ZONE: Final = Kind(
+    "the name of a time zone, such as 'Europe/Berlin', or a tzinfo",
+    _time_zone,
+    examples=("Europe/Berlin", "UTC", datetime.UTC),
+)
+ROUTES: Final = Kind(
+    "a dict of task name or glob to queue, or a list of such dicts or pairs",
+    _routes,
+    examples=({"shop.*": "shop"}, {"mail.send": {"queue": "mail"}}, [["shop.*", "shop"]]),
+)
+MAPPING: Final = Kind("a dict whose keys are texts", _mapping, examples=({}, {"option": 1}))
+CLASS: Final = Kind("a class, or its path such as 'package.module:Class'", _class, examples=("shop.parts:Part",))
+FUNCTION: Final = Kind(
+    "a function, or its path such as 'package.module:function'", _function, examples=("shop.parts:part",)
+)
+RATE: Final = Kind("a rate such as '10/s', '10/m' or '10/h', or a number per second", _rate, examples=("10/m", 2.5))
+ACCOUNT: Final = Kind("the name or number of a user or group", _account, examples=("celeriac", 1000))
+UMASK: Final = Kind("an umask, such as '022'", _umask, examples=("022", 18))
+DELIVERY_MODE: Final = Kind(
+    "2 or 'persistent', 1 or 'transient'", _delivery_mode, examples=(1, 2, "persistent", "transient")
+)
+ANYTHING: Final[Kind[Any]] = Kind("any value", lambda value: value, examples=("text", 7, {"a": 1}))
+
+
+def whole(*, at_least: int, at_most: int | None = None, meaning: str = "") -> Kind[int]:
     """Make the kind of whole numbers within bounds; `meaning` explains special ones to the reader of an error."""
 
     def accept(value: Any) -> int:
@@ -95,21 +245,28 @@ def whole(*, at_least: int, at_most: int | None = None, meaning: str = "") -> Ki
         return value
 
     bounds = f">= {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-    return Kind(f"a whole number {bounds}{f' ({meaning})' if meaning else ''}", accept)
+    largest = at_least + 1_000 if at_most is None else at_most
+    words = f"a whole number {bounds}{f' ({meaning})' if meaning else ''}"
+    return Kind(words, accept, examples=(at_least, largest))
 
 
-def one_of(*choices: str) -> Kind:
-    """Make the kind of texts that are one of `choices`."""
+def one_of(*choices: str, same: Mapping[Any, str] | None = None) -> Kind[str]:
+    """Make the kind of texts that are one of `choices`; `same` has other spellings of them."""
+    spellings: Mapping[Any, str] = same or {}
 
     def accept(value: Any) -> str:
+        try:
+            value = spellings.get(value, value)
+        except TypeError:  # cannot be hashed
+            raise ValueError from None
         if value not in choices:
             raise ValueError
         return str(value)
 
-    return Kind(f"one of {', '.join(map(repr, choices))}", accept)
+    return Kind(f"one of {', '.join(map(repr, choices))}", accept, examples=(*choices, *spellings))
 
 
-def log_format(*fields: str) -> Kind:
+def log_format(*fields: str) -> Kind[str]:
     """Make the kind of formats of log lines, in %-style; `fields` are those that lines have besides logging's own."""
 
     def accept(value: Any) -> str:
@@ -120,10 +277,11 @@ def log_format(*fields: str) -> Kind:
             raise ValueError(str(error)) from None
         return str(value)
 
-    return Kind("a format of log lines, such as '%(levelname)s %(message)s'", accept)
+    words = "a format of log lines, such as '%(levelname)s %(message)s'"
+    return Kind(words, accept, examples=("%(levelname)s %(message)s", "%(message)s"))
 
 
-def some_of(*choices: str) -> Kind:
+def some_of(*choices: str) -> Kind[tuple[str, ...]]:
     """Make the kind of lists whose items are all among `choices`."""
 
     def accept(value: Any) -> tuple[str, ...]:
@@ -132,25 +290,68 @@ def some_of(*choices: str) -> Kind:
             raise ValueError
         return texts
 
-    return Kind(f"a list of {', '.join(map(repr, choices))}", accept)
-
-
-def or_none(kind: Kind) -> Kind:
-    """Make a kind that accepts None besides."""
     return Kind(
-        f"{kind.words}, or None", lambda value: None if value is None else kind.accept(value), secret=kind.secret
+        f"a list of {', '.join(map(repr, choices))}",
+        accept,
+        examples=([choices[0]], list(choices)),
+        from_text=_text_list_from_text,
     )
 
 
-def read(kind: Kind, name: str, value: Any, *, error: type[Exception] = ImproperlyConfigured) -> Any:
+def or_none(kind: Kind[T]) -> Kind[T | None]:
+    """Make a kind that accepts None besides."""
+    return Kind(
+        f"{kind.words}, or None",
+        lambda value: None if value is None else kind.accept(value),
+        secret=kind.secret,
+        examples=(*kind.examples, None),
+        from_text=kind.from_text,
+    )
+
+
+def either(one: Kind[T], other: Kind[U]) -> Kind[T | U]:
+    """Make a kind that accepts what either of two does, the first one first."""
+
+    def accept(value: Any) -> T | U:
+        try:
+            return one.accept(value)
+        except ValueError:
+            return other.accept(value)
+
+    return Kind(
+        f"{one.words}, or {other.words}",
+        accept,
+        secret=one.secret or other.secret,
+        examples=(*one.examples, *other.examples),
+        from_text=one.from_text or other.from_text,
+    )
+
+
+def meaning_none(word: str, kind: Kind[T]) -> Kind[T | None]:
+    """Make a kind that accepts None, and a word that means the same."""
+    return Kind(
+        f"{kind.words}, {word!r} or None",
+        lambda value: None if value is None or value == word else kind.accept(value),
+        secret=kind.secret,
+        examples=(*kind.examples, word, None),
+        from_text=kind.from_text,
+    )
+
+
+def read(kind: Kind[T], name: str, value: Any, *, error: type[Exception] = ImproperlyConfigured, source: str = "") -> T:
     """Return the value to keep for a setting or an option.
 
+    Args:
+        source: where the value comes from, for the text; "" leaves it and the value's type out.
+
     Raises:
-        error: the kind does not accept it; the text names the thing, the rule and the value.
+        error: the kind does not accept it; the text names the thing, the rule, the value and where it comes from.
     """
     try:
         return kind.accept(value)
     except ValueError as why:
         given = f"a {type(value).__name__}" if kind.secret else repr(value)
+        if source:
+            given += f" from {source}" if kind.secret else f", a {type(value).__name__}, from {source}"
         detail = f": {why}" if why.args else ""
         raise error(f"{name} must be {kind.words}, got {given}{detail}") from None

@@ -118,6 +118,8 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
 def read_url(url: str, setting: str) -> Place:
     """Return the place that a URL names; `setting` is where it stands, for errors."""
     scheme, _, rest = url.partition("://")
+    if "://" in rest:
+        raise ImproperlyConfigured(f"{setting} names several places, and this version uses one; name the first alone")
     if scheme in _OLD_SPELLINGS:
         raise ImproperlyConfigured(f"{setting} is spelled sqlite://{rest} here, without the {scheme[:-6]!r} in front")
     match scheme:

@@ -44,4 +44,4 @@ def test_frames_of_ours_below_those_of_the_users_stay(folder):
 
     files = [line for line in str(caught.value).splitlines() if line.startswith("  File")]
     assert "wrong_option.py" in files[0]
-    assert "config.py" in files[-1]
+    assert "app/config/" in files[-1]

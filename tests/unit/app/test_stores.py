@@ -51,6 +51,7 @@ def test_urls_are_read_as_sqlalchemy_spells_them(url, place):
         ("sqlite:///:memory:", "names no file; memory:// keeps things in this process"),
         ("sqlite:///orders.db?synchronous=OFF", "may only say ?synchronous=NORMAL or ?synchronous=FULL"),
         ("sqlite:///orders.db?timeout=5", "may only say ?synchronous=NORMAL or ?synchronous=FULL"),
+        ("sqlite:///a.db;sqlite:///b.db", "broker_url names several places, and this version uses one"),
         ("orders.db", "It has sqlite:///relative.db, sqlite:////absolute/path.db and memory://"),
     ],
 )

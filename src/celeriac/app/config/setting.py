@@ -1,0 +1,91 @@
+"""How one setting is declared: in the class of its group, beside the type that readers of the code see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+
+import msgspec
+
+from celeriac.app.kinds import Kind
+
+Origin = Literal["celery", "celeriac"]
+
+T = TypeVar("T")
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """Describe one setting: what it is called, may be and does, and whose name it is.
+
+    Attributes:
+        name: as attribute of the settings.
+        kind: what it may be.
+        default: what it is when nobody says anything.
+        doc: what it does, in a sentence.
+        group: title of the group that it belongs to.
+        old: the upper-case name that Celery had for it before version 4, or None.
+        origin: whose name it is.
+        effective: whether this version does anything with it.
+        follows: the setting that it is like while it is None.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    doc: str
+    group: str
+    old: str | None = None
+    origin: Origin = "celery"
+    effective: bool = True
+    follows: str | None = None
+
+
+class Group:
+    """Be a group of settings: a class whose attributes are declared with `works`, `later` or `ours`.
+
+    Attributes:
+        TITLE: what the group is called in the documentation.
+    """
+
+    TITLE: str = ""
+
+
+class Loads(Protocol):
+    """Have settings that are read from their sources when one of them is needed."""
+
+    def value_of(self, name: str) -> Any:
+        """Return what a setting is."""
+        ...
+
+
+class Declared:
+    """Stand for a setting in the class of its group.
+
+    An object that has the setting's value as its own attribute is read without this; one that has not is asked for it.
+    """
+
+    def __init__(self, **described: Any) -> None:
+        self._described = described
+        self.setting: Setting
+
+    def __set_name__(self, owner: type[Group], name: str) -> None:
+        self.setting = Setting(name=name, group=owner.TITLE, **self._described)
+
+    if not TYPE_CHECKING:  # a type checker takes the type that stands beside the name
+
+        def __get__(self, settings: Loads | None, owner: type[Group]) -> Any:
+            return self.setting if settings is None else settings.value_of(self.setting.name)
+
+
+def works(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str | None = None) -> T:
+    """Declare a setting of Celery that this version obeys."""
+    return cast("T", Declared(kind=kind, default=default, doc=doc, old=old, follows=follows))
+
+
+def later(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str | None = None) -> T:
+    """Declare a setting of Celery that is checked, and has no effect in this version."""
+    return cast("T", Declared(kind=kind, default=default, doc=doc, old=old, follows=follows, effective=False))
+
+
+def ours(kind: Kind[T], default: T, doc: str, *, effective: bool = True) -> T:
+    """Declare a setting that Celery does not have."""
+    return cast("T", Declared(kind=kind, default=default, doc=doc, origin="celeriac", effective=effective))

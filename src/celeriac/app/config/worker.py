@@ -1,0 +1,231 @@
+"""Settings about nodes, and about the process in which beat runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from celeriac.app.config.setting import Group, later, ours, works
+from celeriac.app.kinds import (
+    ACCOUNT,
+    CLASS,
+    FLAG,
+    MAPPING,
+    PATH,
+    SECONDS,
+    TEXT,
+    UMASK,
+    log_format,
+    meaning_none,
+    one_of,
+    or_none,
+    whole,
+)
+
+LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+TASK_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
+
+_COUNT = whole(at_least=0)
+_POSITIVE = whole(at_least=1)
+_LEVEL = one_of(
+    "DEBUG",
+    "INFO",
+    "WARNING",
+    "ERROR",
+    "CRITICAL",
+    same={10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"},
+)
+
+
+class WorkerSettings(Group):
+    """Say how a node works: its slots, its children, its log."""
+
+    TITLE = "Worker"
+
+    worker_agent: str | type | None = later(
+        or_none(CLASS), None, "Class of an agent beside the worker.", old="CELERYD_AGENT"
+    )
+    worker_autoscaler: str | type = later(
+        CLASS,
+        "celery.worker.autoscale:Autoscaler",
+        "Class that decides how many children run.",
+        old="CELERYD_AUTOSCALER",
+    )
+    worker_cancel_long_running_tasks_on_connection_loss: bool = later(
+        FLAG,
+        False,
+        "Cancel late-acknowledged runs when the broker is lost.",
+        old="CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS",
+    )
+    worker_soft_shutdown_timeout: float = later(
+        SECONDS,
+        0.0,
+        "Seconds that runs have after a second signal; here `worker_stop_grace` bounds the warm stop.",
+        old="CELERYD_SOFT_SHUTDOWN_TIMEOUT",
+    )
+    worker_enable_soft_shutdown_on_idle: bool = later(
+        FLAG, False, "Take that time also when nothing runs.", old="CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE"
+    )
+    worker_stop_grace: float | None = ours(
+        or_none(SECONDS), 30.0, "Seconds that a warm stop gives running tasks; None: as long as they take."
+    )
+    worker_concurrency: int | None = works(
+        meaning_none("auto", _POSITIVE),
+        None,
+        "Runs at once in a node; None or 'auto': as many as it has CPUs.",
+        old="CELERYD_CONCURRENCY",
+    )
+    worker_consumer: str | type = later(
+        CLASS, "celery.worker.consumer:Consumer", "Class that receives messages.", old="CELERYD_CONSUMER"
+    )
+    worker_direct: bool = later(
+        FLAG, False, "Give each node a queue of its own, for messages to it alone.", old="CELERY_WORKER_DIRECT"
+    )
+    worker_disable_rate_limits: bool = later(FLAG, False, "Obey no rate limits.", old="CELERY_DISABLE_RATE_LIMITS")
+    worker_deduplicate_successful_tasks: bool = later(
+        FLAG,
+        False,
+        "Do not run a redelivered message whose result is stored already.",
+        old="CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS",
+    )
+    worker_dispatch: str = ours(one_of("adaptive", "default", "fair"), "adaptive", "How a node picks a slot.")
+    worker_dispatch_weights: Mapping[str, Any] | None = ours(
+        or_none(MAPPING), None, "Shares of work per slot, for weighted dispatch.", effective=False
+    )
+    worker_enable_remote_control: bool = later(
+        FLAG, True, "Listen to control commands.", old="CELERY_ENABLE_REMOTE_CONTROL"
+    )
+    worker_hijack_root_logger: bool = later(
+        FLAG, False, "Take over the handlers of the root logger.", old="CELERYD_HIJACK_ROOT_LOGGER"
+    )
+    worker_log_color: bool | None = works(
+        or_none(FLAG), None, "Colour log lines; None: when they go to a terminal.", old="CELERYD_LOG_COLOR"
+    )
+    worker_log_datefmt: str | None = later(
+        or_none(TEXT), None, "Format of the times in log lines.", old="CELERYD_LOG_DATEFMT"
+    )
+    worker_log_format: str = works(
+        log_format(), LOG_FORMAT, "Format of a worker's log lines.", old="CELERYD_LOG_FORMAT"
+    )
+    worker_lost_wait: float = later(
+        SECONDS, 10.0, "Seconds before a run whose process is gone counts as lost.", old="CELERYD_WORKER_LOST_WAIT"
+    )
+    worker_max_memory_per_child: int | None = later(
+        or_none(_POSITIVE),
+        None,
+        "KiB of memory after which a child is replaced, between two runs.",
+        old="CELERYD_MAX_MEMORY_PER_CHILD",
+    )
+    worker_max_tasks_per_child: int | None = later(
+        or_none(_POSITIVE), None, "Runs after which a child is replaced.", old="CELERYD_MAX_TASKS_PER_CHILD"
+    )
+    worker_pool: str = works(
+        one_of("prefork", "solo", same={"processes": "prefork"}),
+        "prefork",
+        "What runs task bodies.",
+        old="CELERYD_POOL",
+    )
+    worker_pool_putlocks: bool = later(
+        FLAG, True, "Send a child no more than it can take.", old="CELERYD_POOL_PUTLOCKS"
+    )
+    worker_pool_restarts: bool = later(
+        FLAG, False, "Obey the control command that restarts the pool.", old="CELERYD_POOL_RESTARTS"
+    )
+    worker_pool_start_method: str = later(
+        one_of("fork", "spawn"), "fork", "How children come to be.", old="CELERYD_POOL_START_METHOD"
+    )
+    worker_proc_alive_timeout: float = later(
+        SECONDS, 4.0, "Seconds within which a new child answers.", old="CELERYD_PROC_ALIVE_TIMEOUT"
+    )
+    worker_prefetch_multiplier: int | None = works(
+        or_none(whole(at_least=0, meaning="0 = no limit")),
+        None,
+        "Unsettled deliveries per slot; None: as many as finish in 50 ms.",
+        old="CELERYD_PREFETCH_MULTIPLIER",
+    )
+    worker_eta_task_limit: int | None = later(
+        or_none(_COUNT), None, "Messages that wait for their time in a worker.", old="CELERYD_ETA_TASK_LIMIT"
+    )
+    worker_enable_prefetch_count_reduction: bool = later(
+        FLAG,
+        True,
+        "Hold less after a lost connection, until what ran then has ended.",
+        old="CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION",
+    )
+    worker_disable_prefetch: bool = later(
+        FLAG, False, "Claim a message only when a slot is free.", old="CELERYD_DISABLE_PREFETCH"
+    )
+    worker_redirect_stdouts: bool = later(FLAG, True, "Log what tasks print.", old="CELERY_REDIRECT_STDOUTS")
+    worker_redirect_stdouts_level: str = later(
+        _LEVEL, "WARNING", "Level of such log lines.", old="CELERY_REDIRECT_STDOUTS_LEVEL"
+    )
+    worker_send_task_events: bool = later(FLAG, False, "Send events that monitors can watch.", old="CELERY_SEND_EVENTS")
+    worker_state_db: str | None = later(
+        or_none(PATH), None, "File in which a node remembers what was revoked.", old="CELERYD_STATE_DB"
+    )
+    worker_task_log_datefmt: str | None = later(
+        or_none(TEXT), None, "Format of the times in log lines of tasks.", old="CELERYD_TASK_LOG_DATEFMT"
+    )
+    worker_task_log_format: str = works(
+        log_format("task_name", "task_id"),
+        TASK_LOG_FORMAT,
+        "Format of the log lines of tasks.",
+        old="CELERYD_TASK_LOG_FORMAT",
+    )
+    worker_timer: str | type | None = later(or_none(CLASS), None, "Class of the timer for ETA.", old="CELERYD_TIMER")
+    worker_timer_precision: float = later(
+        SECONDS, 1.0, "Longest sleep of that timer, seconds.", old="CELERYD_TIMER_PRECISION"
+    )
+    worker_detect_quorum_queues: bool = later(
+        FLAG, True, "See by itself whether queues of RabbitMQ are quorum queues.", old="CELERYD_DETECT_QUORUM_QUEUES"
+    )
+    worker_logfile: str | None = later(or_none(PATH), None, "Where a worker in the background logs.", old=None)
+    worker_pidfile: str | None = later(or_none(PATH), None, "Where it writes its process id.", old=None)
+    worker_uid: str | int | None = later(or_none(ACCOUNT), None, "User that it becomes.", old=None)
+    worker_gid: str | int | None = later(or_none(ACCOUNT), None, "Group that it becomes.", old=None)
+    worker_umask: int | None = later(or_none(UMASK), None, "Its umask.", old=None)
+    worker_executable: str | None = later(or_none(PATH), None, "Python that it is started with.", old=None)
+
+
+class BeatSettings(Group):
+    """Say what is sent by the clock, and how the scheduler runs."""
+
+    TITLE = "Beat"
+
+    beat_enable_remote_control: bool = later(FLAG, False, "Answer pings.", old="CELERYBEAT_ENABLE_REMOTE_CONTROL")
+    beat_remote_control_max_tick_age: float | None = later(
+        or_none(SECONDS),
+        None,
+        "Seconds since the last look at the clock after which it is silent; 0: never; None: by the loop's interval.",
+        old="CELERYBEAT_REMOTE_CONTROL_MAX_TICK_AGE",
+    )
+    beat_max_loop_interval: float = later(
+        SECONDS,
+        0.0,
+        "Seconds between two looks at the schedule at most; 0: the scheduler's own.",
+        old="CELERYBEAT_MAX_LOOP_INTERVAL",
+    )
+    beat_schedule: Mapping[str, Any] = later(
+        MAPPING, {}, "What is sent when: a dict of name to task, schedule and arguments.", old="CELERYBEAT_SCHEDULE"
+    )
+    beat_scheduler: str | type = later(
+        CLASS, "celery.beat:PersistentScheduler", "Class of the scheduler.", old="CELERYBEAT_SCHEDULER"
+    )
+    beat_schedule_filename: str = later(
+        PATH, "celerybeat-schedule", "File in which it remembers what it sent.", old="CELERYBEAT_SCHEDULE_FILENAME"
+    )
+    beat_sync_every: int = later(
+        _COUNT, 0, "Messages after which that file is written; 0: by time.", old="CELERYBEAT_SYNC_EVERY"
+    )
+    beat_cron_starting_deadline: int | None = later(
+        or_none(_COUNT),
+        None,
+        "Seconds for which a missed crontab entry is still sent; None: always.",
+        old="CELERYBEAT_CRON_STARTING_DEADLINE",
+    )
+    beat_logfile: str | None = later(or_none(PATH), None, "Where a scheduler in the background logs.", old=None)
+    beat_pidfile: str | None = later(or_none(PATH), None, "Where it writes its process id.", old=None)
+    beat_uid: str | int | None = later(or_none(ACCOUNT), None, "User that it becomes.", old=None)
+    beat_gid: str | int | None = later(or_none(ACCOUNT), None, "Group that it becomes.", old=None)
+    beat_umask: int | None = later(or_none(UMASK), None, "Its umask.", old=None)
+    beat_executable: str | None = later(or_none(PATH), None, "Python that it is started with.", old=None)
