@@ -8,7 +8,7 @@ import pytest
 
 from celeriac.app.config import Settings
 from celeriac.app.context import Context, entered
-from celeriac.app.log import LOGGER, TASK_LOGGER, set_process_name, set_up_logging
+from celeriac.app.log import LOGGER, TASK_LOGGER, get_task_logger, set_process_name, set_up_logging
 from celeriac.exceptions import ImproperlyConfigured
 
 
@@ -150,3 +150,34 @@ def test_the_loggers_of_the_program_are_left_alone(conf, capsys):
     set_up_logging(conf, level="DEBUG")
 
     assert (root.level, list(root.handlers)) == before
+
+
+def test_the_logger_of_a_module_of_tasks_keeps_its_name_and_is_below_that_of_tasks(conf, capsys):
+    set_up_logging(conf, level="INFO")
+    logger = get_task_logger("paying.tasks")
+
+    with entered(Context(id="run-1", task="paying.pay", called_directly=False)):
+        logger.info("paid")
+
+    assert (logger.name, logger.parent) == ("paying.tasks", TASK_LOGGER)
+    assert capsys.readouterr().err.endswith("INFO/MainProcess] paying.pay[run-1]: paid\n")
+
+
+def test_what_else_the_package_of_the_tasks_logs_stays_where_it_was():
+    get_task_logger("selling.tasks.eu")
+
+    assert logging.getLogger("selling.tasks").parent is logging.getLogger("selling")
+    assert logging.getLogger("selling").parent is logging.root
+
+
+def test_asking_twice_for_the_logger_of_a_module_changes_nothing():
+    logger = get_task_logger("lending.tasks")
+
+    assert get_task_logger("lending.tasks") is logger
+    assert get_task_logger("lending.tasks.eu").parent is logger
+
+
+@pytest.mark.parametrize("name", ["celeriac", "celeriac.task", "root"])
+def test_a_logger_of_our_own_is_no_logger_of_a_module(name):
+    with pytest.raises(RuntimeError, match="__name__"):
+        get_task_logger(name)
