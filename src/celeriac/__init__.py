@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celeriac.compat.finder import install
+
+install()
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -45,12 +49,16 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from importlib import import_module
+    if name in _HOMES:
+        from importlib import import_module
 
-    module, attribute = _HOMES[name]
-    value = globals()[name] = getattr(import_module(module), attribute)
+        module, attribute = _HOMES[name]
+        value = getattr(import_module(module), attribute)
+    else:
+        from celeriac.compat.modules import look_up
+
+        value = look_up("celeriac", name)
+    globals()[name] = value
     return value
 
 

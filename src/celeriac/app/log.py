@@ -41,8 +41,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.processName = self.process_name
         text = super().format(record)
-        colour = _COLOURS.get(record.levelno) if self._color else None
-        return f"{colour}{text}{_PLAIN}" if colour else text
+        return coloured(text, record.levelno) if self._color else text
 
 
 class TaskLineFormatter(LineFormatter):
@@ -81,6 +80,12 @@ def _is_below(logger: logging.Logger | None, other: logging.Logger) -> bool:
     while logger is not None and logger is not other:
         logger = logger.parent
     return logger is other
+
+
+def coloured(text: str, level: int) -> str:
+    """Put text into the colour of a level, if it has one."""
+    colour = _COLOURS.get(level)
+    return f"{colour}{text}{_PLAIN}" if colour else text
 
 
 def set_up_logging(

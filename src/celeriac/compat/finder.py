@@ -1,0 +1,79 @@
+"""Have Python find Celery's import paths under `celeriac.`.
+
+Loaded by `import celeriac`, so it is small; the table is loaded when a path is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+EXTENDED: Final = frozenset(
+    {
+        "celeriac._state",
+        "celeriac.app",
+        "celeriac.app.control",
+        "celeriac.app.log",
+        "celeriac.app.registry",
+        "celeriac.app.task",
+        "celeriac.app.trace",
+        "celeriac.backends",
+        "celeriac.backends.base",
+        "celeriac.canvas",
+        "celeriac.contrib",
+        "celeriac.exceptions",
+        "celeriac.schedules",
+        "celeriac.states",
+        "celeriac.worker",
+        "celeriac.worker.loops",
+    }
+)
+"""Modules of ours, or that may come, which have a path of Celery's: the table adds the names that they lack."""
+
+
+class TableFinder:
+    """Find what only the table has. Stands behind the finders of real modules, so that those win."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a path of Celery's, or something that can say why there is none."""
+        if not fullname.startswith("celeriac."):
+            return None
+        from celeriac.compat.modules import spec_of
+
+        return spec_of(fullname)
+
+
+class ExtendingFinder:
+    """Find real modules of ours that lack names. Stands in front, and leaves the finding to those behind."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module as it would be found without this, and have its names added when it is loaded."""
+        if fullname not in EXTENDED:
+            return None
+        for finder in sys.meta_path:
+            if finder not in (ExtendingFinder, TableFinder):
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None and spec.loader is not None:
+                    from celeriac.compat.modules import ExtendingLoader
+
+                    spec.loader = ExtendingLoader(spec.loader)
+                    return spec
+        return None
+
+
+def install() -> None:
+    """Put the two finders in their places, once."""
+    if TableFinder not in sys.meta_path:
+        sys.meta_path.insert(0, ExtendingFinder)
+        sys.meta_path.append(TableFinder)

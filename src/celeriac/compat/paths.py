@@ -1,0 +1,379 @@
+"""The table of Celery's import paths: what each module has, where that lives here, or why it does not.
+
+Everything that Celery 5.7 documents, or lists in an `__all__`, has a place. When a part of celeriac arrives, its names
+move from `no(...)` to `at(...)`; then run ``python -m celeriac.compat.stubs src/celeriac-stubs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Home(NamedTuple):
+    """Name the module and attribute where something lives."""
+
+    module: str
+    attribute: str
+
+
+class Missing(NamedTuple):
+    """Say why something is not there, and what to do instead; completes a sentence that begins with its name."""
+
+    why: str
+
+
+Names = Mapping[str, Home | Missing]
+
+
+def at(module: str, names: str) -> Names:
+    """Say where names live; ``theirs=ours`` when they are called otherwise there."""
+    return {name: Home(module, ours or name) for name, _, ours in (each.partition("=") for each in names.split())}
+
+
+def no(why: Missing, names: str) -> Names:
+    """Say why names are missing."""
+    return dict.fromkeys(names.split(), why)
+
+
+def all_of(package: str, modules: str, why: Missing) -> Mapping[str, Missing]:
+    """Say why modules of a package are missing."""
+    return {f"{package}.{module}": why for module in modules.split()}
+
+
+def _later(part: str, meanwhile: str = "") -> Missing:
+    return Missing(
+        f"comes with {part}, which this version of celeriac does not have yet{meanwhile and '; '}{meanwhile}"
+    )
+
+
+def _never(why: str) -> Missing:
+    return Missing(f"does not exist in celeriac: {why}")
+
+
+def _instead(what: str) -> Missing:
+    return Missing(f"does not exist in celeriac; use {what}")
+
+
+# --- parts that are to come ---
+
+CANVAS: Final = _later(
+    "chains, groups and chords", "until then let the body of one task call the next, or use `link` where it is enough"
+)
+SHARED: Final = _later("shared tasks", "until then write `@app.task`")
+EAGER: Final = _later("results of calls that run in place")
+BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
+CONTROL: Final = _later(
+    "remote control", "there a task is revoked by a method, as in `app.control.revoke(task_id)`; nothing is to be "
+    "imported for it. Until then `expires` is what keeps a task from running",
+)  # fmt: skip
+EVENTS: Final = _later("events", "until then connect to signals (celeriac.signals), or ask `celeriac queue list`")
+KOMBU: Final = _never(
+    "there are no kombu connections, producers and consumers. A call opens and keeps what it needs; "
+    "queues are named in `task_routes` and `apply_async(queue=…)`"
+)
+SECURITY: Final = _later("signed messages")
+DJANGO: Final = _later("the Django integration", "until then set the app up in a module of your own")
+DAEMONS: Final = _later("`celeriac multi`", "until then let a service manager keep the worker running")
+POOLS: Final = _never("a pool is chosen by its name: `worker_pool`, or `celeriac worker -P`")
+WORKER: Final = _never("the parts of a worker are no API. What happens in one is told by signals (celeriac.signals)")
+BOOTSTEPS: Final = _never(
+    "a worker is not built of bootsteps. For what is to happen at its start and end, connect to worker_init, "
+    "worker_ready and worker_shutdown in celeriac.signals"
+)
+LOADERS: Final = _never(
+    "there are no loaders. Settings come from `app.conf` and `app.config_from_object`, task modules from `include`, "
+    "hooks are signals (celeriac.signals)"
+)
+BACKENDS: Final = _never(
+    "a result backend is chosen by the scheme of `result_backend`; one of your own is a "
+    "celeriac.backends.base.ResultBackend"
+)
+COMMANDS: Final = _never("the command line is not to be imported; run `celeriac`, or `python -m celeriac`")
+TESTING: Final = _later("the test fixtures", "until then use an app with `memory://`, or call `task.run(…)` directly")
+REMOVED: Final = Missing(
+    "was removed from Celery in version 5: write `from celeriac import shared_task`, or `@app.task`; a class derives "
+    "from `celeriac.Task`"
+)
+INTERNAL: Final = _never("it is about the inside of Celery")
+GRAPHS: Final = _later("graphs of results")
+
+# --- things of Celery's utilities that something else does as well ---
+
+KINDS_OF_DICT: Final = _instead("a dict, or collections.ChainMap")
+BUFFERS: Final = _instead("collections.deque(maxlen=…)")
+TEXTWRAP: Final = _instead("the modules textwrap and pprint")
+CONTEXTVARS: Final = _instead("contextvars.ContextVar, or threading.local")
+MEASURING: Final = _instead("psutil, tracemalloc or py-spy")
+PICKLING: Final = _instead("celeriac.exceptions.RemoteError, which stands for an exception whose class is not here")
+AWARE: Final = _instead("aware datetimes and zoneinfo")
+OS_MODULE: Final = _instead("the modules os and signal")
+LOGGING: Final = _instead("the module logging, and the signals setup_logging and after_setup_logger")
+SCHEDULING: Final = _later("schedules")
+
+_SIGNALS: Final = """
+    before_task_publish after_task_publish task_sent task_prerun task_postrun task_success task_retry task_failure
+    task_internal_error task_received task_revoked task_rejected task_unknown celeryd_init celeryd_after_setup
+    import_modules worker_init worker_ready worker_before_create_process worker_process_init worker_process_shutdown
+    worker_shutting_down worker_shutdown heartbeat_sent setup_logging after_setup_logger after_setup_task_logger
+    beat_init beat_embedded_init eventlet_pool_started eventlet_pool_preshutdown eventlet_pool_postshutdown
+    eventlet_pool_apply user_preload_options
+"""
+_PRIMITIVES: Final = "chain chord chunks group xmap xstarmap"
+
+PATHS: Final[Mapping[str, Names | Missing]] = {
+    "celeriac": {
+        **at("celeriac.ids", "uuid=new_id"),
+        **at("celeriac.compat.version", "VERSION version_info version_info_t VERSION_BANNER SERIES"),
+        **at("celeriac.canvas.signature", "maybe_subtask"),
+        **no(CANVAS, _PRIMITIVES),
+        **no(SHARED, "shared_task"),
+        **no(_instead("`celeriac doctor`"), "bugreport"),
+        **no(POOLS, "maybe_patch_concurrency"),
+    },
+    "celeriac._state": {
+        **at(
+            "celeriac.app.current",
+            "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app "
+            "set_default_app=set_current_app",
+        ),
+        **at("celeriac.app.context", "get_current_task=running_task"),
+        **no(INTERNAL, "get_current_worker_task connect_on_app_finalize"),
+    },
+    # --- app ---
+    "celeriac.app": {
+        **at("celeriac.app.application", "Celery"),
+        **at("celeriac.app.current", "default_app=current_app_proxy"),
+        **at("celeriac.compat.apps", "app_or_default"),
+        **no(SHARED, "shared_task"),
+        **no(_instead("`celeriac doctor`"), "bugreport"),
+        **no(INTERNAL, "AppPickler enable_trace disable_trace push_current_task pop_current_task"),
+    },
+    "celeriac.app.amqp": KOMBU,
+    "celeriac.app.annotations": INTERNAL,
+    "celeriac.app.autoretry": INTERNAL,
+    "celeriac.app.backends": BACKENDS,
+    "celeriac.app.base": at("celeriac.app.application", "Celery"),
+    "celeriac.app.builtins": CANVAS,
+    "celeriac.app.control": CONTROL,
+    "celeriac.app.defaults": {
+        **at("celeriac.app.config", "NAMESPACES=SETTINGS"),
+        **no(_instead("`app.conf`, or the table celeriac.app.config.SETTINGS"), "Option flatten find"),
+    },
+    "celeriac.app.events": EVENTS,
+    "celeriac.app.log": {
+        **at("celeriac.compat.logs", "TaskFormatter"),
+        **no(LOGGING, "Logging"),
+    },
+    "celeriac.app.registry": at("celeriac.app.registry", "TaskRegistry=Registry"),
+    "celeriac.app.routes": _never("a route is what `task_routes` says"),
+    "celeriac.app.task": at("celeriac.app.context", "Context"),
+    "celeriac.app.trace": no(
+        INTERNAL, "TraceInfo build_tracer trace_task setup_worker_optimizations reset_worker_optimizations"
+    ),
+    "celeriac.app.utils": {
+        **at("celeriac.app.config", "Settings"),
+        **no(INTERNAL, "appstr filter_hidden_settings sanitize_url"),
+        **no(_instead("`celeriac doctor`"), "bugreport"),
+        **no(_instead("`-A` on the command line; a program imports its app"), "find_app"),
+    },
+    "celeriac.apps": {},
+    "celeriac.apps.beat": BEAT,
+    "celeriac.apps.multi": DAEMONS,
+    "celeriac.apps.worker": WORKER,
+    # --- backends ---
+    "celeriac.backends": {},
+    "celeriac.backends.base": no(BACKENDS, "BaseBackend Backend KeyValueStoreBackend DisabledBackend SyncBackendMixin"),
+    **all_of(
+        "celeriac.backends",
+        "arangodb asynchronous azureblockblob cache cassandra consul cosmosdbsql couchbase couchdb database dynamodb "
+        "elasticsearch filesystem gcs mongodb redis rpc s3",
+        BACKENDS,
+    ),
+    # --- what programs import by name ---
+    "celeriac.beat": BEAT,
+    "celeriac.bin": COMMANDS,
+    "celeriac.bootsteps": BOOTSTEPS,
+    "celeriac.canvas": no(CANVAS, f"{_PRIMITIVES} StampingVisitor GroupStampingVisitor"),
+    "celeriac.concurrency": POOLS,
+    "celeriac.contrib": {},
+    "celeriac.contrib.abortable": _later("aborting of tasks", "until then let the body look at a flag of your own"),
+    "celeriac.contrib.django": DJANGO,
+    "celeriac.contrib.migrate": _later("moving of messages"),
+    "celeriac.contrib.pytest": TESTING,
+    "celeriac.contrib.rdb": _later("remote debugging", "until then use `breakpoint()` with `celeriac worker -P solo`"),
+    "celeriac.contrib.sphinx": _later("the Sphinx extension"),
+    "celeriac.contrib.testing": TESTING,
+    "celeriac.decorators": REMOVED,
+    "celeriac.events": EVENTS,
+    "celeriac.exceptions": {
+        **at("celeriac.compat.commands", "CeleryCommandException"),
+        **no(_instead("`raise value.with_traceback(tb)`"), "reraise"),
+    },
+    "celeriac.execute": no(_instead("`app.send_task`"), "send_task apply apply_async delay_task"),
+    "celeriac.fixups": DJANGO,
+    "celeriac.loaders": LOADERS,
+    "celeriac.local": {
+        **at("celeriac.app.current", "Proxy"),
+        **at("celeriac.compat.functional", "maybe_evaluate"),
+        **no(INTERNAL, "PromiseProxy"),
+        **no(_instead("try and except ImportError"), "try_import"),
+    },
+    "celeriac.log": {
+        **at("celeriac.app.log", "get_task_logger"),
+        **no(LOGGING, "get_default_logger setup_logging_subsystem redirect_stdouts_to_logger setup_logger"),
+    },
+    "celeriac.messaging": KOMBU,
+    "celeriac.platforms": {
+        **at(
+            "celeriac.compat.platforms",
+            "EX_OK EX_FAILURE EX_UNAVAILABLE EX_USAGE SYSTEM IS_macOS IS_WINDOWS SIGMAP pyimplementation signal_name "
+            "get_errno_name ignore_errno isatty set_process_title",
+        ),
+        **no(
+            OS_MODULE,
+            "signals get_fdmax close_open_fds parse_uid parse_gid setgroups initgroups setgid setuid "
+            "set_mp_process_title fd_by_path",
+        ),
+        **no(DAEMONS, "LockFailed Pidfile create_pidlock DaemonContext detached maybe_drop_privileges"),
+    },
+    "celeriac.registry": no(_instead("`app.tasks`"), "tasks TaskRegistry"),
+    "celeriac.result": {
+        **at("celeriac.app.result", "AsyncResult"),
+        **no(CANVAS, "ResultSet GroupResult"),
+        **no(EAGER, "EagerResult ResultBase result_from_tuple"),
+    },
+    "celeriac.schedules": BEAT,
+    "celeriac.security": SECURITY,
+    "celeriac.signals": at("celeriac.app.signals", f"{_SIGNALS} Signal"),
+    "celeriac.states": {},
+    "celeriac.task": REMOVED,
+    # --- utilities ---
+    "celeriac.utils": {
+        **at("celeriac.ids", "uuid=new_id gen_unique_id=new_id"),
+        **at("functools", "cached_property"),
+        **at("celeriac.compat.functional", "chunks maybe_list noop"),
+        **at(
+            "celeriac.compat.imports",
+            "gen_task_name import_from_cwd instantiate get_cls_by_name=symbol_by_name get_full_cls_name=qualname "
+            "symbol_by_name",
+        ),
+        **at("celeriac.compat.logs", "LOG_LEVELS"),
+        **at("celeriac.compat.nodenames", "nodename nodesplit"),
+        **no(_instead("functools.lru_cache"), "memoize"),
+        **no(KOMBU, "worker_direct"),
+    },
+    "celeriac.utils.abstract": {
+        **at("celeriac.app.task", "CallableTask=Task"),
+        **at("celeriac.canvas.signature", "CallableSignature=Signature"),
+    },
+    "celeriac.utils.annotations": INTERNAL,
+    "celeriac.utils.collections": {
+        **at("celeriac.compat.collections", "AttributeDict AttributeDictMixin LimitedSet lpmerge"),
+        **at("collections", "OrderedDict"),
+        **no(KINDS_OF_DICT, "ChainMap DictAttribute force_mapping"),
+        **no(_instead("`app.conf`"), "ConfigurationView"),
+        **no(BUFFERS, "BufferMap Messagebuffer Evictable"),
+    },
+    "celeriac.utils.debug": MEASURING,
+    "celeriac.utils.deprecated": at("celeriac.compat.deprecated", "Callable Property warn"),
+    "celeriac.utils.dispatch": at("celeriac.app.signals", "Signal"),
+    "celeriac.utils.dispatch.signal": at("celeriac.app.signals", "Signal"),
+    "celeriac.utils.functional": {
+        **at(
+            "celeriac.compat.functional",
+            "LRUCache is_list maybe_list mlazy noop first chunks padlist mattrgetter uniq regen dictfilter lazy "
+            "maybe_evaluate maybe fun_accepts_kwargs seq_concat_item seq_concat_seq",
+        ),
+        **no(_instead("functools.lru_cache"), "memoize"),
+        **no(_instead("a loop"), "firstmethod"),
+        **no(_instead("inspect.signature"), "head_from_fun fun_takes_argument arity_greater"),
+    },
+    "celeriac.utils.graph": GRAPHS,
+    "celeriac.utils.imports": {
+        **at(
+            "celeriac.compat.imports",
+            "NotAPackage qualname instantiate symbol_by_name cwd_in_path find_module import_from_cwd module_file "
+            "gen_task_name",
+        ),
+        **no(_instead("importlib.reload"), "reload_from_cwd"),
+        **no(_instead("importlib.metadata.entry_points"), "load_extension_class_names load_extension_classes"),
+    },
+    "celeriac.utils.iso8601": at("celeriac.compat.times", "parse_iso8601"),
+    "celeriac.utils.log": {
+        **at("celeriac.app.log", "get_task_logger base_logger=LOGGER task_logger=TASK_LOGGER"),
+        **at("celeriac.compat.logs", "ColorFormatter LOG_LEVELS get_logger mlevel"),
+        **no(LOGGING, "LoggingProxy worker_logger in_sighandler set_in_sighandler"),
+        **no(_instead("multiprocessing.get_logger"), "get_multiprocessing_logger reset_multiprocessing_logger"),
+    },
+    "celeriac.utils.nodenames": {
+        **at(
+            "celeriac.compat.nodenames",
+            "gethostname nodename anon_nodename nodesplit default_nodename node_format host_format",
+        ),
+        **no(KOMBU, "worker_direct"),
+    },
+    "celeriac.utils.objects": {
+        **at("types", "Bunch=SimpleNamespace"),
+        **no(_instead("contextlib.ExitStack or contextlib.nullcontext"), "FallbackContext"),
+        **no(_instead("a property"), "getitem_property"),
+        **no(_instead("a loop over cls.__mro__"), "mro_lookup"),
+    },
+    "celeriac.utils.quorum_queues": KOMBU,
+    "celeriac.utils.saferepr": {
+        **at("celeriac.compat.serialization", "saferepr"),
+        **no(_instead("reprlib.Repr"), "reprstream"),
+    },
+    "celeriac.utils.serialization": {
+        **at("celeriac.compat.serialization", "strtobool"),
+        **no(
+            PICKLING,
+            "UnpickleableExceptionWrapper subclass_exception find_pickleable_exception create_exception_cls "
+            "get_pickleable_exception get_pickleable_etype get_pickled_exception",
+        ),
+        **no(_instead("`raise … from …`"), "raise_with_context"),
+        **no(_instead("json.dumps(default=…)"), "jsonify"),
+    },
+    "celeriac.utils.static": INTERNAL,
+    "celeriac.utils.sysinfo": {
+        **at("os", "load_average=getloadavg"),
+        **no(_instead("shutil.disk_usage"), "df"),
+        **no(
+            _instead("os.cpu_count; a worker finds out by itself"),
+            "available_cpu_count cpu_budget CpuBudget AUTO_CONCURRENCY is_auto_concurrency cgroup_cpu_quota",
+        ),
+    },
+    "celeriac.utils.term": no(_instead("click.style, or rich"), "colored"),
+    "celeriac.utils.text": {
+        **at("celeriac.compat.text", "abbr abbrtask indent join pluralize simple_format str_to_list truncate"),
+        **no(TEXTWRAP, "dedent dedent_initial ensure_newlines ensure_sep fill_paragraphs pretty"),
+    },
+    "celeriac.utils.threads": {
+        **at("threading", "get_ident Local=local"),
+        **no(CONTEXTVARS, "LocalStack LocalManager"),
+        **no(_instead("threading.Thread"), "bgThread"),
+        **no(_instead("socket.setdefaulttimeout"), "default_socket_timeout bound_open_broker_sockets"),
+    },
+    "celeriac.utils.time": {
+        **at(
+            "celeriac.compat.times",
+            "timezone maybe_timedelta rate weekday humanize_seconds maybe_iso8601 is_naive make_aware localize to_utc "
+            "maybe_make_aware add_seconds_to_datetime subtract_datetimes get_exponential_backoff_interval",
+        ),
+        **no(SCHEDULING, "ffwd remaining delta_resolution"),
+        **no(AWARE, "LocalTimezone utcoffset adjust_timestamp"),
+    },
+    "celeriac.utils.timer2": _instead("threading.Timer, or asyncio"),
+    "celeriac.utils.uuid": at("celeriac.ids", "uuid=new_id"),
+    # --- worker ---
+    "celeriac.worker": no(WORKER, "WorkController"),
+    **all_of(
+        "celeriac.worker",
+        "autoscale components consumer heartbeat pidbox state strategy worker",
+        WORKER,
+    ),
+    "celeriac.worker.control": CONTROL,
+    "celeriac.worker.loops": no(WORKER, "asynloop synloop"),
+    "celeriac.worker.request": no(WORKER, "Request Context"),
+}
+"""What is importable: names of a module, or why the whole module is missing."""
