@@ -6,28 +6,39 @@ it lands on the last one, which made storing a result ten times cheaper (3 again
 
 from __future__ import annotations
 
-from os import urandom
+import os
 from time import time_ns
 from typing import Final
 
-_RANDOM_BYTES: Final = 10
+_DIGITS: Final = 20
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+_IDS_AHEAD: Final = 64
+_random: list[str] = []
+"""Random digits for the next ids: asking the kernel for one id's at a time made half the price of an id."""
+
+os.register_at_fork(after_in_child=_random.clear)  # else parent and child would make the same ids
 
 
 def new_id() -> str:
     """Make an id that nobody has: 48 bits of milliseconds since 1970 and 74 random bits (RFC 9562, 5.7)."""
     stamp = f"{time_ns() // 1_000_000:012x}"
-    random = urandom(_RANDOM_BYTES).hex()
-    return f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+    try:
+        r = _random.pop()
+    except IndexError:
+        r, *ahead = _random_digits(_IDS_AHEAD)
+        _random.extend(ahead)
+    return f"{stamp[:8]}-{stamp[8:]}-7{r[:3]}-{_VARIANT[r[3]]}{r[4:7]}-{r[7:19]}"
 
 
 def new_ids(count: int) -> list[str]:
     """Make many ids at less than half the price each: one look at the clock, one call for all random bytes."""
     stamp = f"{time_ns() // 1_000_000:012x}"
     prefix = f"{stamp[:8]}-{stamp[8:]}-7"
-    digits = 2 * _RANDOM_BYTES
-    random = urandom(_RANDOM_BYTES * count).hex()
-    return [
-        f"{prefix}{r[:3]}-{_VARIANT[r[3]]}{r[4:7]}-{r[7:19]}"
-        for r in (random[at : at + digits] for at in range(0, digits * count, digits))
-    ]
+    return [f"{prefix}{r[:3]}-{_VARIANT[r[3]]}{r[4:7]}-{r[7:19]}" for r in _random_digits(count)]
+
+
+def _random_digits(count: int) -> list[str]:
+    """Return the hexadecimal digits that so many ids need, from the kernel."""
+    digits = os.urandom(_DIGITS // 2 * count).hex()
+    return [digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS)]

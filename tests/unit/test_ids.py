@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from uuid import RFC_4122, UUID
 
@@ -64,3 +65,23 @@ def test_every_random_bit_of_an_id_is_used() -> None:
     random_bits = (2**12 - 1) << 64 | (2**62 - 1)
     assert ever_set & random_bits == random_bits
     assert always_set & random_bits == 0
+
+
+def test_one_by_one_ids_are_different_too() -> None:
+    assert len({new_id() for _ in range(1_000)}) == 1_000
+
+
+def test_a_fork_and_its_parent_make_different_ids() -> None:
+    new_id()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, new_id()[14:].encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert os.read(read, 100).decode() != new_id()[14:]
+    os.close(read)
+    os.close(write)

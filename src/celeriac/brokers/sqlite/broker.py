@@ -26,7 +26,7 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
-from celeriac.brokers.sqlite.rows import INSERT, message_of, row_of
+from celeriac.brokers.sqlite.rows import insertion, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
@@ -94,15 +94,14 @@ class SqliteBroker(Broker):
 
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
         store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
-        rows = [row_of(message) for message in messages]
-        store.group.commit(rows, lambda rows, until: _insert(store, rows, until), deadline_at=deadline_at)
+        if not _publish_alone(store, messages):
+            store.group.commit(messages, lambda group, until: _publish(store, group, until), deadline_at=deadline_at)
         store.work.ring()
-        self._clean_now_and_then(len(messages))
+        self._published += len(messages)
+        if self._published >= _CLEAN_AFTER:
+            self._clean_briefly()
 
-    def _clean_now_and_then(self, count: int) -> None:
-        self._published += count
-        if self._published < _CLEAN_AFTER:
-            return
+    def _clean_briefly(self) -> None:
         self._published = 0
         try:
             self._clean(time.monotonic() + _CLEAN_WITHIN)
@@ -224,11 +223,20 @@ DELETE FROM dead_letter WHERE number IN (
 """
 
 
-def _insert(store: Store, rows: list[tuple[object, ...]], deadline_at: float) -> None:
+def _publish_alone(store: Store, messages: Sequence[Message]) -> bool:
+    """Publish a single message if nobody else publishes now: there is nothing to share then, or to wait for."""
+    if len(messages) != 1 or store.group.is_waited_for:
+        return False
+    sql, [row] = insertion(messages)
+    return store.execute_at_once(sql, row, doing="publishing")
+
+
+def _publish(store: Store, messages: Sequence[Message], deadline_at: float) -> None:
+    sql, rows = insertion(messages)
     if len(rows) == 1:
-        store.execute(INSERT, rows[0], deadline_at=deadline_at, doing="publishing")
+        store.execute(sql, rows[0], deadline_at=deadline_at, doing="publishing")
     else:
-        store.write(lambda db: db.executemany(INSERT, rows), deadline_at=deadline_at, doing="publishing")
+        store.write(lambda db: db.executemany(sql, rows), deadline_at=deadline_at, doing="publishing")
 
 
 def _listed(row: tuple[object, ...]) -> DeadLetter:

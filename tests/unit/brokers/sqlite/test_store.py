@@ -14,7 +14,7 @@ import pytest
 from celeriac.brokers.sqlite import schema
 from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.brokers.sqlite.store import Store
-from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
+from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured
 from tests.integration.project import wait_until
 
 INSERT = "INSERT INTO owner (incarnation) VALUES (?)"
@@ -119,6 +119,22 @@ def test_a_writer_that_will_not_wait_is_told_so_with_nothing_done(store: Store, 
 
     assert store.write_at_once(lambda db: db.execute(INSERT, ("b",)).rowcount, doing="testing") == (1,)
     assert store.read(COUNT) == [(1,)]
+
+
+@pytest.mark.parametrize("held", [side_lock_held, database_locked])
+def test_a_single_statement_that_will_not_wait_is_told_so_with_nothing_done(store: Store, path: Path, held):
+    with held(path):
+        assert not store.execute_at_once(INSERT, ("a",), doing="testing")
+
+    assert store.execute_at_once(INSERT, ("b",), doing="testing")
+    assert store.read("SELECT incarnation FROM owner") == [("b",)]
+
+
+def test_a_single_statement_that_fails_leaves_no_lock_behind(store: Store):
+    with pytest.raises(EncodeError, match="cannot hold a value"):
+        store.execute_at_once(INSERT, (None,), doing="testing")
+
+    assert store.execute_at_once(INSERT, ("b",), doing="testing")
 
 
 def test_a_reader_is_not_held_up_by_a_writer_that_waits(store: Store, path: Path):
