@@ -22,6 +22,7 @@ __all__ = [
     "maybe_signature",
     "signature",
     "subtask",
+    "uuid",
 ]
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
     from celeriac.app.task import Task
     from celeriac.canvas.signature import Signature, maybe_signature, signature, subtask
+    from celeriac.ids import new_id as uuid
 
 # Looked up when they are used, so that `import celeriac` costs nothing.
 _HOMES = {
@@ -45,21 +47,24 @@ _HOMES = {
     "maybe_signature": ("celeriac.canvas.signature", "maybe_signature"),
     "signature": ("celeriac.canvas.signature", "signature"),
     "subtask": ("celeriac.canvas.signature", "subtask"),
+    "uuid": ("celeriac.ids", "new_id"),
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        from importlib import import_module
+if not TYPE_CHECKING:  # for a checker, a name that is not imported above is an error
 
-        module, attribute = _HOMES[name]
-        value = getattr(import_module(module), attribute)
-    else:
-        from celeriac.compat.modules import look_up
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            from importlib import import_module
 
-        value = look_up("celeriac", name)
-    globals()[name] = value
-    return value
+            module, attribute = _HOMES[name]
+            value = getattr(import_module(module), attribute)
+        else:
+            from celeriac.compat.modules import look_up
+
+            value = look_up("celeriac", name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -123,7 +123,6 @@ _PRIMITIVES: Final = "chain chord chunks group xmap xstarmap"
 
 PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac": {
-        **at("celeriac.ids", "uuid=new_id"),
         **at("celeriac.compat.version", "VERSION version_info version_info_t VERSION_BANNER SERIES"),
         **at("celeriac.canvas.signature", "maybe_subtask"),
         **no(CANVAS, _PRIMITIVES),

@@ -1,0 +1,10 @@
+# Written by `python -m celeriac.compat.stubs` from celeriac/compat/paths.py.
+from celeriac.app.application import Celery as Celery
+from celeriac.app.current import current_app_proxy as default_app
+from celeriac.compat.apps import app_or_default as app_or_default
+
+__all__ = [
+    "Celery",
+    "app_or_default",
+    "default_app",
+]

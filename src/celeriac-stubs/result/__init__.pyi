@@ -1,0 +1,6 @@
+# Written by `python -m celeriac.compat.stubs` from celeriac/compat/paths.py.
+from celeriac.app.result import AsyncResult as AsyncResult
+
+__all__ = [
+    "AsyncResult",
+]
