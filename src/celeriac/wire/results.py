@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from types import ModuleType
+from types import ModuleType, WrapperDescriptorType
 from typing import Any, Final
 
 import msgspec
@@ -223,7 +223,19 @@ def exception_map(exc: BaseException, form: RecordForm = JSON_FORM) -> dict[str,
     if module == exceptions.__name__:
         module = _FOREIGN_HOME.get(kind.__qualname__, module)
     # The descriptor and not the attribute, over which a class of users may have put a property that raises.
-    return _map_of(kind.__qualname__, BaseException.__dict__["args"].__get__(exc), module, form)
+    args = BaseException.__dict__["args"].__get__(exc) or _text_instead_of_args(exc)
+    return _map_of(kind.__qualname__, args, module, form)
+
+
+def _text_instead_of_args(exc: BaseException) -> tuple[str, ...]:
+    """Return what an exception without arguments says, if it can be made of a text; pydantic's are of this kind."""
+    if type(type(exc).__init__) is not WrapperDescriptorType:
+        return ()  # a constructor of users: it may take nothing
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001 - `__str__` is code of users; without arguments and text there is still the class
+        return ()
+    return (text,) if text else ()
 
 
 def _map_of(name: str, args: Sequence[Any], module: str | None, form: RecordForm) -> dict[str, Any]:

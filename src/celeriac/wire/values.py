@@ -47,7 +47,11 @@ def stand_in(value: Any, *, serializer: str) -> object:
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if _is_lazy_text(value):
         return str(value)
-    hint = "; a task with pydantic=True carries models" if hasattr(type(value), "model_dump") else ""
+    hint = (
+        "; a task with pydantic=True carries models in parameters that are annotated with them"
+        if hasattr(type(value), "model_dump")
+        else ""
+    )
     raise TypeError(f"{serializer} cannot carry a {type(value).__qualname__}{hint}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from celeriac import exceptions
 from celeriac.exceptions import (
@@ -325,3 +326,39 @@ def test_any_value_is_some_exception(exc_type: Any, message: Any, module: Any) -
 
     assert isinstance(exc, Exception)
     assert isinstance(exception_map(exc), dict)
+
+
+class Silent(Exception):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __str__(self) -> str:
+        return "a text"
+
+
+class Speaking(Exception):
+    def __str__(self) -> str:
+        return "a text"
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise OSError
+
+
+def test_an_exception_without_arguments_is_carried_by_its_text_if_it_can_be_made_of_one() -> None:
+    maps = [exception_map(exc)["exc_message"] for exc in (Silent(), Speaking(), Broken(), ValueError(), KeyError())]
+
+    assert maps == [[], ["a text"], [], [], []]
+    assert isinstance(exception_from_map(exception_map(Silent())), Silent)
+    assert isinstance(exception_from_map(exception_map(Speaking())), Speaking)
+
+
+def test_an_error_of_pydantic_says_what_was_wrong() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(int).validate_python("x")
+
+    remote = exception_from_map(exception_map(caught.value))
+
+    assert isinstance(remote, RemoteError)
+    assert "1 validation error for int" in str(remote)

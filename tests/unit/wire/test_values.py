@@ -140,7 +140,7 @@ def test_a_model_is_refused_with_a_hint(serializer: Any) -> None:
     class Model:
         def model_dump(self) -> None: ...
 
-    with pytest.raises(EncodeError, match="a task with pydantic=True carries models"):
+    with pytest.raises(EncodeError, match="a task with pydantic=True carries models in parameters"):
         serializer.dumps([Model()])
 
 
