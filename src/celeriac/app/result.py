@@ -177,7 +177,7 @@ class AsyncResult(Generic[R_co]):
         return self._read(found) if found is not None else None
 
     def _read(self, found: StoredResult) -> Record:
-        record = read_record(found.record)
+        record = read_record(found.record, (self._app or current_app()).conf.record_form)
         if record.status in states.READY_STATES:
             self._final = record
         return record

@@ -14,8 +14,14 @@ from celeriac.message import Message
 from celeriac.wire.jsontypes import loads
 from celeriac.wire.protocol import read_request
 from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.serializers import JSON, MSGPACK, YAML, Accept
 
 COLUMNS: Final = ("number", "queue", "task", "task_id", "died_at", "reason")
+
+# To look at, whatever workers accept: nothing but data comes of these.
+_DATA: Final = Accept(
+    tuple(one.name for one in (JSON, MSGPACK, YAML)), frozenset(one.content_type for one in (JSON, MSGPACK, YAML))
+)
 
 CHUNK: Final = 1000
 """Dead letters replayed or discarded in one step, so that a broker is never held up for long."""
@@ -82,7 +88,7 @@ def _headers(message: Message) -> dict[str, Any]:
 
 def _arguments(message: Message) -> dict[str, Any]:
     try:
-        request = read_request(message)
+        request = read_request(message, accept=_DATA)
     except DecodeError as error:
         return {"body": message.body, "fault": str(error)}
     return {"args": request.args, "kwargs": request.kwargs}

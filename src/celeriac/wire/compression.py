@@ -153,6 +153,11 @@ def names() -> tuple[str, ...]:
     return tuple(name for name in _by_name if "/" not in name)
 
 
+def is_known(name: str) -> bool:
+    """Say whether there is such a compression, by name or content type."""
+    return name in _by_name
+
+
 def is_built_in(name: str) -> bool:
     """Say whether a compression is one that celeriac brings."""
     found = _by_name.get(name)

@@ -63,7 +63,7 @@ class RecordForm(msgspec.Struct, frozen=True, kw_only=True):
                 "result_serializer is 'pickle', and reading a pickle can run any code; if everybody who can write "
                 "results may do so, add 'pickle' to result_accept_content"
             )
-        if compression is not None and compression not in compressions.names() and "/" not in compression:
+        if compression is not None and not compressions.is_known(compression):
             raise ImproperlyConfigured(
                 f"result_compression must be one of {', '.join(compressions.names())}, got {compression!r}"
             )

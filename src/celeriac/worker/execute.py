@@ -46,6 +46,8 @@ class Executor:
         self._hostname = hostname
         self._zone = app.conf.zone
         self._limits = app.conf.limits
+        self._accept = app.conf.accept
+        self._form = app.conf.record_form
         self._runner: asyncio.Runner | None = None
 
     def close(self) -> None:
@@ -58,10 +60,10 @@ class Executor:
         began = time.perf_counter()
         message = run.message
         try:
-            request = read_request(message, limits=self._limits)
+            request = read_request(message, limits=self._limits, accept=self._accept)
             task = self._task_for(request)
         except (DecodeError, NotRegistered) as exc:
-            record = failure_record(message, exc, self._done_at())
+            record = failure_record(message, exc, self._done_at(), form=self._form)
             reason = f"{type(exc).__name__}: {exc}"
             return Outcome(run.number, FAILURE, record, 0, time.perf_counter() - began, dead_reason=reason)
         context = Context.from_request(
@@ -104,7 +106,9 @@ class Executor:
             record = self._record(context, SUCCESS, value)
         except Retry as exc:
             logger.info("Task %s[%s] retry: %s", task.name, request.id, exc)
-            return RETRY, self._record(context, RETRY, exc.exc and exception_map(exc.exc), traceback=_text_of(exc.exc))
+            return RETRY, self._record(
+                context, RETRY, exc.exc and exception_map(exc.exc, self._form), traceback=_text_of(exc.exc)
+            )
         except BaseException as exc:  # noqa: BLE001 - it is recorded and logged, SystemExit too: a body ends its run only
             return FAILURE, self._failed(task, context, exc)
         if logger.isEnabledFor(logging.INFO):
@@ -120,7 +124,7 @@ class Executor:
     def _failed(self, task: Task[..., Any], context: Context, exc: BaseException) -> bytes:
         text = _text_of(exc)
         logger.error("Task %s[%s] raised unexpected: %r\n%s", task.name, context.id, exc, text)
-        return self._record(context, FAILURE, exception_map(exc), traceback=text)
+        return self._record(context, FAILURE, exception_map(exc, self._form), traceback=text)
 
     def _record(self, context: Context, state: str, value: Any, *, traceback: str | None = None) -> bytes:
         try:
@@ -133,6 +137,7 @@ class Executor:
                 date_done=None if state == RETRY else self._done_at(),
                 parent_id=context.parent_id,
                 group_id=context.group,
+                form=self._form,
             )
         except EncodeError as exc:
             raise EncodeError(

@@ -14,9 +14,11 @@ from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
 from celeriac.exceptions import DecodeError, LeaseLost, OperationalError
 from celeriac.states import READY_STATES
+from celeriac.wire.forms import RecordForm
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Intake as Facts
 from celeriac.wire.protocol import read_intake
+from celeriac.wire.serializers import Accept
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
@@ -46,6 +48,8 @@ class Intake:
     Args:
         queues: where to claim from.
         tasks: what is registered here.
+        accept: what may be decoded.
+        form: how records are written.
         limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
             means no limit.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
@@ -68,6 +72,8 @@ class Intake:
         backend: ResultBackend | None,
         limit: int | None,
         done_at: Callable[[], str],
+        accept: Accept,
+        form: RecordForm,
         lease_lost: Callable[[], Any],
     ) -> None:
         self._consumer = consumer
@@ -84,6 +90,8 @@ class Intake:
         self._backend = backend
         self._limit = limit
         self._done_at = done_at
+        self._accept = accept
+        self._form = form
         self._lease_lost = lease_lost
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
@@ -205,7 +213,7 @@ class Intake:
         try:
             if delivery.fault is not None:
                 raise DecodeError(delivery.fault)
-            facts = read_intake(delivery.message, limits=self._limits, zone=self._zone)
+            facts = read_intake(delivery.message, limits=self._limits, zone=self._zone, accept=self._accept)
         except DecodeError as exc:
             self._end_unreadable(delivery, exc)
             return None
@@ -241,10 +249,10 @@ class Intake:
             case Drop(error=error):
                 logger.info("Discarding task %s[%s]: %s", facts.task, facts.id, error)
                 wanted = wants_result(self._tasks.get(facts.task), facts.ignore_result)
-                how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at())
+                how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at(), form=self._form)
             case Bury(reason=reason):
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
-                how = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at())
+                how = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)
         self._settler.add(Ending(held, how))
 
     async def _ack_early(self, early: list[Held]) -> None:

@@ -157,6 +157,8 @@ class Node:
     Attributes:
         app: found, configured, its task modules imported.
         pool: what runs the bodies.
+        accept: which messages may be decoded.
+        record_form: how records of results are written.
     """
 
     def __init__(self, options: NodeOptions) -> None:
@@ -170,6 +172,8 @@ class Node:
             import_tasks(module, "-I")
         self.pool = options.pool or self.app.conf.worker_pool
         self.name = node_name(options.node_name)
+        self.accept = self.app.conf.accept
+        self.record_form = self.app.conf.record_form
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
@@ -205,6 +209,8 @@ class Node:
             dispatch=self.dispatch,
             prefetch_multiplier=conf.worker_prefetch_multiplier if asked is None else asked,
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
+            accept=self.accept,
+            form=self.record_form.without_code_of_users(),
             say_ready=self.say_ready,
             say=self.say,
         )

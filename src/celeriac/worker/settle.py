@@ -11,16 +11,18 @@ from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, S
 from celeriac.exceptions import WorkerLostError
 from celeriac.message import Message
 from celeriac.states import FAILURE, REVOKED, STARTED
+from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.wire.protocol import Intake
 from celeriac.wire.results import exception_map, write_record
 from celeriac.worker.decide import Bury, Drop, Policy, crash_delay
 from celeriac.worker.runs import Outcome
 
 
-def after_start(delivery: Delivery, intake: Intake, *, pid: int, node: str) -> ResultMeta:
+def after_start(delivery: Delivery, intake: Intake, *, pid: int, node: str, form: RecordForm = JSON_FORM) -> ResultMeta:
     """Record that a run has begun, for tasks with `track_started`."""
     task_id = delivery.message.task_id
-    record = write_record(task_id=task_id, state=STARTED, result={"pid": pid, "hostname": node}, date_done=None)
+    told = {"pid": pid, "hostname": node}
+    record = write_record(task_id=task_id, state=STARTED, result=told, date_done=None, form=form)
     return ResultMeta(task_id=task_id, state=STARTED, record=record, retries=intake.retries)
 
 
@@ -34,17 +36,21 @@ def after_run(delivery: Delivery, outcome: Outcome) -> Settlement:
     )
 
 
-def after_drop(delivery: Delivery, intake: Intake, drop: Drop, *, wanted: bool, done_at: str) -> Settlement:
+def after_drop(
+    delivery: Delivery, intake: Intake, drop: Drop, *, wanted: bool, done_at: str, form: RecordForm = JSON_FORM
+) -> Settlement:
     """Settle a message that nobody wants any more."""
-    record = failure_record(delivery.message, drop.error, done_at, state=REVOKED) if wanted else None
+    record = failure_record(delivery.message, drop.error, done_at, state=REVOKED, form=form) if wanted else None
     return Settlement(delivery=delivery, result=_meta(delivery, REVOKED, record, intake.retries))
 
 
-def after_bury(delivery: Delivery, bury: Bury, *, retries: int, done_at: str) -> Settlement:
+def after_bury(
+    delivery: Delivery, bury: Bury, *, retries: int, done_at: str, form: RecordForm = JSON_FORM
+) -> Settlement:
     """Dead-letter a message, and answer whoever waits for its result."""
     return Settlement(
         delivery=delivery,
-        result=_meta(delivery, FAILURE, failure_record(delivery.message, bury.error, done_at), retries),
+        result=_meta(delivery, FAILURE, failure_record(delivery.message, bury.error, done_at, form=form), retries),
         dead_reason=f"{type(bury.error).__name__}: {bury.reason}",
     )
 
@@ -58,6 +64,7 @@ def after_crash(
     policy: Policy,
     now: float,
     done_at: str,
+    form: RecordForm = JSON_FORM,
 ) -> Settlement | Release:
     """Settle a message whose child died under it: another try, later, or a dead letter.
 
@@ -71,22 +78,27 @@ def after_crash(
         return Release(delivery=delivery, eta_at=now + crash_delay(crashes), cause=ReleaseCause.CRASH)
     text = f"the process that ran task {intake.task}[{intake.id}] {died}; it was run {crashes} times"
     lost = Bury(WorkerLostError(text), text)
-    settlement = after_bury(delivery, lost, retries=intake.retries, done_at=done_at)
+    settlement = after_bury(delivery, lost, retries=intake.retries, done_at=done_at, form=form)
     return settlement if again else Settlement(delivery=delivery, result=settlement.result)
 
 
-def after_refusal_by_store(settlement: Settlement, error: Exception, done_at: str) -> Settlement:
+def after_refusal_by_store(
+    settlement: Settlement, error: Exception, done_at: str, *, form: RecordForm = JSON_FORM
+) -> Settlement:
     """Settle a run whose outcome the store will not take (a value too large for it): as a failure that says so."""
     delivery = settlement.delivery
     text = f"the result of message {delivery.message.task_id} could not be stored: {type(error).__name__}: {error}"
     retries = settlement.result.retries if settlement.result else 0
-    record = failure_record(delivery.message, RuntimeError(text), done_at)
+    record = failure_record(delivery.message, RuntimeError(text), done_at, form=form)
     return Settlement(delivery=delivery, result=_meta(delivery, FAILURE, record, retries))
 
 
-def failure_record(message: Message, error: BaseException, done_at: str, *, state: str = FAILURE) -> bytes:
+def failure_record(
+    message: Message, error: BaseException, done_at: str, *, state: str = FAILURE, form: RecordForm = JSON_FORM
+) -> bytes:
     """Write the record of a message that ended without its body having had a say."""
-    return write_record(task_id=message.task_id, state=state, result=exception_map(error), date_done=done_at)
+    result = exception_map(error, form)
+    return write_record(task_id=message.task_id, state=state, result=result, date_done=done_at, form=form)
 
 
 def wants_result(task: Task[..., Any] | None, ignore_result: bool | None) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, Consumer, Release, ResultMeta, ResultSink, Settlement
 from celeriac.exceptions import OperationalError
+from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settle import after_refusal_by_store
@@ -52,6 +53,7 @@ class Settler:
         holdings: what is held; a message leaves it when its ending is stored.
         on_settled: called after each batch.
         done_at: returns the time of now as records write it.
+        form: how records are written.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Settler:
         *,
         on_settled: Callable[[], None],
         done_at: Callable[[], str],
+        form: RecordForm = JSON_FORM,
     ) -> None:
         self._consumer = consumer
         self._broker = broker
@@ -72,6 +75,7 @@ class Settler:
         self._holdings = holdings
         self._on_settled = on_settled
         self._done_at = done_at
+        self._form = form
         self._pending: list[Ending] = []
         self._started: dict[int, ResultMeta] = {}
         self._wake = asyncio.Event()
@@ -191,7 +195,8 @@ class Settler:
         delivery = ending.held.delivery
         if isinstance(ending.how, Release):
             return Ending(ending.held, Release(delivery=delivery), is_last_try=True)
-        return Ending(ending.held, after_refusal_by_store(ending.how, error, self._done_at()), is_last_try=True)
+        failed = after_refusal_by_store(ending.how, error, self._done_at(), form=self._form)
+        return Ending(ending.held, failed, is_last_try=True)
 
     # -- the steps ----------------------------------------------------------------------------------------------
 

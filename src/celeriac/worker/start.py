@@ -21,6 +21,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from celeriac.wire.forms import RecordForm
+from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.slots import Slots, Starter
 
@@ -40,6 +42,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dispatch: name of the strategy.
         prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
+        accept: which messages may be decoded.
+        form: how the supervisor writes records.
         say_ready: called once, when the node takes work.
         say: tells the person at the terminal something.
     """
@@ -50,6 +54,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dispatch: str
     prefetch_multiplier: int | None
     stop_grace: float | None
+    accept: Accept
+    form: RecordForm
     say_ready: Callable[[], None]
     say: Callable[[str], None]
 

@@ -113,6 +113,7 @@ class Supervisor:
             self._holdings,
             on_settled=lambda: self._intake.freed(),
             done_at=self._done_at,
+            form=plan.form,
         )
         self._intake = Intake(
             self._consumer,
@@ -129,6 +130,8 @@ class Supervisor:
             backend=app.backend,
             limit=plan.prefetch_multiplier,
             done_at=self._done_at,
+            accept=plan.accept,
+            form=plan.form,
             lease_lost=self._begin_again,
         )
         self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
@@ -164,7 +167,8 @@ class Supervisor:
         self._consumer.note_started(held.delivery)
         task = self._app.tasks[held.intake.task]
         if task.track_started and wants_result(task, held.intake.ignore_result):
-            self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=self._plan.node))
+            node, form = self._plan.node, self._plan.form
+            self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=node, form=form))
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
         if outcome.dead_reason is not None:
@@ -186,6 +190,7 @@ class Supervisor:
             policy=self._policy,
             now=self._intake.now(),
             done_at=self._done_at(),
+            form=self._plan.form,
         )
         if isinstance(how, Settlement) and how.dead_reason is not None:
             logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
@@ -205,6 +210,7 @@ class Supervisor:
             policy=self._policy,
             now=self._intake.now(),
             done_at=self._done_at(),
+            form=self._plan.form,
         )
         self._settler.add(Ending(held, lost))
 

@@ -22,7 +22,10 @@ class GeneralSettings(Group):
         old="CELERY_ACCEPT_CONTENT",
     )
     result_accept_content: tuple[str, ...] | None = works(
-        or_none(CONTENTS), None, "The same for results; None: as `accept_content`.", old="RESULT_ACCEPT_CONTENT"
+        or_none(CONTENTS),
+        None,
+        "The same for results; None: as `accept_content`, but for pickle.",
+        old="RESULT_ACCEPT_CONTENT",
     )
     accept_pickle_from: tuple[str, ...] = ours(
         TEXT_LIST, (), "Queues whose messages may be pickles, when `accept_content` has pickle as well."

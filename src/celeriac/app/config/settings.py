@@ -13,7 +13,9 @@ from celeriac.app import kinds
 from celeriac.app.config.setting import Setting
 from celeriac.app.config.table import SETTINGS, AllSettings
 from celeriac.exceptions import UnknownSetting
+from celeriac.wire.forms import RecordForm
 from celeriac.wire.limits import Limits
+from celeriac.wire.serializers import Accept
 
 _DEFAULTS: Final = {name: setting.default for name, setting in SETTINGS.items()}
 
@@ -124,6 +126,30 @@ class Settings(AllSettings):
         from tzlocal import get_localzone  # 5 ms to import, for those who leave UTC and name no zone
 
         return get_localzone()
+
+    @property
+    def accept(self) -> Accept:
+        """What may be decoded of messages.
+
+        Raises:
+            ImproperlyConfigured: a serializer in `accept_content` needs a library that is not installed.
+        """
+        return Accept.of(self.accept_content, pickle_queues=self.accept_pickle_from)
+
+    @property
+    def record_form(self) -> RecordForm:
+        """How records of results are written, and which are read.
+
+        Raises:
+            ImproperlyConfigured: they would be written as nobody may read them.
+        """
+        return RecordForm.of(
+            serializer=self.result_serializer,
+            compression=self.result_compression,
+            accept=self.result_accept_content,
+            accept_content=self.accept_content,
+            max_bytes=self.message_max_bytes,
+        )
 
     @property
     def limits(self) -> Limits:

@@ -180,6 +180,9 @@ class TaskSettings(Group):
         FLAG, False, "Send an event with every message.", old="CELERY_SEND_TASK_SENT_EVENT"
     )
     task_serializer: str = works(SERIALIZER, "json", "How arguments travel.", old="CELERY_TASK_SERIALIZER")
+    task_strict_round_trip: bool = ours(
+        FLAG, False, "Refuse calls whose arguments would arrive as something else than they are, such as a tuple."
+    )
     task_soft_time_limit: float | None = later(
         or_none(SECONDS),
         None,
