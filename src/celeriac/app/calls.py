@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from celeriac.app.config import Settings
 from celeriac.app.context import Context
-from celeriac.app.options import CallOptions, MessageOptions, check_call_options
+from celeriac.app.hiding import Hiding, hiding_of
+from celeriac.app.options import PROPERTIES, ReadOptions
+from celeriac.app.publishing import RetryPolicy, read_policy
+from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.brokers.routing import Router, compile_routes, route
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Call
-from celeriac.wire.times import parse_iso
+from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.times import iso_text, parse_iso
 
-if TYPE_CHECKING:
-    from celeriac.app.task import Task
-
-_QUEUES_KEPT: Final = 4096
-
-_AsItIs = Literal["headers", "ignore_result", "priority", "queue", "shadow"]
-_TAKEN_AS_IT_IS: Final[tuple[_AsItIs, ...]] = ("headers", "ignore_result", "priority", "queue", "shadow")
+_NAMES_KEPT: Final = 4096
+_REPR_LEVELS: Final = 3
+_UNLIMITED: Final = 1_000
+_A_CENTURY: Final = 36_525 * 86_400.0
 
 _CARRIED_BY_RETRY: Final = (
     "callbacks",
@@ -42,12 +43,59 @@ _CARRIED_BY_RETRY: Final = (
 )
 
 
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what the calls of one task say when their options do not.
+
+    Attributes:
+        rules: what they were made of; others make others.
+        fields: of the `Call`, always with a queue.
+        expires: as the task says it, or None.
+        hiding: which arguments are not shown, or None.
+        shadow_name: makes a name for logs, or None for the task's own.
+        shows_otherwise: arguments do not show as in any call.
+        is_simple: `fields` are all that a call says whose options say nothing.
+    """
+
+    rules: SendingRules
+    fields: dict[str, Any]
+    expires: Any = None
+    hiding: Hiding | None = None
+    shadow_name: Callable[..., str | None] | None = None
+
+    shows_otherwise: bool
+    is_simple: bool
+
+    @classmethod
+    def of(
+        cls,
+        rules: SendingRules,
+        fields: dict[str, Any],
+        *,
+        expires: Any = None,
+        hiding: Hiding | None = None,
+        shadow_name: Callable[..., str | None] | None = None,
+    ) -> Defaults:
+        """Make them, and see what they come to."""
+        shows_otherwise = hiding is not None or rules.repr_levels != _REPR_LEVELS
+        return cls(
+            rules=rules,
+            fields=fields,
+            expires=float(expires) if type(expires) is int else expires,
+            hiding=hiding,
+            shadow_name=shadow_name,
+            shows_otherwise=shows_otherwise,
+            is_simple=expires is None and shadow_name is None and not shows_otherwise,
+        )
+
+
 class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what the settings of one moment say about sending.
 
     Attributes:
         version: of the settings; other settings make other rules.
-        queues: routes found so far, by name of the task.
+        publish_policy: None: publish once.
+        repr_levels: nesting that the reprs of arguments show.
+        names: what is known of tasks that are not registered here, by name.
     """
 
     version: int
@@ -56,12 +104,21 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     routers: tuple[Router, ...]
     default_queue: str
     default_priority: int | None
+    inherit_priority: bool
+    serializer: str
+    compression: str | None
+    protocol: int
     publish_timeout: float
-    queues: dict[str, str]
+    publish_policy: RetryPolicy | None
+    retry_policy: RetryPolicy
+    repr_levels: int
+    names: dict[str, Defaults]
 
     @classmethod
     def of(cls, conf: Settings) -> SendingRules:
         """Read the rules from the settings as they are now."""
+        policy = read_policy(conf.get("task_publish_retry_policy"))
+        levels = conf.get("task_repr_maxlevels", _REPR_LEVELS)
         return cls(
             version=conf.version,
             zone=conf.zone,
@@ -69,53 +126,118 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             routers=compile_routes(conf.task_routes),
             default_queue=conf.task_default_queue,
             default_priority=conf.task_default_priority,
+            inherit_priority=conf.get("task_inherit_parent_priority", False),
+            serializer=conf.task_serializer,
+            compression=conf.get("task_compression"),
+            protocol=conf.get("task_protocol", 2),
             publish_timeout=conf.task_publish_timeout,
-            queues={},
+            publish_policy=policy if conf.get("task_publish_retry", True) else None,
+            retry_policy=policy,
+            repr_levels=levels or _UNLIMITED,
+            names={},
         )
 
     def queue_of(self, task_name: str) -> str:
         """Return the queue for a task that names none."""
-        queue = self.queues.get(task_name)
-        if queue is None:
-            if len(self.queues) >= _QUEUES_KEPT:
-                self.queues.clear()
-            queue = self.queues[task_name] = route(task_name, self.routers, self.default_queue)
-        return queue
+        return route(task_name, self.routers, self.default_queue)
+
+    def of_name(self, name: str) -> Defaults:
+        """Return what calls say of a task that is not registered here.
+
+        Whether its result is kept, and how long it may run, is left to where it runs.
+        """
+        defaults = self.names.get(name)
+        if defaults is None:
+            if len(self.names) >= _NAMES_KEPT:
+                self.names.clear()
+            fields: dict[str, Any] = {"ignore_result": None, "queue": self.queue_of(name)}
+            if self.default_priority is not None:
+                fields["priority"] = self.default_priority
+            fields |= self._form(None)
+            defaults = self.names[name] = Defaults.of(self, fields)
+        return defaults
+
+    def of_task(self, task: Task[..., Any]) -> Defaults:
+        """Return what calls of a task say.
+
+        Raises:
+            ValueError: the task's options contradict each other.
+        """
+        fields: dict[str, Any] = {
+            "ignore_result": task.ignore_result,
+            "queue": getattr(task, "queue", None) or self.queue_of(task.name),
+            **{
+                name: value
+                for name in ("priority", "time_limit", "soft_time_limit")
+                if (value := getattr(task, name, None)) is not None
+            },
+            **self._form(task),
+        }
+        check_limits(f"task {task.name!r}", fields)
+        return Defaults.of(
+            self,
+            fields,
+            expires=task.expires,
+            hiding=hiding_of(task),
+            shadow_name=_own_hook(task, "shadow_name"),
+        )
+
+    def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
+        """Return the fields that say how the body is written, without those that are what a `Call` has anyway."""
+        form = {
+            "serializer": getattr(task, "serializer", None) or self.serializer,
+            "compression": getattr(task, "compression", None) or self.compression,
+            "strict_round_trip": bool(getattr(task, "strict_round_trip", None)),
+        }
+        return {name: value for name, value in form.items() if value != _FORM_OF_A_CALL[name]}
+
+
+_FORM_OF_A_CALL: Final = {"serializer": "json", "compression": None, "strict_round_trip": False}
 
 
 def call_of(
     name: str,
-    task: Task[..., Any] | None,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    options: CallOptions,
+    options: ReadOptions,
+    defaults: Defaults,
     *,
     task_id: str,
     parent: Context | None,
-    rules: SendingRules,
     now: float,
 ) -> Call:
     """Return the call of a task: what options do not say, the task says, and then the settings.
 
     Args:
-        task: None when it is not registered here; whether its result is kept is then left to where it runs.
         parent: the run that makes the call, or None.
 
     Raises:
-        TypeError, ValueError: an option does not exist, or is not what it may be.
+        TypeError, ValueError: an option is not what it may be.
+        NotImplementedError: it asks for what this version does not have.
     """
-    fields = _fields_of_call(name, options, rules.zone, now) if options else {}
-    priority = rules.default_priority if task is None else task.priority
-    if priority is not None:
-        fields.setdefault("priority", priority)
-    fields.setdefault("ignore_result", None if task is None else task.ignore_result)
-    if task is not None and task.expires is not None and "expires_at" not in fields:
-        fields |= _expiry(end_of(task.expires, now=now, zone=rules.zone), now)
-    if "queue" not in fields:
-        fields["queue"] = rules.queue_of(name)
+    if parent is None and defaults.is_simple and not options.said:
+        return Call(task=name, id=task_id, args=args, kwargs=kwargs, **defaults.fields)
+    rules = defaults.rules
+    fields = {**defaults.fields, **options.fields}
+    expires = defaults.expires
     if parent is not None:
-        fields["parent_id"] = parent.id
-        fields["root_id"] = parent.root_id or parent.id
+        fields.setdefault("parent_id", parent.id)
+        fields.setdefault("root_id", parent.root_id or parent.id)
+        if rules.inherit_priority and fields.get("priority") is None:
+            fields["priority"] = parent.delivery_info.get("priority")
+    if options.others:
+        others = options.others
+        fields |= _start(start_of(others.get("countdown"), others.get("eta"), now=now, zone=rules.zone))
+        fields |= _what_else(name, options, rules, fields["queue"])
+        expires = others.get("expires", expires)
+    if expires is not None:
+        _add_expiry(fields, expires, rules, now)
+    if "time_limit" in options.fields or "soft_time_limit" in options.fields:
+        check_limits(f"a call of task {name!r}", fields)
+    if defaults.shadow_name is not None and "shadow" not in fields:
+        fields["shadow"] = defaults.shadow_name(args, kwargs, options.said) or None
+    if defaults.shows_otherwise:
+        _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
 
 
@@ -124,9 +246,9 @@ def retry_of(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     start: Moment | None,
-    options: MessageOptions,
+    options: ReadOptions,
+    defaults: Defaults,
     *,
-    rules: SendingRules,
     now: float,
 ) -> Call:
     """Return the next attempt at a run: the same id, one retry more, this attempt as its parent.
@@ -135,46 +257,122 @@ def retry_of(
     """
     if context.id is None or context.task is None:
         raise RuntimeError("this run came of no message, so there is nothing to retry")
+    rules = defaults.rules
     hard, soft = context.timelimit or (None, None)
-    end = Moment(parse_iso(context.expires, zone=rules.zone), context.expires) if context.expires else None
+    queue = context.delivery_info.get("routing_key") or rules.queue_of(context.task)
     fields = {
+        **defaults.fields,
         **{name: getattr(context, name) for name in _CARRIED_BY_RETRY},
-        "queue": context.delivery_info.get("routing_key") or rules.queue_of(context.task),
+        "queue": queue,
         "priority": context.delivery_info.get("priority"),
+        "time_limit": hard,
+        "soft_time_limit": soft,
+        "root_id": context.root_id or context.id,
+        "parent_id": context.id,
         **_start(start),
-        **_expiry(end, now),
-        **_fields_of_message(options, rules.zone, now),
+        **options.fields,
+        **_what_else(context.task, options, rules, options.fields.get("queue", queue)),
     }
-    return Call(
-        task=context.task,
-        id=context.id,
-        args=args,
-        kwargs=kwargs,
-        retries=context.retries + 1,
-        root_id=context.root_id or context.id,
-        parent_id=context.id,
-        time_limit=hard,
-        soft_time_limit=soft,
-        **fields,
+    check_limits(f"a retry of task {context.task!r}", fields)
+    if "expires" in options.others:
+        _add_expiry(fields, options.others["expires"], rules, now)
+    elif context.expires:
+        _add_end(fields, Moment(parse_iso(context.expires, zone=rules.zone), context.expires), now)
+    if defaults.shows_otherwise:
+        _show_arguments(fields, args, kwargs, defaults)
+    return Call(task=context.task, id=context.id, args=args, kwargs=kwargs, retries=context.retries + 1, **fields)
+
+
+def publishing_of(options: ReadOptions, rules: SendingRules) -> tuple[float, RetryPolicy | None]:
+    """Return the seconds within which a call is published, and how often that is tried.
+
+    Raises:
+        ValueError: the policy says what none has.
+    """
+    others = options.others
+    timeout = others.get("timeout", others.get("confirm_timeout", rules.publish_timeout))
+    if not others.get("retry", rules.publish_policy is not None):
+        return timeout, None
+    return timeout, read_policy(others.get("retry_policy"), rules.retry_policy)
+
+
+def check_limits(what: str, fields: Mapping[str, Any]) -> None:
+    """Raise `ValueError` when the soft time limit comes after the hard one, and so never."""
+    hard, soft = fields.get("time_limit"), fields.get("soft_time_limit")
+    if hard and soft and soft > hard:
+        raise ValueError(
+            f"soft_time_limit of {what} must be less than or equal to its time_limit, got {soft:g} and {hard:g} seconds"
+        )
+
+
+def _what_else(name: str, options: ReadOptions, rules: SendingRules, queue: str) -> dict[str, Any]:
+    """Return what follows from the options that are not fields themselves: the queue, and properties."""
+    others = options.others
+    fields: dict[str, Any] = {}
+    if "route_name" in others and "queue" not in options.fields:
+        fields["queue"] = queue = rules.queue_of(others["route_name"])
+    if not _OF_EXCHANGES.isdisjoint(others):
+        fields["queue"] = _queue_behind(name, others, queue, is_said="queue" in options.fields)
+    properties = {key: others[key] for key in PROPERTIES if key in others} | others.get("properties", {})
+    if properties:
+        fields["properties"] = properties
+    if "expiration" in others:
+        fields["expiration_ms"] = int(others["expiration"] * 1000)
+    return fields
+
+
+_OF_EXCHANGES: Final = frozenset({"exchange", "exchange_type", "routing_key"})
+
+
+def _queue_behind(name: str, others: Mapping[str, Any], queue: str, *, is_said: bool) -> str:
+    """Return the queue that exchange and routing key lead to, as far as that needs no exchange of one's own.
+
+    The exchange without a name leads to the queue that the routing key names; and the exchange of a queue's own name
+    leads to it, which is how Celery declares its queues.
+    """
+    exchange, key = others.get("exchange"), others.get("routing_key")
+    if exchange == "" and key and not is_said:
+        return str(key)
+    if exchange in (None, "", queue) and key in (None, "", queue):
+        return queue
+    said = f"exchange {exchange!r}" if exchange not in (None, "", queue) else f"routing key {key!r}"
+    raise NotImplementedError(
+        f"a call of task {name!r} for queue {queue!r} names {said}: exchanges come with a later version of celeriac; "
+        "name the queue with queue=..."
     )
 
 
-def _fields_of_call(name: str, options: CallOptions, zone: tzinfo, now: float) -> dict[str, Any]:
-    check_call_options(f"a call of task {name!r}", options)
-    start = start_of(options.get("countdown"), options.get("eta"), now=now, zone=zone)
-    return _start(start) | _fields_of_message(options, zone, now)
+def _show_arguments(fields: dict[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any], defaults: Defaults) -> None:
+    """Add the reprs of arguments that are not those that any call has."""
+    levels = defaults.rules.repr_levels
+    if defaults.hiding is not None:
+        args, kwargs = defaults.hiding.hide(args, kwargs)
+    fields.setdefault("argsrepr", bounded_repr(args, max_depth=levels))
+    fields.setdefault("kwargsrepr", bounded_repr(kwargs, max_depth=levels))
 
 
-def _fields_of_message(options: MessageOptions, zone: tzinfo, now: float) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: options[name] for name in _TAKEN_AS_IT_IS if options.get(name) is not None}
-    return fields | _expiry(end_of(options.get("expires"), now=now, zone=zone), now)
+def _own_hook(task: Task[..., Any], name: str) -> Any:
+    """Return a method of a task, or None when it is still the one that all tasks have."""
+    method = getattr(task, name, None)
+    return None if getattr(method, "__func__", method) is getattr(Task, name, None) else method
 
 
 def _start(start: Moment | None) -> dict[str, Any]:
     return {} if start is None else {"eta_at": start.at, "eta_text": start.text}
 
 
-def _expiry(end: Moment | None, now: float) -> dict[str, Any]:
-    if end is None:
-        return {}
-    return {"expires_at": end.at, "expires_text": end.text, "expiration_ms": max(0, int((end.at - now) * 1000))}
+def _add_expiry(fields: dict[str, Any], expires: Any, rules: SendingRules, now: float) -> None:
+    if type(expires) is float and 0 < expires < _A_CENTURY:  # what `end_of` makes of it, in a third of the time
+        fields["expires_at"] = at = now + expires
+        fields["expires_text"] = iso_text(at, zone=rules.zone)
+        fields["expiration_ms"] = int(expires * 1000)
+        return
+    end = end_of(expires, now=now, zone=rules.zone)
+    if end is not None:
+        _add_end(fields, end, now)
+
+
+def _add_end(fields: dict[str, Any], end: Moment, now: float) -> None:
+    fields["expires_at"] = end.at
+    fields["expires_text"] = end.text
+    fields["expiration_ms"] = max(0, int((end.at - now) * 1000))

@@ -10,9 +10,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.arguments import arguments_of, check_task_name
-from celeriac.app.calls import SendingRules, call_of, retry_of
+from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of
 from celeriac.app.context import Context, worker_context
-from celeriac.app.options import CallOptions, MessageOptions
+from celeriac.app.options import (
+    NOTHING_SAID,
+    CallOptions,
+    MessageOptions,
+    ReadOptions,
+    read_call_options,
+    read_message_options,
+)
+from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.timing import Moment, start_of
 from celeriac.exceptions import EncodeError
@@ -51,13 +59,15 @@ class Sender:
 
         Raises:
             TypeError, ValueError: an option does not exist, or is not what it may be.
+            NotImplementedError: an option asks for what this version does not have.
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation within `task_publish_timeout`, or the call's own `timeout`.
         """
+        said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
-        call = self._call(task, args, kwargs, options, task_id or new_id(), parent)
-        self.publish((self._encode(call),), timeout=options.get("timeout"))
-        return self._result(call, options, parent)
+        call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
+        self._publish((self._encode(call, said),), said)
+        return self._result(call, said, parent)
 
     async def asend(
         self,
@@ -75,11 +85,12 @@ class Sender:
         """
         import asyncio  # 30 ms that programs without coroutines need not wait for
 
+        said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
-        call = self._call(task, args, kwargs, options, task_id or new_id(), parent)
-        message = self._encode(call)
-        await asyncio.to_thread(self.publish, (message,), timeout=options.get("timeout"))
-        return self._result(call, options, parent)
+        call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
+        message = self._encode(call, said)
+        await asyncio.to_thread(self._publish, (message,), said)
+        return self._result(call, said, parent)
 
     def send_many(
         self,
@@ -94,16 +105,17 @@ class Sender:
         Raises:
             TypeError: the name is no text, some `args` are no list or tuple, or `kwargs` no dict.
         """
-        parent = worker_context()
         check_task_name(getattr(task, "name", task))
+        said = _read(task, options) if options else NOTHING_SAID
+        parent = worker_context()
         arguments = [arguments_of(args, kwargs) for args, kwargs in calls]
         ids = new_ids(len(arguments))
         messages = [
-            self._encode(self._call(task, args, kwargs, options, task_id, parent))
+            self._encode(self._call(task, args, kwargs, said, task_id, parent), said)
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
-        self.publish(messages, timeout=options.get("timeout"))
-        if parent is not None and options.get("add_to_parent", True):
+        self._publish(messages, said)
+        if parent is not None and said.others.get("add_to_parent", True):
             for task_id in ids:
                 parent.note_child(AsyncResult(task_id, app=self._app))
         return ids
@@ -118,7 +130,8 @@ class Sender:
         task_id: str | None = None,
     ) -> Message:
         """Make the message of a call without publishing it."""
-        return self._encode(self._call(task, args, kwargs, options, task_id or new_id(), worker_context()))
+        said = _read(task, options) if options else NOTHING_SAID
+        return self._encode(self._call(task, args, kwargs, said, task_id or new_id(), worker_context()), said)
 
     def build_retry(
         self,
@@ -129,21 +142,39 @@ class Sender:
         options: MessageOptions,
     ) -> Message:
         """Make the message of the next attempt at a run, which starts at `start` or at once."""
-        return self._encode(retry_of(context, args, kwargs, start, options, rules=self._rules_now(), now=time.time()))
+        said = read_message_options(context.task or "", options) if options else NOTHING_SAID
+        rules = self._rules_now()
+        defaults = self._defaults(context.task or "", context.current, rules)
+        return self._encode(retry_of(context, args, kwargs, start, said, defaults, now=time.time()), said)
 
     def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> None:
         """Hand messages to the broker; returning means that it has them all."""
-        if timeout is None:
-            timeout = self._rules_now().publish_timeout
-        self._app.broker.publish(messages, deadline_at=time.monotonic() + timeout)
+        rules = self._rules_now()
+        deadline_at = time.monotonic() + (rules.publish_timeout if timeout is None else timeout)
+        publish(self._app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
         return start_of(countdown, eta, now=time.time(), zone=self._rules_now().zone)
 
-    def _result(self, call: Call, options: CallOptions, parent: Context | None) -> AsyncResult[Any]:
-        result: AsyncResult[Any] = AsyncResult(call.id, app=self._app, ignored=call.ignore_result is True)
-        if parent is not None and options.get("add_to_parent", True):
+    def _publish(self, messages: Sequence[Message], said: ReadOptions) -> None:
+        if not said.others:
+            self.publish(messages)
+            return
+        rules = self._rules_now()
+        timeout, policy = publishing_of(said, rules)
+        publish(self._app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+
+    def _result(self, call: Call, said: ReadOptions, parent: Context | None) -> AsyncResult[Any]:
+        ignored = call.ignore_result is True
+        make = said.others.get("result_cls")
+        result: AsyncResult[Any]
+        if make is None:
+            result = AsyncResult(call.id, app=self._app, ignored=ignored)
+        else:
+            result = make(call.id)
+            result.ignored = ignored
+        if parent is not None and said.others.get("add_to_parent", True):
             parent.note_child(result)
         return result
 
@@ -152,29 +183,33 @@ class Sender:
         task: Task[..., Any] | str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        options: CallOptions,
+        said: ReadOptions,
         task_id: str,
         parent: Context | None,
     ) -> Call:
+        rules = self._rules_now()
         if isinstance(task, str):
             name, known = task, self._app.tasks.get(task)
         else:
             name, known = task.name, task
-        return call_of(
-            name,
-            known,
-            args,
-            kwargs,
-            options,
-            task_id=task_id,
-            parent=parent,
-            rules=self._rules_now(),
-            now=time.time(),
-        )
+        if said.others:
+            known = said.others.get("task_type", known)
+        defaults = self._defaults(name, known, rules)
+        return call_of(name, args, kwargs, said, defaults, task_id=task_id, parent=parent, now=time.time())
 
-    def _encode(self, call: Call) -> Message:
+    def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
+        if task is None:
+            return rules.of_name(name)
+        defaults = task.sending
+        if defaults is None or defaults.rules is not rules:
+            defaults = task.sending = rules.of_task(task)
+        return defaults
+
+    def _encode(self, call: Call, said: ReadOptions) -> Message:
         try:
-            return write_message(call, origin=self._origin_now(), limits=self._rules_now().limits)
+            return write_message(
+                call, origin=said.others.get("origin") or self._origin_now(), limits=self._rules_now().limits
+            )
         except EncodeError as error:
             raise type(error)(f"task {call.task!r} cannot be sent: {error}") from error
 
@@ -191,3 +226,7 @@ class Sender:
             origin = f"gen{pid}@{socket.gethostname()}"
             self._origin = (pid, origin)
         return origin
+
+
+def _read(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
+    return read_call_options(task if isinstance(task, str) else task.name, options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Un
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
-from celeriac.app.options import CallOptions, MessageOptions, check_message_options
+from celeriac.app.options import CallOptions, MessageOptions
 from celeriac.app.result import AsyncResult
 from celeriac.app.task_options import read_task_options
 from celeriac.canvas.signature import Signature
@@ -20,6 +20,7 @@ from celeriac.wire.reprs import bounded_repr
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
+    from celeriac.app.calls import Defaults
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +74,10 @@ class Task(Generic[P, R]):
     ignore_result: bool = _setting("task_ignore_result")
     track_started: bool = _setting("task_track_started")
     priority: int | None = _setting("task_default_priority")
+    sensitive: tuple[str, ...] | bool = ()
+
+    # What the sender has made of the attributes above, until one of them changes.
+    sending: Defaults | None = None
 
     def __init__(
         self, app: Celery, function: Callable[..., R], *, name: str, bind: bool, options: Mapping[str, Any]
@@ -90,6 +95,11 @@ class Task(Generic[P, R]):
         self._check: ArgumentCheck | None = None
         for option, value in read_task_options(f"task {name!r}", options, type(self)).items():
             setattr(self, option, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name != "sending":
+            self.__dict__.pop("sending", None)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the body here and now, as the function that it is."""
@@ -248,7 +258,6 @@ class Task(Generic[P, R]):
             Retry: always, but for `throw=False`.
             MaxRetriesExceededError: the limit is reached, and `exc` is None.
         """
-        check_message_options(f"a retry of task {self.name!r}", options)
         context = self.request
         if context.called_directly:
             _raise(exc or Retry("Task can be retried"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -99,6 +99,9 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     serializer: str = "json"
     compression: str | None = None
     strict_round_trip: bool = False
+
+
+_LONGEST: Final = 2.0**53
 
 
 def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -> Message:
@@ -210,16 +213,20 @@ def _write_headers(call: Call, origin: str, limits: Limits) -> bytes:
 
 
 def _are_as_we_made_them(call: Call) -> bool:
-    """Say whether no header of the protocol is as a user made it."""
+    """Say whether no header of the protocol is as only a user can make it."""
     return (
         call.stamped_headers is None
         and not call.stamps
-        and call.shadow is None
-        and call.time_limit is None
-        and call.soft_time_limit is None
-        and call.argsrepr is None
-        and call.kwargsrepr is None
+        and (call.shadow is None or type(call.shadow) is str)
+        and (call.time_limit is None or _is_usual(call.time_limit))
+        and (call.soft_time_limit is None or _is_usual(call.soft_time_limit))
+        and (call.argsrepr is None or type(call.argsrepr) is str)
+        and (call.kwargsrepr is None or type(call.kwargsrepr) is str)
     )
+
+
+def _is_usual(seconds: object) -> bool:
+    return (type(seconds) is int or type(seconds) is float) and 0 <= seconds < _LONGEST
 
 
 def _with_custom_headers(data: bytes, call: Call, custom: Mapping[str, Any], limits: Limits) -> bytes:
@@ -268,6 +275,8 @@ def _listed(signatures: Sequence[Any] | None) -> list[Any] | None:
 
 
 def _write_properties(call: Call) -> bytes | None:
+    if call.properties is None and call.reply_to is None and call.delivery_mode == PERSISTENT:
+        return None if call.expiration_ms is None else b'{"expiration": "%d"}' % call.expiration_ms
     properties = dict(call.properties) if call.properties else {}
     if call.reply_to is not None:
         properties["reply_to"] = call.reply_to

@@ -97,8 +97,8 @@ class TestSendingByName:
         assert arguments_of(message) == ([5], {"currency": "EUR"})
 
     def test_an_option_that_does_not_exist_is_named(self, app):
-        with pytest.raises(TypeError, match=r"a call of task 'shop\.pay' has no option 'router'"):
-            app.send_task("shop.pay", router=1)
+        with pytest.raises(TypeError, match=r"a call of task 'shop\.pay' has no option 'routes'"):
+            app.send_task("shop.pay", routes=1)
 
 
 class TestLoadingTasks:

@@ -179,11 +179,14 @@ class TestSending:
 
         assert len(sent()) == 1
 
-    def test_an_option_that_does_not_exist_is_named_with_those_that_do(self, add, sent):
-        with pytest.raises(TypeError) as caught:
-            add.apply_async((1,), link="x")
+    def test_an_option_that_does_not_exist_is_named_with_the_nearest_or_all_of_them(self, add, sent):
+        with pytest.raises(TypeError) as near:
+            add.apply_async((1,), count_down=1)
+        with pytest.raises(TypeError) as far:
+            add.apply_async((1,), x=1)
 
-        assert f"a call of task {add.name!r} has no option 'link'; there are expires, headers" in str(caught.value)
+        assert str(near.value) == f"a call of task {add.name!r} has no option 'count_down'; did you mean 'countdown'?"
+        assert f"a call of task {add.name!r} has no option 'x'; there are expires, queue" in str(far.value)
         assert sent() == []
 
 
