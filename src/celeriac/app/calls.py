@@ -17,6 +17,7 @@ from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.brokers.routing import Router, compile_routes, route
 from celeriac.wire.limits import Limits
+from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.times import iso_text, parse_iso
@@ -107,6 +108,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     inherit_priority: bool
     serializer: str
     compression: str | None
+    delivery_mode: int
     protocol: int
     publish_timeout: float
     publish_policy: RetryPolicy | None
@@ -117,8 +119,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, conf: Settings) -> SendingRules:
         """Read the rules from the settings as they are now."""
-        policy = read_policy(conf.get("task_publish_retry_policy"))
-        levels = conf.get("task_repr_maxlevels", _REPR_LEVELS)
+        policy = read_policy(conf.task_publish_retry_policy)
         return cls(
             version=conf.version,
             zone=conf.zone,
@@ -126,14 +127,15 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             routers=compile_routes(conf.task_routes),
             default_queue=conf.task_default_queue,
             default_priority=conf.task_default_priority,
-            inherit_priority=conf.get("task_inherit_parent_priority", False),
+            inherit_priority=conf.task_inherit_parent_priority,
             serializer=conf.task_serializer,
-            compression=conf.get("task_compression"),
-            protocol=conf.get("task_protocol", 2),
+            compression=conf.task_compression,
+            delivery_mode=conf.task_default_delivery_mode,
+            protocol=conf.task_protocol,
             publish_timeout=conf.task_publish_timeout,
-            publish_policy=policy if conf.get("task_publish_retry", True) else None,
+            publish_policy=policy if conf.task_publish_retry else None,
             retry_policy=policy,
-            repr_levels=levels or _UNLIMITED,
+            repr_levels=conf.task_repr_maxlevels or _UNLIMITED,
             names={},
         )
 
@@ -183,16 +185,22 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
-        """Return the fields that say how the body is written, without those that are what a `Call` has anyway."""
+        """Return the fields that say how the message is written, without those that are what a `Call` has anyway."""
         form = {
             "serializer": getattr(task, "serializer", None) or self.serializer,
             "compression": getattr(task, "compression", None) or self.compression,
             "strict_round_trip": bool(getattr(task, "strict_round_trip", None)),
+            "delivery_mode": getattr(task, "delivery_mode", None) or self.delivery_mode,
         }
         return {name: value for name, value in form.items() if value != _FORM_OF_A_CALL[name]}
 
 
-_FORM_OF_A_CALL: Final = {"serializer": "json", "compression": None, "strict_round_trip": False}
+_FORM_OF_A_CALL: Final = {
+    "serializer": "json",
+    "compression": None,
+    "strict_round_trip": False,
+    "delivery_mode": PERSISTENT,
+}
 
 
 def call_of(

@@ -10,7 +10,19 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn, TypedDict
 
-from celeriac.app.kinds import FLAG, SECONDS, TEXT, Kind, one_of, read, whole
+from celeriac.app.kinds import (
+    ANY_TEXT,
+    ANYTHING,
+    DELIVERY_MODE,
+    FLAG,
+    MAPPING,
+    SECONDS,
+    TEXT,
+    Kind,
+    one_of,
+    read,
+    whole,
+)
 from celeriac.canvas.signature import Signature
 
 
@@ -145,12 +157,6 @@ class _Option(NamedTuple):
     words: str
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ValueError
-    return value
-
-
 def _names(value: Any) -> list[str]:
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
         raise ValueError
@@ -174,37 +180,16 @@ def _signatures(value: Any) -> list[Mapping[str, Any]]:
     return found
 
 
-def _any_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 def _callable(value: Any) -> Any:
     if not callable(value):
         raise ValueError
     return value
 
 
-_DELIVERY_MODES: Final[Mapping[Any, int]] = {1: 1, 2: 2, "transient": 1, "persistent": 2}
-
-
-def _delivery_mode(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or value not in _DELIVERY_MODES:
-        raise ValueError
-    return _DELIVERY_MODES[value]
-
-
 # Times are not checked here: `timing.py` reads them where they are used, and says what is wrong with them.
-_TIME: Final = Kind("a time", _as_it_is)
-_ANY_TEXT: Final = Kind("a text", _any_text)
+_TIME: Final = Kind("a time", ANYTHING.accept)
 _FREE_SECONDS: Final = Kind("a number of seconds >= 0", _seconds)
 _SIGNATURES: Final = Kind("a signature or a list of them, such as add.s(2)", _signatures)
-_MAPPING: Final = Kind("a dict of names and values", _mapping)
 _COUNT: Final = whole(at_least=0)
 
 
@@ -220,13 +205,13 @@ _OF_MESSAGE: Final[dict[str, _Option]] = {
     "expires": _other(_TIME),
     "queue": _field(Kind("the name of a queue", TEXT.accept), "queue"),
     "priority": _field(whole(at_least=0, at_most=255), "priority"),
-    "headers": _field(_MAPPING, "headers"),
+    "headers": _field(MAPPING, "headers"),
     "ignore_result": _field(FLAG, "ignore_result"),
     "serializer": _field(TEXT, "serializer"),
     "compression": _field(TEXT, "compression"),
     "shadow": _field(TEXT, "shadow"),
-    "argsrepr": _field(_ANY_TEXT, "argsrepr"),
-    "kwargsrepr": _field(_ANY_TEXT, "kwargsrepr"),
+    "argsrepr": _field(ANY_TEXT, "argsrepr"),
+    "kwargsrepr": _field(ANY_TEXT, "kwargsrepr"),
     "link": _field(_SIGNATURES, "callbacks"),
     "link_error": _field(_SIGNATURES, "errbacks"),
     "time_limit": _field(_FREE_SECONDS, "time_limit"),
@@ -237,18 +222,18 @@ _OF_MESSAGE: Final[dict[str, _Option]] = {
     "group_index": _field(_COUNT, "group_index"),
     "replaced_task_nesting": _field(_COUNT, "replaced_task_nesting"),
     "stamped_headers": _other(Kind("a list of names of options", _names)),
-    "reply_to": _field(_ANY_TEXT, "reply_to"),
-    "correlation_id": _other(_ANY_TEXT),
-    "delivery_mode": _field(Kind("1, 2, 'transient' or 'persistent'", _delivery_mode), "delivery_mode"),
+    "reply_to": _field(ANY_TEXT, "reply_to"),
+    "correlation_id": _other(ANY_TEXT),
+    "delivery_mode": _field(DELIVERY_MODE, "delivery_mode"),
     "expiration": _other(_FREE_SECONDS),
-    "app_id": _other(_ANY_TEXT),
-    "user_id": _other(_ANY_TEXT),
-    "message_id": _other(_ANY_TEXT),
-    "type": _other(_ANY_TEXT),
+    "app_id": _other(ANY_TEXT),
+    "user_id": _other(ANY_TEXT),
+    "message_id": _other(ANY_TEXT),
+    "type": _other(ANY_TEXT),
     "timestamp": _other(_FREE_SECONDS),
-    "exchange": _other(_ANY_TEXT),
+    "exchange": _other(ANY_TEXT),
     "exchange_type": _other(one_of("direct")),
-    "routing_key": _other(_ANY_TEXT),
+    "routing_key": _other(ANY_TEXT),
 }
 _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
     "countdown": _other(_TIME),
@@ -256,12 +241,12 @@ _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
     "timeout": _other(SECONDS),
     "confirm_timeout": _other(SECONDS),
     "retry": _other(FLAG),
-    "retry_policy": _other(_MAPPING),
+    "retry_policy": _other(MAPPING),
     "add_to_parent": _other(FLAG),
     "result_cls": _other(Kind("a class of results", _callable)),
     "retries": _field(_COUNT, "retries"),
     "route_name": _other(TEXT),
-    "task_type": _other(Kind("a task", _as_it_is)),
+    "task_type": _other(Kind("a task", ANYTHING.accept)),
     "origin": _other(TEXT),
 }
 

@@ -131,6 +131,12 @@ class TestProperties:
     def test_persistent_is_what_all_messages_are(self, app, add):
         assert built(app, add, delivery_mode="persistent").properties is None
 
+    def test_the_setting_says_it_for_all(self, app, add):
+        app.conf.task_default_delivery_mode = "transient"
+
+        assert properties_of(built(app, add)) == {"delivery_mode": 1}
+        assert built(app, add, delivery_mode=2).properties is None
+
     def test_an_expiration_is_in_milliseconds_on_the_wire(self, app, add):
         assert properties_of(built(app, add, expiration=1.5)) == {"expiration": "1500"}
 
@@ -258,5 +264,7 @@ class TestReading:
 
     @pytest.mark.parametrize("value", [[], 3, "lasting", True])
     def test_a_wrong_delivery_mode_is_named(self, value):
-        with pytest.raises(ValueError, match=r"delivery_mode of a call of task 'shop\.add' must be 1, 2, 'transient'"):
+        with pytest.raises(
+            ValueError, match=r"delivery_mode of a call of task 'shop\.add' must be 2 or 'persistent', 1 or"
+        ):
             read_call_options("shop.add", {"delivery_mode": value})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
 from celeriac.app.config.setting import Group, later, ours, works
@@ -16,11 +16,25 @@ from celeriac.app.kinds import (
     ROUTES,
     SECONDS,
     TEXT,
+    Kind,
     one_of,
     or_none,
     whole,
 )
+from celeriac.app.publishing import read_policy
 
+
+def _retry_policy(value: Any) -> Mapping[str, Any]:
+    policy = MAPPING.accept(value)
+    read_policy(policy)
+    return policy
+
+
+_RETRY_POLICY: Final = Kind(
+    "a dict of max_retries, interval_start, interval_step, interval_max and retry_errors",
+    _retry_policy,
+    examples=({}, {"max_retries": 5, "interval_max": 0.5}),
+)
 _PRIORITY = or_none(whole(at_least=0, at_most=255))
 _QUEUE_TYPE = one_of("classic", "quorum")
 
@@ -84,10 +98,10 @@ class TaskSettings(Group):
         "Calls made by a task have the priority that it was called with.",
         old="CELERY_INHERIT_PARENT_PRIORITY",
     )
-    task_default_delivery_mode: int = later(
+    task_default_delivery_mode: int = works(
         DELIVERY_MODE,
         2,
-        "Whether messages outlive a restart of the broker: 2 or 'persistent', 1 or 'transient'.",
+        "Whether messages outlive a restart of the broker: 2 or 'persistent', 1 or 'transient'. On SQLite all do.",
         old="CELERY_DEFAULT_DELIVERY_MODE",
     )
     task_default_queue: str = works(
@@ -134,11 +148,11 @@ class TaskSettings(Group):
         "Version of Celery's message protocol that is sent.",
         old="CELERY_TASK_PROTOCOL",
     )
-    task_publish_retry: bool = later(
+    task_publish_retry: bool = works(
         FLAG, True, "Try again to send a message when the broker does not answer.", old="CELERY_TASK_PUBLISH_RETRY"
     )
-    task_publish_retry_policy: Mapping[str, Any] = later(
-        MAPPING,
+    task_publish_retry_policy: Mapping[str, Any] = works(
+        _RETRY_POLICY,
         {"max_retries": 3, "interval_start": 0, "interval_max": 1, "interval_step": 0.2},
         "How often, and after how many seconds; all within `task_publish_timeout`.",
         old="CELERY_TASK_PUBLISH_RETRY_POLICY",
