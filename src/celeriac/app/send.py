@@ -23,6 +23,7 @@ from celeriac.app.options import (
 from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.timing import Moment, start_of
+from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id, new_ids
 from celeriac.message import Message
@@ -39,10 +40,13 @@ class Sender:
     """Make messages of calls and publish them, for one app. Safe in any thread, and after a fork.
 
     A task is given as itself, or by name when it need not be known here. Options are those of `apply_async`.
+
+    Attributes:
+        app: whose tasks, settings and broker are used.
     """
 
     def __init__(self, app: Celery) -> None:
-        self._app = app
+        self.app = app
         self._rules: SendingRules | None = None
         self._origin = (0, "")
 
@@ -117,7 +121,7 @@ class Sender:
         self._publish(messages, said)
         if parent is not None and said.others.get("add_to_parent", True):
             for task_id in ids:
-                parent.note_child(AsyncResult(task_id, app=self._app))
+                parent.note_child(AsyncResult(task_id, app=self.app))
         return ids
 
     def build(
@@ -147,11 +151,28 @@ class Sender:
         defaults = self._defaults(context.task or "", context.current, rules)
         return self._encode(retry_of(context, args, kwargs, start, said, defaults, now=time.time()), said)
 
+    def build_following(self, call: Signature[Any], parent: Context) -> Message:
+        """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
+
+        Whether the arguments fit the task is not checked: the run that they are for is the one to fail.
+
+        Raises:
+            EncodeError: an argument cannot be carried, or an option is not what it may be.
+        """
+        options = dict(call.options)
+        task_id = options.pop("task_id", None) or new_id()
+        try:
+            said = read_call_options(call.task, options, lenient=True)
+            task = call.task
+            return self._encode(self._call(task, call.args, call.kwargs, said, task_id, parent), said)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise EncodeError(f"task {call.task!r}, which follows {parent.id}, cannot be sent: {error}") from error
+
     def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> None:
         """Hand messages to the broker; returning means that it has them all."""
         rules = self._rules_now()
         deadline_at = time.monotonic() + (rules.publish_timeout if timeout is None else timeout)
-        publish(self._app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
+        publish(self.app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
@@ -163,14 +184,14 @@ class Sender:
             return
         rules = self._rules_now()
         timeout, policy = publishing_of(said, rules)
-        publish(self._app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+        publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
 
     def _result(self, call: Call, said: ReadOptions, parent: Context | None) -> AsyncResult[Any]:
         ignored = call.ignore_result is True
         make = said.others.get("result_cls")
         result: AsyncResult[Any]
         if make is None:
-            result = AsyncResult(call.id, app=self._app, ignored=ignored)
+            result = AsyncResult(call.id, app=self.app, ignored=ignored)
         else:
             result = make(call.id)
             result.ignored = ignored
@@ -189,7 +210,7 @@ class Sender:
     ) -> Call:
         rules = self._rules_now()
         if isinstance(task, str):
-            name, known = task, self._app.tasks.get(task)
+            name, known = task, self.app.tasks.get(task)
         else:
             name, known = task.name, task
         if said.others:
@@ -215,8 +236,8 @@ class Sender:
 
     def _rules_now(self) -> SendingRules:
         rules = self._rules
-        if rules is None or rules.version != self._app.conf.version:
-            rules = self._rules = SendingRules.of(self._app.conf)
+        if rules is None or rules.version != self.app.conf.version:
+            rules = self._rules = SendingRules.of(self.app.conf)
         return rules
 
     def _origin_now(self) -> str:
