@@ -13,6 +13,7 @@ from celeriac.app.context import Context
 from celeriac.app.hiding import Hiding, hiding_of
 from celeriac.app.options import PROPERTIES, ReadOptions
 from celeriac.app.publishing import RetryPolicy, read_policy
+from celeriac.app.pydantic_tasks import Models
 from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.brokers.routing import Router, compile_routes, route
@@ -53,6 +54,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         expires: as the task says it, or None.
         hiding: which arguments are not shown, or None.
         shadow_name: makes a name for logs, or None for the task's own.
+        models: the models among its parameters, of which data are to be made, or None.
         shows_otherwise: arguments do not show as in any call.
         is_simple: `fields` are all that a call says whose options say nothing.
     """
@@ -62,6 +64,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     expires: Any = None
     hiding: Hiding | None = None
     shadow_name: Callable[..., str | None] | None = None
+    models: Models | None = None
 
     shows_otherwise: bool
     is_simple: bool
@@ -75,6 +78,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         expires: Any = None,
         hiding: Hiding | None = None,
         shadow_name: Callable[..., str | None] | None = None,
+        models: Models | None = None,
     ) -> Defaults:
         """Make them, and see what they come to."""
         shows_otherwise = hiding is not None or rules.repr_levels != _REPR_LEVELS
@@ -84,8 +88,9 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
             expires=float(expires) if type(expires) is int else expires,
             hiding=hiding,
             shadow_name=shadow_name,
+            models=models,
             shows_otherwise=shows_otherwise,
-            is_simple=expires is None and shadow_name is None and not shows_otherwise,
+            is_simple=expires is None and shadow_name is None and models is None and not shows_otherwise,
         )
 
 
@@ -108,6 +113,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     inherit_priority: bool
     serializer: str
     compression: str | None
+    strict_round_trip: bool
     delivery_mode: int
     protocol: int
     publish_timeout: float
@@ -130,6 +136,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             inherit_priority=conf.task_inherit_parent_priority,
             serializer=conf.task_serializer,
             compression=conf.task_compression,
+            strict_round_trip=conf.task_strict_round_trip,
             delivery_mode=conf.task_default_delivery_mode,
             protocol=conf.task_protocol,
             publish_timeout=conf.task_publish_timeout,
@@ -182,14 +189,16 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             expires=task.expires,
             hiding=hiding_of(task),
             shadow_name=_own_hook(task, "shadow_name"),
+            models=getattr(task, "models", None),
         )
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
         """Return the fields that say how the message is written, without those that are what a `Call` has anyway."""
+        strict = getattr(task, "strict_round_trip", None)
         form = {
             "serializer": getattr(task, "serializer", None) or self.serializer,
             "compression": getattr(task, "compression", None) or self.compression,
-            "strict_round_trip": bool(getattr(task, "strict_round_trip", None)),
+            "strict_round_trip": self.strict_round_trip if strict is None else strict,
             "delivery_mode": getattr(task, "delivery_mode", None) or self.delivery_mode,
         }
         return {name: value for name, value in form.items() if value != _FORM_OF_A_CALL[name]}
@@ -244,6 +253,7 @@ def call_of(
         check_limits(f"a call of task {name!r}", fields)
     if defaults.shadow_name is not None and "shadow" not in fields:
         fields["shadow"] = defaults.shadow_name(args, kwargs, options.said) or None
+    args, kwargs = _as_data(args, kwargs, fields, defaults)
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
@@ -286,6 +296,7 @@ def retry_of(
         _add_expiry(fields, options.others["expires"], rules, now)
     elif context.expires:
         _add_end(fields, Moment(parse_iso(context.expires, zone=rules.zone), context.expires), now)
+    args, kwargs = _as_data(args, kwargs, fields, defaults)
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=context.task, id=context.id, args=args, kwargs=kwargs, retries=context.retries + 1, **fields)
@@ -311,6 +322,15 @@ def check_limits(what: str, fields: Mapping[str, Any]) -> None:
         raise ValueError(
             f"soft_time_limit of {what} must be less than or equal to its time_limit, got {soft:g} and {hard:g} seconds"
         )
+
+
+def _as_data(
+    args: Sequence[Any], kwargs: Mapping[str, Any], fields: Mapping[str, Any], defaults: Defaults
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return the arguments with data in place of models, if the task has any; a pickle carries models as they are."""
+    if defaults.models is None or fields.get("serializer") == "pickle":
+        return args, kwargs
+    return defaults.models.dump_arguments(args, kwargs)
 
 
 def _what_else(name: str, options: ReadOptions, rules: SendingRules, queue: str) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Models:
         strict: pydantic's strict mode; None leaves it to the models.
         context: what validators get besides.
         dump_kwargs: what `model_dump` gets besides ``mode="json"``.
+        bound: the body has the task for its first parameter, which no caller passes.
 
     Raises:
         ImproperlyConfigured: pydantic is not installed.
@@ -70,6 +71,7 @@ class Models:
         strict: bool | None = None,
         context: Mapping[str, Any] | None = None,
         dump_kwargs: Mapping[str, Any] | None = None,
+        bound: bool = False,
     ) -> None:
         if find_spec("pydantic") is None:
             raise ImproperlyConfigured(
@@ -78,6 +80,7 @@ class Models:
         self._function = function
         self._signature = inspect.signature(function)
         self._task_name = task_name
+        self._bound = bound
         self._strict = strict
         self._context = {**(context or {}), "celery_app": app, "celery_task_name": task_name}
         self._dump_kwargs = {"mode": "json", **(dump_kwargs or {})}
@@ -126,21 +129,16 @@ class Models:
         """Return data in place of a model that the body has returned; anything else as it is."""
         return value.model_dump(**self._dump_kwargs) if isinstance(value, self._model) else value
 
-    def dump_arguments(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, bound: bool
-    ) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    def dump_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Return the arguments of a call with data in place of models.
 
         Only models that the body would get back as they were are dumped, as in Celery. Others are left to the
         serializer, which may know them, and else names them.
-
-        Args:
-            bound: the body has the task for its first parameter, which no caller passes.
         """
         if not any(isinstance(value, self._model) for value in (*args, *kwargs.values())):
             return args, kwargs
         parameters = self._signature.parameters.values()
-        names = [one.name for one in parameters if one.kind in _BY_POSITION][bound:]
+        names = [one.name for one in parameters if one.kind in _BY_POSITION][self._bound :]
         by_keyword = {one.name for one in parameters if one.kind in _BY_KEYWORD}
         names += [""] * (len(args) - len(names))
         dumped = [self._dump_argument(name, value) for name, value in zip(names, args, strict=False)]

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
-from celeriac.app.kinds import FLAG, SECONDS, TEXT, Kind, one_of, or_none, read, whole
+from celeriac.app.config.content import COMPRESSION, SERIALIZER
+from celeriac.app.kinds import FLAG, SECONDS, TEXT, Kind, or_none, read, whole
 from celeriac.app.timing import end_of
 
 
@@ -132,7 +133,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "acks_on_failure_or_timeout": _FLAG,
     "acks_on_timeout": _FLAG,
     "autoretry_for": _EXCEPTIONS,
-    "compression": or_none(TEXT),
+    "compression": or_none(COMPRESSION),
     "default_retry_delay": SECONDS,
     "dont_autoretry_for": _EXCEPTIONS,
     "expires": _ANY,
@@ -152,7 +153,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "retry_jitter": FLAG,
     "retry_kwargs": _MAPPING,
     "sensitive": Kind("a tuple of names of arguments, or True for all", _names),
-    "serializer": or_none(one_of("json")),
+    "serializer": or_none(SERIALIZER),
     "soft_time_limit": _LIMIT,
     "store_errors_even_if_ignored": _FLAG,
     "strict_round_trip": _FLAG,

@@ -150,7 +150,7 @@ def test_the_first_parameter_of_a_bound_task_is_left_alone() -> None:
     task = object()
 
     assert run(body, task, {"number": 1}) == [task, Order(number=1)]
-    assert models(body).dump_arguments((Order(number=1),), {}, bound=True)[0] == [{"number": 1, "at": None}]
+    assert models(body, bound=True).dump_arguments((Order(number=1),), {})[0] == [{"number": 1, "at": None}]
 
 
 def test_strict_is_the_models_own_unless_said() -> None:
@@ -180,7 +180,7 @@ def test_a_caller_may_pass_models() -> None:
 
     order = Order(number=1, at=datetime(2024, 1, 2))
 
-    args, kwargs = models(body).dump_arguments((order, 5), {"more": order}, bound=False)
+    args, kwargs = models(body).dump_arguments((order, 5), {"more": order})
 
     assert (args, kwargs) == (
         [{"number": 1, "at": "2024-01-02T00:00:00"}, 5],
@@ -196,7 +196,7 @@ def test_a_model_that_would_arrive_as_another_is_left_to_the_serializer() -> Non
 
     special, order = Special(number=1), Order(number=1)
 
-    args, kwargs = models(body).dump_arguments((special, order, order), {"named": order, "rest": order}, bound=False)
+    args, kwargs = models(body).dump_arguments((special, order, order), {"named": order, "rest": order})
 
     assert list(args) == [special, order, order]
     assert kwargs == {"named": order, "rest": order}
@@ -207,7 +207,7 @@ def test_a_model_whose_validator_fails_here_is_left_to_the_serializer() -> None:
 
     nosy = Nosy.model_construct(number=1)
 
-    assert models(body).dump_arguments((nosy,), {}, bound=False)[0] == [nosy]
+    assert models(body).dump_arguments((nosy,), {})[0] == [nosy]
 
 
 def test_calls_without_models_are_left_as_they_are() -> None:
@@ -215,7 +215,7 @@ def test_calls_without_models_are_left_as_they_are() -> None:
 
     args, kwargs = ({"number": 1},), {"x": 1}
 
-    dumped = models(body).dump_arguments(args, kwargs, bound=False)
+    dumped = models(body).dump_arguments(args, kwargs)
 
     assert dumped[0] is args
     assert dumped[1] is kwargs

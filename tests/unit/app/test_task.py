@@ -92,7 +92,8 @@ class TestMaking:
             ("max_retry", 1, "has no option 'max_retry'"),
             ("max_retries", -1, "max_retries of task 'shop.t' must be a whole number >= 0, or None, got -1"),
             ("default_retry_delay", "5", "default_retry_delay of task 'shop.t' must be a number of seconds"),
-            ("serializer", "pickle", "serializer of task 'shop.t' must be one of 'json'"),
+            ("serializer", "jsn", "serializer of task 'shop.t' must be one of 'json', 'msgpack'"),
+            ("compression", "gzp", "compression of task 'shop.t' must be one of 'gzip', 'zlib'"),
             ("expires", "soon", "expires must be an ISO 8601 time"),
         ],
     )
