@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app.announcing import Announcement
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of
 from celeriac.app.context import Context, worker_context
@@ -22,6 +23,7 @@ from celeriac.app.options import (
 )
 from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
+from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.app.timing import Moment, start_of
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
@@ -70,7 +72,8 @@ class Sender:
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
-        self._publish((self._encode(call, said),), said)
+        heard: list[Announcement] = []
+        self._publish((self._encode(call, said, heard),), said, heard)
         return self._result(call, said, parent)
 
     async def asend(
@@ -92,8 +95,9 @@ class Sender:
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
-        message = self._encode(call, said)
-        await asyncio.to_thread(self._publish, (message,), said)
+        heard: list[Announcement] = []
+        message = self._encode(call, said, heard)
+        await asyncio.to_thread(self._publish, (message,), said, heard)
         return self._result(call, said, parent)
 
     def send_many(
@@ -114,11 +118,12 @@ class Sender:
         parent = worker_context()
         arguments = [arguments_of(args, kwargs) for args, kwargs in calls]
         ids = new_ids(len(arguments))
+        heard: list[Announcement] = []
         messages = [
-            self._encode(self._call(task, args, kwargs, said, task_id, parent), said)
+            self._encode(self._call(task, args, kwargs, said, task_id, parent), said, heard)
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
-        self._publish(messages, said)
+        self._publish(messages, said, heard)
         if parent is not None and said.others.get("add_to_parent", True):
             for task_id in ids:
                 parent.note_child(AsyncResult(task_id, app=self.app))
@@ -178,13 +183,14 @@ class Sender:
         """Return the instant before which a run may not start, in the app's zone."""
         return start_of(countdown, eta, now=time.time(), zone=self._rules_now().zone)
 
-    def _publish(self, messages: Sequence[Message], said: ReadOptions) -> None:
+    def _publish(self, messages: Sequence[Message], said: ReadOptions, heard: Iterable[Announcement]) -> None:
         if not said.others:
             self.publish(messages)
-            return
-        rules = self._rules_now()
-        timeout, policy = publishing_of(said, rules)
-        publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+        else:
+            timeout, policy = publishing_of(said, self._rules_now())
+            publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+        for announcement in heard:
+            announcement.send_after()
 
     def _result(self, call: Call, said: ReadOptions, parent: Context | None) -> AsyncResult[Any]:
         ignored = call.ignore_result is True
@@ -226,13 +232,28 @@ class Sender:
             defaults = task.sending = rules.of_task(task)
         return defaults
 
-    def _encode(self, call: Call, said: ReadOptions) -> Message:
+    def _encode(self, call: Call, said: ReadOptions, heard: list[Announcement] | None = None) -> Message:
+        """Write the message, when receivers of signals have had it; `heard` gets what is to be told after publishing.
+
+        Those whose message is not published from here are told nothing after it.
+        """
+        origin = said.others.get("origin") or self._origin_now()
         try:
-            return write_message(
-                call, origin=said.others.get("origin") or self._origin_now(), limits=self._rules_now().limits
-            )
+            if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
+                call, origin = self._announce(call, origin, said, heard)
+            return write_message(call, origin=origin, limits=self._rules_now().limits)
         except EncodeError as error:
             raise type(error)(f"task {call.task!r} cannot be sent: {error}") from error
+
+    def _announce(
+        self, call: Call, origin: str, said: ReadOptions, heard: list[Announcement] | None
+    ) -> tuple[Call, str]:
+        rules = self._rules_now()
+        _, policy = publishing_of(said, rules)
+        announcement = Announcement(call, origin=origin, reply_to=self.app.thread_oid, policy=policy, zone=rules.zone)
+        if heard is not None:
+            heard.append(announcement)
+        return announcement.send_before()
 
     def _rules_now(self) -> SendingRules:
         rules = self._rules

@@ -287,7 +287,7 @@ after_task_publish: Final = Signal(("headers", "body", "exchange", "routing_key"
 """After the broker has a call."""
 
 task_sent: Final = Signal(("task_id", "task", "args", "kwargs", "eta", "taskset"), name="task_sent")
-"""Never sent, in Celery neither: use `after_task_publish`."""
+"""After the broker has a call, as in Celery 3; use `after_task_publish`."""
 
 # --- tasks, in the process that runs the body. Sender: the task, unless it says otherwise ---
 
