@@ -25,25 +25,40 @@ class AsyncResult(Generic[R_co]):
     A final state is read once and kept, so asking again costs nothing; any other state is read anew each time.
     `str()` is the id, and results are equal when their ids are.
 
+    Args:
+        id: names the run.
+        backend: where its result is looked up; None: where the app keeps results.
+        task_name: name of the task, for those who ask; extended records know it themselves.
+        app: None is the current one.
+        parent: result of the run whose end this one follows.
+        ignored: the call asked for no result.
+
     Attributes:
         id: names the run.
-        ignored: the call asked for no result, so `get` returns None at once.
+        parent: as given.
+        ignored: as given; `get` then returns None at once.
     """
 
-    __slots__ = ("_app", "_backend", "_final", "id", "ignored")
+    __slots__ = ("__weakref__", "_app", "_backend", "_final", "_name", "id", "ignored", "parent")
 
     def __init__(
         self,
         id: str,
-        *,
-        app: Celery | None = None,
         backend: ResultBackend | None = None,
+        task_name: str | None = None,
+        app: Celery | None = None,
+        parent: AsyncResult[Any] | None = None,
+        *,
         ignored: bool = False,
     ) -> None:
+        if id is None:
+            raise ValueError("AsyncResult needs the id of a run, got None")
         self.id = id
         self.ignored = ignored
+        self.parent = parent
         self._app = app
         self._backend = backend
+        self._name = task_name
         self._final: Record | None = None
 
     @property

@@ -53,6 +53,17 @@ class ResultBackend(ABC):
         """
 
     @abstractmethod
+    def note(self, results: Sequence[ResultMeta]) -> None:
+        """Keep records of how runs are getting on, such as their progress.
+
+        One that comes late, from a run that has ended or was given to somebody else meanwhile, changes nothing: it
+        leaves alone what is in a final state for the same or a later attempt.
+
+        Raises:
+            OperationalError: the backend cannot be reached or written.
+        """
+
+    @abstractmethod
     def get(self, task_id: str) -> StoredResult | None:
         """Return the record of one run, or None when there is none (Celery calls that PENDING)."""
 

@@ -51,6 +51,9 @@ class MemoryBackend(ResultBackend, StoreSink):
             self._write(transaction, results, once=once)
         self.announce()
 
+    def note(self, results: Sequence[ResultMeta]) -> None:
+        self.store(results, once=True)
+
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         assert isinstance(transaction, Transaction), "callers ask shares_store_with() first"
         self._write(transaction, results, once=False)

@@ -82,6 +82,9 @@ class SqliteBackend(ResultBackend, ResultSink):
             self._stored = 0
             self.expire()
 
+    def note(self, results: Sequence[ResultMeta]) -> None:
+        self.store(results, once=True)
+
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         assert isinstance(transaction, sqlite3.Connection)
         transaction.executemany(_STORE, self._rows(results))

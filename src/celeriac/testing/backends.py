@@ -158,6 +158,45 @@ class ResultBackendConformance:
 
         assert (state_of(backend, "a"), state_of(backend, "b")) == (SUCCESS, FAILURE)
 
+    @pytest.mark.parametrize("final", [(SUCCESS, 0), (FAILURE, 1), (REVOKED, 2)])
+    def test_a_note_that_comes_late_changes_nothing(self, backend: ResultBackend, final: tuple[str, int]) -> None:
+        state, retries = final
+        backend.store([a_result(state=state, retries=retries, record=b"final")])
+
+        for attempt in range(retries + 1):
+            backend.note([a_result(state="PROGRESS", retries=attempt)])
+
+        stored = StoredResult(task_id="id-1", state=state, record=b"final", retries=retries)
+        assert backend.get("id-1") == stored
+
+    def test_a_success_stands_also_before_notes_of_later_attempts(self, backend: ResultBackend) -> None:
+        backend.store([a_result(state=SUCCESS)])
+
+        backend.note([a_result(state="PROGRESS", retries=3)])
+
+        assert state_of(backend) == SUCCESS
+
+    def test_a_note_is_kept_and_replaced_by_the_next_one(self, backend: ResultBackend) -> None:
+        backend.note([a_result(state=STARTED), a_result("id-2", STARTED)])
+        backend.note([a_result(state="PROGRESS", record=b"half")])
+
+        assert backend.get("id-1") == StoredResult(task_id="id-1", state="PROGRESS", record=b"half")
+        assert state_of(backend, "id-2") == STARTED
+
+    def test_a_note_of_a_later_attempt_replaces_the_failure_of_an_earlier_one(self, backend: ResultBackend) -> None:
+        backend.store([a_result(state=FAILURE, retries=0)])
+
+        backend.note([a_result(state="PROGRESS", retries=1)])
+
+        assert state_of(backend) == "PROGRESS"
+
+    def test_what_a_run_came_to_replaces_its_notes(self, backend: ResultBackend) -> None:
+        backend.note([a_result(state="PROGRESS", retries=1)])
+
+        backend.store([a_result(state=FAILURE, retries=1)])
+
+        assert state_of(backend) == FAILURE
+
     # -- waiting ------------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("state", sorted(READY_STATES))
