@@ -116,7 +116,5 @@ def test_a_pickle_carries_models_as_they_are(app, order_task):
 
 
 def test_a_model_that_nothing_expects_is_named(app):
-    with pytest.raises(
-        EncodeError, match=r"args\[0\] cannot be written as JSON: JSON cannot carry a Order; a task"
-    ):
+    with pytest.raises(EncodeError, match=r"args\[0\] cannot be written as JSON: JSON cannot carry a Order; a task"):
         app.send_task("elsewhere.task", [Order(number=1)])
