@@ -67,7 +67,8 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "a task id that is a blob": ({"task_id": b"\xff\x00"}, "column task_id"),
     "properties that are no JSON": ({"properties": b"nothing"}, "properties"),
     "properties as text": ({"properties": "{}"}, "column properties"),
-    "callbacks": ({"body": body(callbacks=[{"task": "tasks.add", "args": [], "kwargs": {}}])}, "callbacks"),
+    "callbacks": ({"body": body(callbacks=[{"args": [], "kwargs": {}}])}, "callbacks"),
+    "a chain": ({"body": body(chain=[{"task": "tasks.add", "args": [], "kwargs": {}}])}, "chain"),
     "a chord": ({"body": body(chord={"task": "tasks.add", "args": [], "kwargs": {}})}, "chord"),
 }
 

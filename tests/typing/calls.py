@@ -68,4 +68,5 @@ def settings_are_known() -> None:
 
 def options_are_known() -> None:
     add.apply_async((1,), {"y": 2}, queue="slow", countdown=3.5, headers={"a": 1}, priority=3)
+    add.apply_async((1,), queu="slow")  # type: ignore[call-arg]  # no such option
     app.task(max_retry=3)  # type: ignore[call-overload]  # no such option

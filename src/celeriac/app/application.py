@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 import msgspec
 
+from celeriac.app.annotating import annotate
 from celeriac.app.arguments import arguments_of, check_task_name
+from celeriac.app.autodiscovery import import_related
 from celeriac.app.config import Settings
-from celeriac.app.context import running_task
-from celeriac.app.current import set_current_app
-from celeriac.app.imports import import_tasks
+from celeriac.app.context import running_task, worker_context
+from celeriac.app.current import set_current_app, set_default_app
+from celeriac.app.eager import Eager
+from celeriac.app.imports import import_tasks, imported
+from celeriac.app.missing import missing_of_app
+from celeriac.app.naming import task_name
 from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
+from celeriac.app.pydantic_tasks import add_pydantic
+from celeriac.app.records import Recorder
 from celeriac.app.registry import Registry
 from celeriac.app.result import AsyncResult
 from celeriac.app.send import Sender
+from celeriac.app.shared import give_shared_tasks
+from celeriac.app.signals import Signal, import_modules
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
-from celeriac.app.task import Task
-from celeriac.app.task_options import TaskOptions
+from celeriac.app.task import Task as BaseTask
+from celeriac.app.task import make_task
+from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, read_task_class, read_task_options
 from celeriac.backends.base import ResultBackend
-from celeriac.brokers.base import Broker
+from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
-from celeriac.exceptions import DuplicateTaskNameWarning
+from celeriac.exceptions import CeleryWarning, DuplicateTaskNameWarning
+from celeriac.states import PENDING
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,14 +65,22 @@ class Celery:
         backend: `result_backend`.
         include: modules that define tasks.
         set_as_current: be the app that is meant where none is named.
+        task_cls: the class that its tasks are made of, or the dotted path of one.
+        autofinalize: complete the tasks at their first use; False waits for `finalize`.
+        strict_typing: check the arguments of calls, unless a task says otherwise.
+        changes: settings, as a dict.
         settings: any other setting.
 
     Attributes:
         main: the name given.
         conf: the settings.
-        tasks: the registered tasks, by name.
         sender: makes and publishes messages.
+        eager: runs tasks in this process.
+        finalized: its tasks are complete.
+        on_configure, on_after_configure, on_after_finalize, on_after_fork: signals of this app.
     """
+
+    task_cls: type[BaseTask[..., Any]] | str = BaseTask
 
     def __init__(
         self,
@@ -69,62 +90,182 @@ class Celery:
         backend: str | None = None,
         include: str | Sequence[str] | None = None,
         set_as_current: bool = True,
+        task_cls: type[BaseTask[..., Any]] | str | None = None,
+        autofinalize: bool = True,
+        strict_typing: bool = True,
+        changes: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         named = {"broker_url": broker, "result_backend": backend, "include": include}
+        named = {name: value for name, value in named.items() if value is not None}
         self.main = main
-        self.conf = Settings({**{name: value for name, value in named.items() if value is not None}, **settings})
-        self.tasks = Registry()
+        self.conf = Settings({**(changes or {}), **named, **settings})
+        self.strict_typing = strict_typing
+        self.autofinalize = autofinalize
+        self.finalized = False
         self.sender = Sender(self)
+        self.eager = Eager(self)
+        self.on_configure = Signal(name="app.on_configure")
+        self.on_after_configure = Signal(("source",), name="app.on_after_configure")
+        self.on_after_finalize = Signal(name="app.on_after_finalize")
+        self.on_after_fork = Signal(name="app.on_after_fork")
+        self._tasks = Registry()
+        self._finalizing = threading.RLock()
+        self._discoveries: list[Callable[[], None]] = []
         self._stores: _Stores | None = None
+        if task_cls is not None:
+            self.task_cls = task_cls
         if set_as_current:
             self.set_current()
+        self.on_init()
+        _apps.add(self)
+
+    def on_init(self) -> None:
+        """Be called at the end of `__init__`, for subclasses."""
+
+    # -- tasks --------------------------------------------------------------------------------------------------
 
     @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def task(self, function: Callable[P, R], /) -> BaseTask[P, R]: ...
 
     @overload
     def task(
-        self, /, *, bind: Literal[True], **options: Unpack[TaskOptions]
-    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+        self, /, *, bind: Literal[True], base: type[BaseTask[..., Any]] | None = None, **options: Unpack[TaskOptions]
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], BaseTask[P, R]]: ...
 
     @overload
     def task(
-        self, /, *, bind: Literal[False] = False, **options: Unpack[TaskOptions]
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+        self,
+        /,
+        *,
+        bind: Literal[False] = False,
+        base: type[BaseTask[..., Any]] | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Callable[[Callable[P, R]], BaseTask[P, R]]: ...
 
-    def task(self, function: Callable[..., Any] | None = None, /, *, bind: bool = False, **options: Any) -> Any:
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a task of a function: ``@app.task``, or ``@app.task(bind=True, max_retries=5)``.
 
         Args:
             function: what to run; a coroutine function too.
             bind: give the task itself to the function as its first argument.
-            options: see `TaskOptions`.
+            base: the class to make it of, with hooks and attributes of its own; None: `app.Task`.
+            options: see `TaskOptions`; also attributes that `base` has.
         """
+        if function is None:
+            return lambda function: self._task_of(function, **options)
+        return self._task_of(function, **options)
 
-        def register(function: Callable[..., Any]) -> Task[..., Any]:
-            return self._register(function, bind, **options)
-
-        return register if function is None else self._register(function, bind, **options)
-
-    def _register(
-        self, function: Callable[..., Any], bind: bool, *, name: str | None = None, **options: Any
-    ) -> Task[..., Any]:
-        if isinstance(function, Task):
+    def _task_of(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        base: type[BaseTask[..., Any]] | None = None,
+        bind: bool = False,
+        shared: bool = True,
+        lazy: bool = True,
+        filter: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+        **options: Any,
+    ) -> BaseTask[..., Any]:
+        if isinstance(function, BaseTask):
             raise TypeError(f"{function!r} is a task already; decorate the function once")
         if not callable(function):
             raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
+        if filter is not None:
+            function = filter(function)
+        base = base or self.Task
         name = name or self._name_for(function)
-        task: Task[..., Any] = Task(self, function, name=name, bind=bind, options=options)
-        kept = self.tasks.register(task)
-        if kept is not task:
-            warnings.warn(
-                f"two functions claim the task name {name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
-                "called; give one of them another name with @app.task(name=...)",
-                DuplicateTaskNameWarning,
-                stacklevel=3,
-            )
+        said = read_task_options(f"task {name!r}", options, base)
+        task = make_task(self, function, name=name, base=base, bind=bind, options=said)
+        return self._keep(task)
+
+    def register_task(self, task: BaseTask[P, R] | type[BaseTask[P, R]], **options: Any) -> BaseTask[P, R]:
+        """Make a task of a class of tasks, or of an instance of one.
+
+        Its name is the class's attribute `name`, or made of module and class. Unlike with the decorator, a later task
+        takes the name of an earlier one.
+
+        Args:
+            options: see `TaskOptions`.
+        """
+        if isinstance(task, type):
+            task = task()
+        kind = type(task)
+        vars(task).update(app=self, abstract=False)
+        task.name = task.name or self.gen_task_name(kind.__name__, kind.__module__)
+        read_task_class(f"task {task.name!r}", kind)
+        for option, value in read_task_options(f"task {task.name!r}", options, kind).items():
+            setattr(task, option, value)
+        self._tasks.unregister(task.name)
+        self._keep(task)
+        return task
+
+    def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
+        """Register a task, bind it to this app, and return the one that has its name now."""
+        kept = self._tasks.register(task)
+        if kept is task:
+            self._bind(task)
+            return task
+        warnings.warn(
+            f"two functions claim the task name {task.name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
+            "called; give one of them another name with @app.task(name=...)",
+            DuplicateTaskNameWarning,
+            stacklevel=4,
+        )
         return kept
+
+    def _bind(self, task: BaseTask[..., Any]) -> None:
+        idle = [name for name in NO_EFFECT_YET if name in vars(task) or name in vars(type(task))]
+        if any(getattr(task, name) is not None for name in idle):
+            warnings.warn(
+                f"task {task.name!r} has {', '.join(idle)}, which nothing in this version of celeriac goes by",
+                CeleryWarning,
+                stacklevel=5,
+            )
+        if task.pydantic:
+            add_pydantic(task)
+        if self.finalized and self.conf.task_annotations:
+            annotate(task, self.conf.task_annotations)
+        task.on_bound(self)
+
+    @property
+    def tasks(self) -> Registry:
+        """The registered tasks, by name."""
+        if not self.finalized:
+            self.finalize(auto=True)
+        return self._tasks
+
+    def finalize(self, auto: bool = False) -> None:
+        """Complete the tasks: shared ones are added, `task_annotations` applied. Happens by itself at the first use.
+
+        Raises:
+            RuntimeError: it would happen by itself, and the app was made with ``autofinalize=False``.
+        """
+        with self._finalizing:
+            if self.finalized:
+                return
+            if auto and not self.autofinalize:
+                raise RuntimeError(f"app {self.main!r} was used before its `finalize` (autofinalize=False)")
+            self.finalized = True
+            give_shared_tasks(self)
+            annotations = self.conf.task_annotations
+            if annotations:
+                for task in list(self._tasks.values()):
+                    annotate(task, annotations)
+            self.on_after_finalize.send(sender=self)
+
+    @cached_property
+    def Task(self) -> type[BaseTask[..., Any]]:
+        """The class that tasks of this app are made of, bound to it: `task_cls`, or `Task`."""
+        return self.create_task_cls()
+
+    def create_task_cls(self) -> type[BaseTask[..., Any]]:
+        """Return a class of tasks that belongs to this app."""
+        base = self.task_cls
+        if isinstance(base, str):
+            base = imported(base, "task_cls")
+        return type(base.__name__, (base,), {"app": self, "__module__": base.__module__, "abstract": True})
 
     def _name_for(self, function: Callable[..., Any]) -> str:
         name = getattr(function, "__name__", None)
@@ -134,9 +275,52 @@ class Celery:
 
     def gen_task_name(self, name: str, module: str) -> str:
         """Return the name of a task for a function; override it to name tasks otherwise."""
-        if module == "__main__":
-            module = self.main or _module_run_as_main()
-        return f"{module}.{name}" if module else name
+        return task_name(name, module, self.main)
+
+    def autodiscover_tasks(
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        force: bool = False,
+    ) -> None:
+        """Have the module ``tasks`` of each package imported when task modules are, that is when a worker starts.
+
+        Args:
+            packages: their names, or a function that returns them when they are needed.
+            related_name: the module's name; None imports the packages themselves.
+            force: import now.
+
+        Raises:
+            ModuleFailed: such a module raises when it is imported.
+        """
+
+        def discover() -> None:
+            names = packages() if callable(packages) else packages or ()
+            import_related(names, related_name)
+
+        if force:
+            discover()
+        else:
+            self._discoveries.append(discover)
+
+    def load_tasks(self) -> None:
+        """Import the modules of `imports` and `include` and those to be discovered, so that `tasks` is complete.
+
+        Workers call it.
+
+        Raises:
+            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
+        """
+        for setting in ("imports", "include"):
+            for module in self.conf[setting]:
+                import_tasks(module, f"`{setting}`")
+        discoveries, self._discoveries = self._discoveries, []
+        for discover in discoveries:
+            discover()
+        import_modules.send(sender=self)
+        self.finalize()
+
+    # -- sending ------------------------------------------------------------------------------------------------
 
     def send_task(
         self,
@@ -193,30 +377,62 @@ class Celery:
         """An id of this app in this thread: where answers to its calls go, on brokers that carry answers."""
         return oid_of_thread(self)
 
-    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:
+    def AsyncResult(self, task_id: str, **options: Any) -> AsyncResult[Any]:
         """Return the result of the call of that id."""
-        return AsyncResult(task_id, app=self)
+        return AsyncResult(task_id, app=self, **options)
 
-    def load_tasks(self) -> None:
-        """Import the modules of `imports` and `include`, so that `tasks` is complete. Workers call it.
-
-        Raises:
-            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
-        """
-        for setting in ("imports", "include"):
-            for module in self.conf[setting]:
-                import_tasks(module, f"`{setting}`")
+    def note_state(
+        self,
+        task: BaseTask[..., Any],
+        task_id: str | None,
+        state: str | None,
+        meta: Any,
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Store what `Task.update_state` says; nothing when it says it outside of any run."""
+        context = task.request
+        wanted = task_id or context.id
+        backend = self.backend
+        if wanted is None or backend is None:
+            return
+        name = state or PENDING
+        record = Recorder(self.conf).state(context, name, meta, task_id=wanted, more=fields)
+        meta = ResultMeta(task_id=wanted, state=name, record=record, retries=context.retries)
+        backend.note([meta])
 
     def now(self) -> datetime:
         """Return the time in the app's zone."""
         return datetime.now(self.conf.zone)
 
+    def uses_utc_timezone(self) -> bool:
+        """Say whether times without a zone are in UTC."""
+        return self.conf.zone is UTC or str(self.conf.zone) == "UTC"
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The app's zone."""
+        return self.conf.zone
+
+    def either(self, default_key: str, *defaults: Any) -> Any:
+        """Return the first of `defaults` that is not None, else a setting."""
+        return next((value for value in defaults if value is not None), self.conf.get(default_key))
+
     def set_current(self) -> None:
         """Be the app that is meant where none is named."""
         set_current_app(self)
 
+    def set_default(self) -> None:
+        """Be that app where none was set current."""
+        set_default_app(self)
+
     @property
-    def current_task(self) -> Task[..., Any] | None:
+    def current_worker_task(self) -> BaseTask[..., Any] | None:
+        """The task that a worker runs here, past any that it called as functions; None outside of a worker."""
+        context = worker_context()
+        return context.current if context is not None else None
+
+    @property
+    def current_task(self) -> BaseTask[..., Any] | None:
         """The task whose body is running in this thread or coroutine, or None."""
         return running_task()
 
@@ -272,21 +488,26 @@ class Celery:
     ) -> None:
         self.close()
 
+    if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing_of_app(self.__dict__.get("main"), name, dir(type(self)))
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self.tasks)} tasks>"
+        return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self._tasks)} tasks>"
+
+
+def _after_fork() -> None:
+    for app in list(_apps):
+        if app.on_after_fork.receivers:
+            app.on_after_fork.send(sender=app)
+
+
+_apps: WeakSet[Celery] = WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _close(stores: _Stores) -> None:
     stores.broker.close()
     if stores.backend is not None:
         stores.backend.close()
-
-
-def _module_run_as_main() -> str:
-    """Return the name by which a worker is likely to import the module that runs as ``__main__``."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"

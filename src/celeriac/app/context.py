@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from celeriac.wire.protocol import TaskRequest
 
 if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
+    from celeriac.app.retrying import EagerRetry
     from celeriac.app.task import Task
 
 CHILDREN_MAX = 10_000
@@ -29,6 +30,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         current: the task that runs; None outside of one.
         called_directly: the body was called as a plain function, not by a worker.
         children: results of the calls that the run made.
+        max_retries: what `retry` was told in this run, which counts for its automatic retries as well.
+        eager_retry: the next attempt of a run that happens in the calling process.
         following: messages that the outcome of the run must publish.
         crashes: earlier runs of this message whose process died under them.
         outer: the context in which this one was entered.
@@ -64,10 +67,15 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     stamps: Any = msgspec.field(default_factory=dict)
     argsrepr: str | None = None
     kwargsrepr: str | None = None
+    properties: dict[str, Any] = msgspec.field(default_factory=dict)
+    loglevel: int | None = None
+    logfile: str | None = None
     is_eager: bool = False
     called_directly: bool = True
     utc: bool = True
     crashes: int = 0
+    max_retries: int | None = None
+    eager_retry: EagerRetry | None = None
     children: list[AsyncResult[Any]] = msgspec.field(default_factory=list)
     following: list[Message] = msgspec.field(default_factory=list)
     current: Task[..., Any] | None = None
@@ -132,6 +140,60 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         except KeyError:
             raise AttributeError(f"the request of {self.task!r} has no {name!r}") from None
 
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which the run is killed, or None."""
+        return (self.timelimit or (None, None))[0]
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """Seconds after which `SoftTimeLimitExceeded` is raised in it, or None."""
+        return (self.timelimit or (None, None))[1]
+
+    @property
+    def taskset(self) -> str | None:
+        """The group, under the name that it had before Celery 3."""
+        return self.group
+
+    def update(self, *mappings: Mapping[str, Any], **fields: Any) -> None:
+        """Change attributes; what the request has no attribute for becomes a custom header."""
+        for name, value in {**{k: v for one in mappings for k, v in one.items()}, **fields}.items():
+            if name in self.__struct_fields__:
+                setattr(self, name, value)
+            else:
+                self.headers[name] = value
+
+    def clear(self) -> None:
+        """Set every attribute back to what it is outside of a run."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(_EMPTY, name))
+
+    def as_execution_options(self) -> dict[str, Any]:
+        """Return the options of `apply_async` that send a call as this run was sent."""
+        options = {
+            "task_id": self.id,
+            "root_id": self.root_id,
+            "parent_id": self.parent_id,
+            "group_id": self.group,
+            "group_index": self.group_index,
+            "shadow": self.shadow,
+            "chord": self.chord,
+            "chain": self.chain,
+            "link": self.callbacks,
+            "link_error": self.errbacks,
+            "expires": self.expires,
+            "soft_time_limit": self.soft_time_limit,
+            "time_limit": self.time_limit,
+            "headers": self.headers or None,
+            "retries": self.retries,
+            "reply_to": self.reply_to,
+            "replaced_task_nesting": self.replaced_task_nesting,
+            "ignore_result": self.ignore_result,
+            "queue": self.delivery_info.get("routing_key"),
+            "priority": self.delivery_info.get("priority"),
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or `default` when there is none of that name."""
         return getattr(self, name, default)
@@ -141,6 +203,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         if len(self.children) < CHILDREN_MAX:
             self.children.append(result)
 
+
+_EMPTY: Final = Context()
 
 _current: ContextVar[Context | None] = ContextVar("celeriac_context", default=None)
 
@@ -157,6 +221,11 @@ def push_context(context: Context) -> Token[Context | None]:
 def pop_context(token: Token[Context | None]) -> None:
     """Leave a context that was entered in this same thread or coroutine."""
     _current.reset(token)
+
+
+def leave_context(context: Context) -> None:
+    """Leave a context without the token that entering it gave."""
+    _current.set(context.outer)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _current: Celery | None = None
+_default: Celery | None = None
 
 
 def set_current_app(app: Celery) -> None:
@@ -24,18 +25,30 @@ def set_current_app(app: Celery) -> None:
     _current = app
 
 
+def set_default_app(app: Celery) -> None:
+    """Make `app` the one that is meant where none was set current."""
+    global _default
+    _default = app
+
+
 def current_app() -> Celery:
-    """Return the app that was made or set current last.
+    """Return the app that was made or set current last, else the default one.
 
     Raises:
-        ImproperlyConfigured: this process has made none.
+        ImproperlyConfigured: this process has neither.
     """
-    if _current is None:
+    app = _current or _default
+    if app is None:
         raise ImproperlyConfigured(
             "there is no current app in this process: make one with `app = Celery('name')`, or import the module that "
             "makes it, before this call"
         )
-    return _current
+    return app
+
+
+def app_or_default(app: Celery | None = None) -> Celery:
+    """Return the app given, or the current one."""
+    return current_app() if app is None else app
 
 
 # At import, because a signature that comes out of a pickle may be used before anything else happens.

@@ -6,7 +6,7 @@ import importlib
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -38,6 +38,19 @@ def import_tasks(module: str, asked_by: str) -> None:
         ) from error
     except (Exception, SystemExit) as error:
         raise module_failed(module, f"which {asked_by} asks for", error) from error
+
+
+def imported(path: str, asked_by: str) -> Any:
+    """Return what a dotted path such as ``shop.base:Base`` or ``shop.base.Base`` names.
+
+    Raises:
+        ImproperlyConfigured: there is nothing of that name.
+    """
+    module, _, attribute = path.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ImproperlyConfigured(f"{asked_by} names {path!r}, which cannot be had: {error}") from error
 
 
 def module_failed(module: str, asked_for: str, error: BaseException) -> ModuleFailed:

@@ -207,3 +207,17 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
         if len(members) == 1:
             return members[0], True
     return annotation, False
+
+
+def add_pydantic(task: Any) -> None:
+    """Have a task's body run on checked arguments, and its calls send data in place of models."""
+    models = Models(
+        task.run,
+        app=task.app,
+        task_name=task.name,
+        strict=task.pydantic_strict,
+        context=task.pydantic_context,
+        dump_kwargs=task.pydantic_dump_kwargs,
+    )
+    task.models = models
+    task.run = models.wrap()

@@ -28,6 +28,10 @@ class Registry(Mapping[str, "Task[..., Any]"]):
             kept = self._tasks[task.name] = task
         return kept
 
+    def unregister(self, name: str) -> None:
+        """Forget a task; unknown names are no error."""
+        self._tasks.pop(name, None)
+
     def __getitem__(self, name: str) -> Task[..., Any]:
         try:
             return self._tasks[name]

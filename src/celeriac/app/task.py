@@ -1,19 +1,21 @@
-"""A registered function: called in place, or sent to run elsewhere."""
+"""A task: called in place, or sent to run elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Token
 from datetime import datetime
 from inspect import iscoroutinefunction
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
-from celeriac.app.context import Context, current_context, entered
+from celeriac.app.context import Context, current_context, entered, leave_context, push_context
+from celeriac.app.current import current_app
+from celeriac.app.missing import missing_of_task
 from celeriac.app.options import CallOptions, MessageOptions
-from celeriac.app.result import AsyncResult
-from celeriac.app.task_options import read_task_options
+from celeriac.app.result import AsyncResult as Result
+from celeriac.app.retrying import EagerRetry, arguments_of_retry
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.reprs import bounded_repr
@@ -21,6 +23,8 @@ from celeriac.wire.reprs import bounded_repr
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
     from celeriac.app.calls import Defaults
+    from celeriac.app.eager_result import EagerResult
+    from celeriac.app.einfo import ExceptionInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,66 +44,149 @@ class _FromSetting:
         return self if task is None else getattr(task.app.conf, self._setting)
 
 
+class _CurrentApp:
+    """Give a class that no app has taken yet the app that is meant where none is named."""
+
+    def __get__(self, task: object, owner: object) -> Celery:
+        return current_app()
+
+
+class _StrictTyping:
+    """Give a task what its app says about checking arguments."""
+
+    def __get__(self, task: Task[..., Any] | None, owner: object) -> Any:
+        return self if task is None else task.app.strict_typing
+
+
 def _setting(name: str) -> Any:
     return _FromSetting(name)
 
 
 class Task(Generic[P, R]):
-    """Be a function that workers can run.
+    """Be a task that workers can run: the class behind ``@app.task``, and the base of classes of users.
+
+    Such a class says its options as attributes (see `TaskOptions`), its body as `run`, and is made a task by
+    `Celery.register_task`, or used as ``@app.task(base=...)``. Each task has one instance in each process: what
+    `__init__` sets up is kept from run to run.
 
     Attributes:
         app: whose task it is.
         name: what messages call it.
-        run: the body, with the task itself already given when it is bound.
-        bind: the body gets the task as its first argument.
         is_async: the body is a coroutine function, or an object with such a `__call__`.
-        origin: where the function is defined.
+        origin: where the body is defined.
     """
 
-    MaxRetriesExceededError = MaxRetriesExceededError
+    MaxRetriesExceededError: ClassVar = MaxRetriesExceededError
 
-    app: Celery
-    name: str
-    run: Callable[P, R]
-    bind: bool
-    is_async: bool
-    origin: str
+    if TYPE_CHECKING:
+        app: Celery
+    else:
+        app = _CurrentApp()
+    name: str = cast("str", None)
+    is_async: bool = False
+    origin: str = ""
+    abstract: bool = True
 
     max_retries: int | None = 3
     default_retry_delay: float = 180
+    autoretry_for: tuple[type[BaseException], ...] = ()
+    dont_autoretry_for: tuple[type[BaseException], ...] = ()
+    retry_kwargs: Mapping[str, Any] = {}
+    retry_backoff: bool | float = False
+    retry_backoff_max: float = 600
+    retry_jitter: bool = True
+    throws: tuple[type[BaseException], ...] = ()
     expires: float | datetime | str | None = None
-    serializer: str = "json"
-    typing: bool = True
+    compression: str | None = _setting("task_compression")
+    serializer: str = _setting("task_serializer")
+    typing: bool = cast("bool", _StrictTyping())
     acks_late: bool = _setting("task_acks_late")
+    acks_on_failure_or_timeout: bool = _setting("task_acks_on_failure_or_timeout")
+    acks_on_failure: bool | None = _setting("task_acks_on_failure")
+    acks_on_timeout: bool | None = _setting("task_acks_on_timeout")
+    reject_on_worker_lost: bool | None = _setting("task_reject_on_worker_lost")
     ignore_result: bool = _setting("task_ignore_result")
+    store_errors_even_if_ignored: bool = _setting("task_store_errors_even_if_ignored")
+    store_eager_result: bool = _setting("task_store_eager_result")
     track_started: bool = _setting("task_track_started")
+    trail: bool = True
     priority: int | None = _setting("task_default_priority")
     sensitive: tuple[str, ...] | bool = ()
+    resultrepr_maxsize: int = 1024
+    time_limit: float | None = _setting("task_time_limit")
+    soft_time_limit: float | None = _setting("task_soft_time_limit")
+    rate_limit: str | float | None = _setting("task_default_rate_limit")
+    pydantic: bool = False
+    pydantic_strict: bool | None = None
+    pydantic_context: Mapping[str, Any] | None = None
+    pydantic_dump_kwargs: Mapping[str, Any] | None = None
 
     # What the sender has made of the attributes above, until one of them changes.
     sending: Defaults | None = None
+    _check: ArgumentCheck | None = None
 
-    def __init__(
-        self, app: Celery, function: Callable[..., R], *, name: str, bind: bool, options: Mapping[str, Any]
-    ) -> None:
-        self.app = app
-        self.name = name
-        self.bind = bind
-        self.run = MethodType(function, self) if bind else function
-        self.is_async = _is_coroutine_function(function)
-        self.__wrapped__ = function
-        self.__module__ = getattr(function, "__module__", None) or ""
-        self.__doc__ = function.__doc__
-        self.__name__ = getattr(function, "__name__", name)
-        self.origin = f"{self.__module__}.{getattr(function, '__qualname__', self.__name__)}"
-        self._check: ArgumentCheck | None = None
-        for option, value in read_task_options(f"task {name!r}", options, type(self)).items():
-            setattr(self, option, value)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "run" in vars(cls):
+            body = vars(cls)["run"]
+            if isinstance(body, (staticmethod, _BoundObject)):
+                body = body.__wrapped__
+            cls.is_async = _is_coroutine_function(body)
+            module = getattr(body, "__module__", None) or cls.__module__
+            cls.origin = f"{module}.{getattr(body, '__qualname__', cls.__qualname__)}"
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if name != "sending":
             self.__dict__.pop("sending", None)
+
+    # -- the body, and what is called around it -----------------------------------------------------------------
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Be the body; a class says its own."""
+        raise NotImplementedError(f"task class {type(self).__qualname__} has no body: define its `run` method")
+
+    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Be called in the worker before the body. This and the other hooks may be ``async def``."""
+
+    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Be called after a body that returned `retval`; what is raised here is logged and changes nothing."""
+
+    def on_failure(
+        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: ExceptionInfo
+    ) -> Any:
+        """Be called after a body that raised `exc`."""
+
+    def on_retry(
+        self,
+        exc: BaseException | None,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        einfo: ExceptionInfo,
+    ) -> Any:
+        """Be called when the run is to be tried again; `exc` is why, if that was said."""
+
+    def after_return(
+        self,
+        status: str,
+        retval: Any,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        einfo: ExceptionInfo | None,
+    ) -> Any:
+        """Be called last, when the run has succeeded or failed; `retval` is the value or the exception."""
+
+    @classmethod
+    def on_bound(cls, app: Celery) -> Any:
+        """Be called when the task becomes one of `app`."""
+
+    def shadow_name(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+        """Return the name by which logs and monitors call one call; None is the task's own."""
+        return None
+
+    # -- calling ------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the body here and now, as the function that it is."""
@@ -110,16 +197,19 @@ class Task(Generic[P, R]):
             return self.run(*args, **kwargs)
 
     @overload
-    def delay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> AsyncResult[T]: ...
+    def delay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Result[T]: ...
 
     @overload
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]: ...
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]: ...
 
-    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+    def delay(self, *args: Any, **kwargs: Any) -> Result[Any]:
         """Send a call with these arguments; returning means that the broker has it."""
+        app = self.app
+        if app.conf.task_always_eager:
+            return self.apply_async(args, kwargs)
         if self.typing:
             self.check_arguments(args, kwargs)
-        return self.app.sender.send(self, args, kwargs)
+        return app.sender.send(self, args, kwargs)
 
     @overload
     def apply_async(
@@ -128,7 +218,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[T]: ...
+    ) -> Result[T]: ...
 
     @overload
     def apply_async(
@@ -137,7 +227,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[R]: ...
+    ) -> Result[R]: ...
 
     def apply_async(
         self,
@@ -145,8 +235,8 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
-        """Send a call; returning means that the broker has it.
+    ) -> Result[Any]:
+        """Send a call; returning means that the broker has it. With `task_always_eager` it runs here instead.
 
         Args:
             args: positional arguments.
@@ -160,17 +250,20 @@ class Task(Generic[P, R]):
             BrokerUnavailable: no confirmation in time.
         """
         args, kwargs = arguments_of(args, kwargs)
+        app = self.app
         if self.typing:
             self.check_arguments(args, kwargs)
-        return self.app.sender.send(self, args, kwargs, options, task_id=task_id)
+        if app.conf.task_always_eager:
+            return cast("Result[Any]", app.eager.apply_async(self, args, kwargs, options, task_id=task_id))
+        return app.sender.send(self, args, kwargs, options, task_id=task_id)
 
     @overload
-    async def adelay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> AsyncResult[T]: ...
+    async def adelay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Result[T]: ...
 
     @overload
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]: ...
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]: ...
 
-    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+    async def adelay(self, *args: Any, **kwargs: Any) -> Result[Any]:
         """Do what `delay` does without blocking the event loop."""
         return await self.aapply_async(args, kwargs)
 
@@ -181,7 +274,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[T]: ...
+    ) -> Result[T]: ...
 
     @overload
     async def aapply_async(
@@ -190,7 +283,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[R]: ...
+    ) -> Result[R]: ...
 
     async def aapply_async(
         self,
@@ -198,7 +291,7 @@ class Task(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> Result[Any]:
         """Do what `apply_async` does without blocking the event loop."""
         args, kwargs = arguments_of(args, kwargs)
         if self.typing:
@@ -228,6 +321,41 @@ class Task(Generic[P, R]):
         """Return a call that is not made yet, with these arguments and no others later."""
         return Signature(self, args, kwargs, immutable=True, app=self.app)
 
+    def apply(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        link: Any = None,
+        link_error: Any = None,
+        task_id: str | None = None,
+        retries: int = 0,
+        throw: bool | None = None,
+        logfile: str | None = None,
+        loglevel: int | None = None,
+        headers: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> EagerResult[R]:
+        """Run the task here and now as a worker would, hooks, retries and all, and return how it ended.
+
+        Args:
+            args: positional arguments; they are not serialized, unlike with `task_always_eager`.
+            kwargs: keyword arguments.
+            link: callbacks, called with the result.
+            link_error: errbacks.
+            task_id: the id to use; None makes one.
+            retries: the attempt that this is.
+            throw: raise what the body raises; None: as `task_eager_propagates` says.
+            logfile: to be found in the request.
+            loglevel: to be found in the request.
+            headers: custom headers, to be found in the request.
+            options: as for `apply_async`; those that concern the way to a worker have no effect here.
+        """
+        args, kwargs = arguments_of(args, kwargs)
+        more = {"logfile": logfile, "loglevel": loglevel, "headers": headers, **options}
+        return self.app.eager.apply(
+            self, args, kwargs, more, task_id=task_id, retries=retries, throw=throw, link=link, link_error=link_error
+        )
+
     def retry(
         self,
         args: Sequence[Any] | None = None,
@@ -251,7 +379,7 @@ class Task(Generic[P, R]):
             throw: raise `Retry`, which ends the body here, instead of returning it.
             eta: instant before which the next attempt does not start.
             countdown: seconds before it starts; `default_retry_delay` when neither is given.
-            max_retries: instead of the task's own limit.
+            max_retries: instead of the task's own limit, also for automatic retries of this run.
             options: see `MessageOptions`; what they do not say stays as it is.
 
         Raises:
@@ -261,15 +389,17 @@ class Task(Generic[P, R]):
         context = self.request
         if context.called_directly:
             _raise(exc or Retry("Task can be retried"))
-        args, kwargs = arguments_of(
-            context.args if args is None else args, context.kwargs if kwargs is None else kwargs
-        )
+        if max_retries is not None:
+            context.max_retries = max_retries
+        args, kwargs = arguments_of(*arguments_of_retry(self.run, context, args, kwargs))
         self._refuse_too_many(context, args, kwargs, exc, self.max_retries if max_retries is None else max_retries)
         if eta is None and countdown is None:
             countdown = self.default_retry_delay
-        sender = self.app.sender
-        start = sender.start_of(countdown, eta)
-        context.following.append(sender.build_retry(context, args, kwargs, start, options))
+        start = self.app.sender.start_of(countdown, eta)
+        if context.is_eager:
+            context.eager_retry = EagerRetry(args, kwargs, options)
+        else:
+            context.following.append(self.app.sender.build_retry(context, args, kwargs, start, options))
         when = f"in {countdown:g}s" if countdown is not None else f"at {eta}"
         reason = f": {exc!r}" if exc is not None else ""
         ending = Retry(f"Retry {when}{reason}", exc, eta_at=start.at if start is not None else None)
@@ -277,15 +407,47 @@ class Task(Generic[P, R]):
             raise ending
         return ending
 
+    # -- the run, and its result --------------------------------------------------------------------------------
+
     @property
     def request(self) -> Context:
         """The run that this task is in; outside of one, a context that says `called_directly`."""
         context = current_context()
         return context if context is not None and context.current is self else Context(task=self.name, current=self)
 
-    def AsyncResult(self, task_id: str) -> AsyncResult[R]:
+    def push_request(self, **fields: Any) -> Token[Context | None]:
+        """Pretend, in tests of bodies, that a run is under way: ``task.push_request(id="x", retries=2)``."""
+        fields = {"task": self.name, "called_directly": False, **fields}
+        return push_context(Context(current=self, **fields))
+
+    def pop_request(self) -> None:
+        """End what `push_request` began."""
+        context = current_context()
+        if context is None or context.current is not self:
+            raise RuntimeError(f"task {self.name!r} has no request to pop; push_request comes first")
+        leave_context(context)
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **fields: Any
+    ) -> None:
+        """Store a state of the run that is under way, such as its progress; a final state is never overwritten.
+
+        Args:
+            task_id: another run than this one.
+            state: any text; what it means is up to you.
+            meta: what `AsyncResult.info` tells meanwhile; must be something that the result serializer can carry.
+            fields: further keys of the record.
+        """
+        self.app.note_state(self, task_id, state, meta, fields)
+
+    def AsyncResult(self, task_id: str, **options: Any) -> Result[R]:
         """Return the result of the call of that id."""
-        return AsyncResult(task_id, app=self.app)
+        return Result(task_id, app=self.app, **options)
+
+    @property
+    def backend(self) -> Any:
+        """Where results of the app are kept."""
+        return self.app.backend
 
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError` when the body cannot be called with these arguments."""
@@ -293,8 +455,22 @@ class Task(Generic[P, R]):
             self._check = ArgumentCheck(self.name, self.run)
         self._check(args, kwargs)
 
+    def add_trail(self, result: Result[Any]) -> Result[Any]:
+        """Note a call among the children of the run that is under way."""
+        if self.trail:
+            self.request.note_child(result)
+        return result
+
+    if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing_of_task(self.name, name, dir(type(self)))
+
+    def __reduce__(self) -> Any:
+        return _task_of, (self.app, self.name)
+
     def __repr__(self) -> str:
-        return f"<Task: {self.name} of {self.app.main or 'an unnamed app'}>"
+        return f"<@task: {self.name} of {self.app.main or 'an unnamed app'}>"
 
     def _refuse_too_many(
         self,
@@ -313,6 +489,59 @@ class Task(Generic[P, R]):
             task_args=args,
             task_kwargs=kwargs,
         )
+
+
+def make_task(
+    app: Celery,
+    function: Callable[..., Any],
+    *,
+    name: str,
+    base: type[Task[..., Any]],
+    bind: bool,
+    options: Mapping[str, Any],
+) -> Task[..., Any]:
+    """Make a task of a function: an instance of a class of its own below `base`.
+
+    Args:
+        bind: the function gets the task as its first argument.
+        options: checked, as attributes of the task.
+    """
+    if not bind:
+        body: Any = staticmethod(function)
+    else:
+        body = function if hasattr(function, "__get__") else _BoundObject(function)
+    kind: type[Task[..., Any]] = type(
+        getattr(function, "__name__", "") or name.rpartition(".")[2],
+        (base,),
+        {
+            **options,
+            "app": app,
+            "name": name,
+            "run": body,
+            "abstract": False,
+            "__doc__": function.__doc__,
+            "__module__": getattr(function, "__module__", None) or "",
+            "__wrapped__": body,
+        },
+    )
+    task = kind()
+    vars(task)["__name__"] = kind.__name__  # as a function has it
+    return task
+
+
+class _BoundObject:
+    """Give a callable that is no function the task as its first argument."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
+
+    def __get__(self, task: Task[..., Any] | None, owner: object) -> Any:
+        function = self.__wrapped__
+        return function if task is None else lambda *args, **kwargs: function(task, *args, **kwargs)
+
+
+def _task_of(app: Celery, name: str) -> Task[..., Any]:
+    return app.tasks[name]
 
 
 def _raise(exc: BaseException) -> NoReturn:

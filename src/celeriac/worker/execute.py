@@ -1,4 +1,4 @@
-"""Run one task body, and say what it came to as a value.
+"""Run what a message asks for, and say what it came to as a value.
 
 Nothing is published or stored from here: the outcome carries the record and the messages that follow, and the
 supervisor settles them together with the delivery. So a run whose node lost its lease leaves nothing behind.
@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
-import logging
 import time
-import traceback
-from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from celeriac.app.application import Celery
-from celeriac.app.context import Context, pop_context, push_context
+from celeriac.app.context import Context
+from celeriac.app.follow import after_failure, after_success, call_inline, check_following
+from celeriac.app.records import Recorder
 from celeriac.app.task import Task
-from celeriac.exceptions import DecodeError, EncodeError, NotRegistered, Retry
-from celeriac.states import FAILURE, RETRY, SUCCESS
+from celeriac.app.trace import Traced, Tracer
+from celeriac.exceptions import DecodeError, NotRegistered, Reject, SoftTimeLimitExceeded
+from celeriac.states import FAILURE, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
-from celeriac.wire.reprs import bounded_repr
-from celeriac.wire.results import exception_map, write_record
-from celeriac.wire.times import iso_text
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
-from celeriac.worker.settle import failure_record, wants_result
-
-logger: Final = logging.getLogger("celeriac.trace")
-
-_TRACEBACK_MAX_CHARS: Final = 64 * 1024
+from celeriac.worker.settle import failure_record
 
 
 class Executor:
@@ -41,13 +33,17 @@ class Executor:
         hostname: the node's name, for `task.request`.
     """
 
+    is_eager = False
+
     def __init__(self, app: Celery, hostname: str) -> None:
+        self._app = app
         self._tasks = app.tasks
         self._hostname = hostname
-        self._zone = app.conf.zone
         self._limits = app.conf.limits
         self._accept = app.conf.accept
         self._form = app.conf.record_form
+        self._recorder = Recorder(app.conf)
+        self._tracers: dict[str, Tracer] = {}
         self._runner: asyncio.Runner | None = None
 
     def close(self) -> None:
@@ -61,98 +57,78 @@ class Executor:
         message = run.message
         try:
             request = read_request(message, limits=self._limits, accept=self._accept)
-            task = self._task_for(request)
+            tracer = self._tracer_for(request)
         except (DecodeError, NotRegistered) as exc:
-            record = failure_record(message, exc, self._done_at(), form=self._form)
+            failure = failure_record(message, exc, self._recorder.done_at(), form=self._form)
             reason = f"{type(exc).__name__}: {exc}"
-            return Outcome(run.number, FAILURE, record, 0, time.perf_counter() - began, dead_reason=reason)
+            return Outcome(run.number, FAILURE, failure, 0, time.perf_counter() - began, dead_reason=reason)
         context = Context.from_request(
             request,
-            task=task,
+            task=tracer.task,
             queue=message.queue,
             hostname=self._hostname,
             redelivered=run.redelivered,
             crashes=run.crashes,
         )
-        token = push_context(context)
-        try:
-            state, record = self._run(task, request, context)
-        finally:
-            pop_context(token)
+        traced = tracer.trace(context, request.args, request.kwargs)
+        dead_reason, requeue = self._fate_of(tracer.task, traced)
+        record = traced.record
+        state = traced.state
+        if state == REJECTED and not requeue:  # whoever waits for it must learn that nothing more comes
+            state = FAILURE
+            record = self._recorder.outcome(context, FAILURE, traced.value, None)
         return Outcome(
             run.number,
             state,
-            record if wants_result(task, request.ignore_result) else None,
+            record,
             request.retries,
             time.perf_counter() - began,
             tuple(context.following),
+            dead_reason,
+            requeue,
         )
 
-    def _task_for(self, request: TaskRequest) -> Task[..., Any]:
-        carried = [name for name in ("callbacks", "errbacks", "chain", "chord") if getattr(request, name)]
-        if carried:
-            raise DecodeError(
-                f"message {request.id} of task {request.task!r} carries {', '.join(carried)}, which this version of "
-                "celeriac does not run; replay it after an upgrade: celeriac dlq replay"
-            )
-        return self._tasks[request.task]
+    def _fate_of(self, task: Task[..., Any], traced: Traced) -> tuple[str | None, bool]:
+        """Return why the message is a dead letter, if it is one, and whether it is to be delivered again."""
+        exc = traced.value
+        if isinstance(exc, Reject) and traced.state == REJECTED:
+            return (None, True) if exc.requeue else (f"Reject: {exc.reason}", False)
+        if traced.state == FAILURE and not _acks_failure(task, exc):
+            return f"{type(exc).__name__}: {exc}", False
+        return None, False
 
-    def _run(self, task: Task[..., Any], request: TaskRequest, context: Context) -> tuple[str, bytes]:
-        began = time.perf_counter()
-        try:
-            value = task.run(*request.args, **request.kwargs)
-            if task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine function
-                value = self._await(value)
-            record = self._record(context, SUCCESS, value)
-        except Retry as exc:
-            logger.info("Task %s[%s] retry: %s", task.name, request.id, exc)
-            return RETRY, self._record(
-                context, RETRY, exc.exc and exception_map(exc.exc, self._form), traceback=_text_of(exc.exc)
-            )
-        except BaseException as exc:  # noqa: BLE001 - it is recorded and logged, SystemExit too: a body ends its run only
-            return FAILURE, self._failed(task, context, exc)
-        if logger.isEnabledFor(logging.INFO):
-            took = time.perf_counter() - began
-            logger.info("Task %s[%s] succeeded in %ss: %s", task.name, request.id, took, bounded_repr(value))
-        return SUCCESS, record
+    def _tracer_for(self, request: TaskRequest) -> Tracer:
+        check_following(request.task, request)
+        task = self._tasks[request.task]
+        tracer = self._tracers.get(request.task)
+        if tracer is None or tracer.task is not task:
+            tracer = self._tracers[request.task] = Tracer(task, self)
+        return tracer
 
-    def _await(self, coroutine: Any) -> Any:
+    # -- the surroundings of a run ------------------------------------------------------------------------------
+
+    def record(self, context: Context, state: str, value: Any, traceback: str | None) -> bytes | None:
+        """Return the record that is to be settled with the run."""
+        return self._recorder.outcome(context, state, value, traceback)
+
+    def follow_success(self, context: Context, value: Any) -> None:
+        """Have the callbacks published with the outcome."""
+        context.following.extend(after_success(context, value, sender=self._app.sender))
+
+    def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
+        """Have errbacks published with the outcome, and call those that are to be told more than an id."""
+        messages, inline = after_failure(context, exc, app=self._app)
+        context.following.extend(messages)
+        call_inline(inline, context, exc, traceback, run_coroutine=self.wait_for)
+
+    def wait_for(self, coroutine: Any) -> Any:
+        """Run a coroutine to its end, in the loop that all coroutines of this process share."""
         if self._runner is None:
             self._runner = asyncio.Runner(loop_factory=fast_loop())
         return self._runner.run(coroutine, context=contextvars.copy_context())
 
-    def _failed(self, task: Task[..., Any], context: Context, exc: BaseException) -> bytes:
-        text = _text_of(exc)
-        logger.error("Task %s[%s] raised unexpected: %r\n%s", task.name, context.id, exc, text)
-        return self._record(context, FAILURE, exception_map(exc, self._form), traceback=text)
 
-    def _record(self, context: Context, state: str, value: Any, *, traceback: str | None = None) -> bytes:
-        try:
-            return write_record(
-                task_id=context.id or "",
-                state=state,
-                result=value,
-                traceback=traceback,
-                children=[child.as_tuple() for child in context.children],
-                date_done=None if state == RETRY else self._done_at(),
-                parent_id=context.parent_id,
-                group_id=context.group,
-                form=self._form,
-            )
-        except EncodeError as exc:
-            raise EncodeError(
-                f"the result of task {context.task!r} (id {context.id}) cannot be stored: {exc}"
-            ) from None
-
-    def _done_at(self) -> str:
-        return iso_text(time.time(), zone=self._zone)
-
-
-def _text_of(exc: BaseException | None) -> str | None:
-    """Write a traceback as it would read had the body been called at home: without this file's frames."""
-    if exc is None:
-        return None
-    inner: TracebackType | None = exc.__traceback__
-    while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
-        inner = inner.tb_next
-    return "".join(traceback.format_exception(type(exc), exc, inner))[-_TRACEBACK_MAX_CHARS:]
+def _acks_failure(task: Task[..., Any], exc: BaseException) -> bool:
+    """Say whether a run that failed is done with; else its message is a dead letter."""
+    own = task.acks_on_timeout if isinstance(exc, SoftTimeLimitExceeded) else task.acks_on_failure
+    return task.acks_on_failure_or_timeout if own is None else own

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
+from celeriac.app.records import wants_result
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
@@ -24,7 +25,7 @@ from celeriac.worker.backoff import Backoff
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.settle import after_bury, after_drop, wants_result
+from celeriac.worker.settle import after_bury, after_drop
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 

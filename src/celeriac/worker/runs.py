@@ -34,6 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
         took: seconds between reading the packet and this answer.
         publish: messages that follow.
         dead_reason: why the message is a dead letter, or None.
+        requeue: the message is to be delivered again, though its body has run.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     took: float
     publish: tuple[Message, ...] = ()
     dead_reason: str | None = None
+    requeue: bool = False
 
 
 READY = 0

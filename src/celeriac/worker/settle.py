@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
-from celeriac.app.task import Task
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
 from celeriac.exceptions import WorkerLostError
 from celeriac.message import Message
@@ -26,8 +24,10 @@ def after_start(delivery: Delivery, intake: Intake, *, pid: int, node: str, form
     return ResultMeta(task_id=task_id, state=STARTED, record=record, retries=intake.retries)
 
 
-def after_run(delivery: Delivery, outcome: Outcome) -> Settlement:
+def after_run(delivery: Delivery, outcome: Outcome) -> Settlement | Release:
     """Settle a run that came to an outcome."""
+    if outcome.requeue:
+        return Release(delivery=delivery)
     return Settlement(
         delivery=delivery,
         result=_meta(delivery, outcome.state, outcome.record, outcome.retries),
@@ -99,13 +99,6 @@ def failure_record(
     """Write the record of a message that ended without its body having had a say."""
     result = exception_map(error, form)
     return write_record(task_id=message.task_id, state=state, result=result, date_done=done_at, form=form)
-
-
-def wants_result(task: Task[..., Any] | None, ignore_result: bool | None) -> bool:
-    """Say whether the result of a run is to be stored: what the message says decides, else its task."""
-    if ignore_result is not None:
-        return not ignore_result
-    return task is None or not task.ignore_result
 
 
 def how_it_died(status: int, peak_kib: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from celeriac.app.application import Celery
+from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation, Release, Settlement
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
@@ -24,7 +25,7 @@ from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died, wants_result
+from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
@@ -186,7 +187,7 @@ class Supervisor:
             held.delivery,
             held.intake,
             died=text,
-            again=not held.acked,
+            again=not held.acked and self._app.tasks[held.intake.task].reject_on_worker_lost is not False,
             policy=self._policy,
             now=self._intake.now(),
             done_at=self._done_at(),

@@ -61,10 +61,16 @@ def settled(how: Settlement | Release) -> Settlement:
     return how
 
 
+def after(outcome: Outcome) -> Settlement:
+    how = after_run(delivery(), outcome)
+    assert isinstance(how, Settlement)
+    return how
+
+
 def test_an_outcome_settles_with_its_record_and_what_follows():
     outcome = Outcome(1, "SUCCESS", b"{}", 2, 0.1, (FOLLOWING,))
 
-    settlement = after_run(delivery(), outcome)
+    settlement = after(outcome)
 
     assert settlement.result is not None
     assert (settlement.result.task_id, settlement.result.state, settlement.result.retries) == ("id", "SUCCESS", 2)
@@ -73,11 +79,17 @@ def test_an_outcome_settles_with_its_record_and_what_follows():
 
 
 def test_an_outcome_without_a_record_stores_nothing():
-    assert after_run(delivery(), Outcome(1, "SUCCESS", None, 0, 0.1)).result is None
+    assert after(Outcome(1, "SUCCESS", None, 0, 0.1)).result is None
+
+
+def test_a_run_that_wants_its_message_back_releases_it_uncounted():
+    how = after_run(delivery(), Outcome(1, "REJECTED", None, 0, 0.1, requeue=True))
+
+    assert how == Release(delivery=delivery())
 
 
 def test_an_outcome_that_is_a_dead_letter_says_why():
-    assert after_run(delivery(), Outcome(1, "FAILURE", b"{}", 0, 0.1, (), "unreadable")).dead_reason == "unreadable"
+    assert after(Outcome(1, "FAILURE", b"{}", 0, 0.1, (), "unreadable")).dead_reason == "unreadable"
 
 
 @pytest.mark.parametrize(("crashes", "pause"), [(0, 1), (1, 4)])
@@ -129,7 +141,7 @@ def test_what_is_dropped_is_recorded_as_revoked_where_somebody_wants_to_know():
 
 
 def test_what_the_store_refuses_becomes_a_failure_that_says_so_and_publishes_nothing():
-    refused = after_run(delivery(), Outcome(1, "SUCCESS", b"{}", 2, 0.1, (FOLLOWING,)))
+    refused = after(Outcome(1, "SUCCESS", b"{}", 2, 0.1, (FOLLOWING,)))
 
     how = after_refusal_by_store(refused, ValueError("too large"), DONE_AT)
 

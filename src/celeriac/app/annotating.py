@@ -1,0 +1,59 @@
+"""`task_annotations`: change attributes of tasks from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from celeriac.app.imports import imported
+from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from celeriac.app.task import Task
+
+
+def annotate(task: Task[..., Any], annotations: Any) -> None:
+    """Apply what `task_annotations` says of a task: what names it first, then what is for all (``*``).
+
+    A value is an attribute. A function becomes a method of the task; under ``@name`` it becomes a wrapper, that is
+    called with the attribute and returns what takes its place.
+
+    Args:
+        annotations: a dict of task names and dicts, an object with `annotate(task)` or `annotate_any()`, the dotted
+            path of one, or a list of any of these.
+    """
+    each = annotations if isinstance(annotations, (list, tuple)) else [annotations]
+    for one in each:
+        for changes in _changes_for(task, _imported(one)):
+            for name, value in (changes or {}).items():
+                _apply(task, name, value)
+
+
+def _changes_for(task: Task[..., Any], annotation: Any) -> list[Mapping[str, Any] | None]:
+    if isinstance(annotation, Mapping):
+        return [annotation.get(task.name), annotation.get("*")]
+    named = getattr(annotation, "annotate", None)
+    general = getattr(annotation, "annotate_any", None)
+    if named is None and general is None:
+        raise ImproperlyConfigured(
+            f"task_annotations must be dicts, or objects with `annotate` or `annotate_any`; got {annotation!r}"
+        )
+    return [named(task) if named else None, general() if general else None]
+
+
+def _apply(task: Task[..., Any], name: str, value: Any) -> None:
+    if name.startswith("@"):
+        name = name[1:]
+        value = value(getattr(task, name))
+    elif isinstance(value, FunctionType):
+        value = partial(value, task)
+    setattr(task, name, value)
+
+
+def _imported(annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    found = imported(annotation, "task_annotations")
+    return found() if isinstance(found, type) else found

@@ -1,0 +1,70 @@
+"""What Celery has and this version does not: said by name, instead of as a missing attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+
+_CONNECTIONS: Final = (
+    "no kombu connections and pools are used here: `app.broker` publishes, `app.backend` keeps results"
+)
+
+_OF_APP: Final[Mapping[str, str]] = {
+    "add_periodic_task": "schedules are not in this version of celeriac",
+    "amqp": "exchanges are not in this version of celeriac; `task_routes` names queues",
+    "Beat": "schedules are not in this version of celeriac",
+    "broker_connection": _CONNECTIONS,
+    "connection": _CONNECTIONS,
+    "connection_for_read": _CONNECTIONS,
+    "connection_for_write": _CONNECTIONS,
+    "connection_or_acquire": _CONNECTIONS,
+    "control": "remote control is not in this version of celeriac",
+    "default_connection": _CONNECTIONS,
+    "default_producer": _CONNECTIONS,
+    "events": "events are not in this version of celeriac",
+    "GroupResult": "groups are not in this version of celeriac",
+    "loader": "there are no loaders here: name modules in `imports` and `include`, or use `app.autodiscover_tasks`",
+    "pool": _CONNECTIONS,
+    "producer_or_acquire": _CONNECTIONS,
+    "producer_pool": _CONNECTIONS,
+    "ResultSet": "sets of results are not in this version of celeriac",
+    "setup_security": "signed messages are not in this version of celeriac",
+    "steps": "workers have no bootsteps here; use signals, or the parts of `celeriac.worker`",
+    "user_options": "further command line options are not in this version of celeriac",
+    "Worker": "start a worker with `celeriac worker`, or `app.worker_main`",
+    "WorkController": "start a worker with `celeriac worker`, or `app.worker_main`",
+}
+
+_CANVAS: Final = "chains, groups and chords are not in this version of celeriac"
+
+_OF_TASK: Final[Mapping[str, str]] = {
+    "add_to_chord": _CANVAS,
+    "chunks": _CANVAS,
+    "map": _CANVAS,
+    "on_replace": _CANVAS,
+    "Request": "a worker's request is no class of yours to replace; use the hooks of the task",
+    "replace": _CANVAS,
+    "send_event": "events are not in this version of celeriac",
+    "starmap": _CANVAS,
+    "start_strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
+    "Strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
+}
+
+
+def missing_of_app(app: str, name: str, known: list[str]) -> AttributeError:
+    """Make the error about an attribute that apps do not have."""
+    return _missing(f"app {app!r}", name, _OF_APP, known)
+
+
+def missing_of_task(task: str, name: str, known: list[str]) -> AttributeError:
+    """Make the error about an attribute that tasks do not have."""
+    return _missing(f"task {task!r}", name, _OF_TASK, known)
+
+
+def _missing(what: str, name: str, sentences: Mapping[str, str], known: list[str]) -> AttributeError:
+    sentence = sentences.get(name)
+    if sentence is not None:
+        return AttributeError(f"{what} has no {name!r}: {sentence}")
+    near = get_close_matches(name, known, n=1, cutoff=0.8)
+    return AttributeError(f"{what} has no {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")

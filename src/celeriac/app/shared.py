@@ -1,0 +1,78 @@
+"""Tasks of no app in particular: every app has them, and calling one is calling the current app's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+from weakref import WeakSet
+
+from celeriac.app.current import Proxy, current_app
+from celeriac.app.task import Task
+
+if TYPE_CHECKING:
+    from typing import Concatenate
+
+    from celeriac.app.application import Celery
+    from celeriac.app.task_options import TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_makers: list[Callable[[Celery], object]] = []
+_finalized: WeakSet[Celery] = WeakSet()
+
+
+@overload
+def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(
+    *, bind: Literal[True], **options: Unpack[TaskOptions]
+) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+
+
+@overload
+def shared_task(
+    *, bind: Literal[False] = False, **options: Unpack[TaskOptions]
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a task of a function for every app, those that are made later too. Options are those of `Celery.task`."""
+    if function is None:
+        return lambda function: _share(function, options)
+    return _share(function, options)
+
+
+def _share(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., Any]:
+    if isinstance(function, (Task, _SharedTask)):
+        raise TypeError(f"{function!r} is a task already; decorate the function once")
+
+    def make(app: Celery) -> object:
+        make_task: Any = app.task(**options)
+        return make_task(function)
+
+    name: str | None = options.get("name")
+
+    def find() -> Task[..., Any]:
+        app = current_app()
+        return app.tasks[name or app.gen_task_name(function.__name__, function.__module__)]
+
+    _makers.append(make)
+    for app in list(_finalized):
+        make(app)
+    return cast("Task[..., Any]", _SharedTask(find))
+
+
+class _SharedTask(Proxy["Task[..., Any]"]):
+    """Stand for the current app's task."""
+
+    __slots__ = ()
+
+
+def give_shared_tasks(app: Celery) -> None:
+    """Give an app the shared tasks there are, and from now on every further one."""
+    _finalized.add(app)
+    for make in _makers:
+        make(app)

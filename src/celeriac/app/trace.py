@@ -1,0 +1,231 @@
+"""Run one body, with all that is promised around it: hooks, signals, retries, log lines, in Celery's order.
+
+What the run came to is returned as a value. Storing and publishing are the caller's: a worker settles them together
+with the delivery, a task that is applied in the caller's process has little of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from celeriac.app.context import Context, pop_context, push_context
+from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.retrying import automatic_retry
+from celeriac.app.signals import task_failure, task_postrun, task_prerun, task_retry, task_success
+from celeriac.app.task import Task
+from celeriac.exceptions import Ignore, Reject, Retry
+from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
+from celeriac.wire.reprs import bounded_repr
+
+logger: Final = logging.getLogger("celeriac.trace")
+
+_GOES_ON: Final = frozenset({IGNORED, REJECTED, RETRY})
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """Say what a run came to.
+
+    Attributes:
+        value: what the body returned, or the exception that ended it.
+        einfo: about that exception.
+        record: what `Surroundings.record` made of it.
+    """
+
+    state: str
+    value: Any
+    einfo: ExceptionInfo | None = None
+    record: bytes | None = None
+
+
+class Surroundings(Protocol):
+    """Be what a run happens in: a child of a worker, or the program that applies a task itself."""
+
+    is_eager: bool
+
+    def record(self, context: Context, state: str, value: Any, traceback: str | None) -> bytes | None:
+        """Return the record of a run, or None when none is kept; `EncodeError` fails a run that has succeeded."""
+
+    def follow_success(self, context: Context, value: Any) -> None:
+        """See to what follows a run that returned."""
+
+    def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
+        """See to what follows a run that raised."""
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end."""
+
+
+class Tracer:
+    """Run the bodies of one task.
+
+    What costs nothing is not looked at again for each run: which hooks the task has is found out once.
+    """
+
+    def __init__(self, task: Task[..., Any], surroundings: Surroundings) -> None:
+        self.task = task
+        self._surroundings = surroundings
+        self._body: Callable[..., Any] = task if _has_own(task, "__call__") else task.run
+        self._before_start = _hook(task, "before_start")
+        self._on_success = _hook(task, "on_success")
+        self._on_failure = _hook(task, "on_failure")
+        self._on_retry = _hook(task, "on_retry")
+        self._after_return = _hook(task, "after_return")
+
+    def trace(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: bool = False) -> Traced:
+        """Run the body once.
+
+        Args:
+            context: the run; its `following` gets the messages that its outcome publishes.
+            throw: raise what the body raises, `Retry` too, instead of ending the run with it.
+        """
+        task = self.task
+        token = push_context(context)
+        ended = None
+        try:
+            if task_prerun.receivers:
+                task_prerun.send(sender=task, task_id=context.id, task=task, args=args, kwargs=kwargs)
+            ended = self._run(context, args, kwargs, throw)
+            if self._after_return is not None and ended.state not in _GOES_ON:
+                self._call(context, self._after_return, ended.state, ended.value, context.id, args, kwargs, ended.einfo)
+            return ended
+        finally:
+            if task_postrun.receivers:
+                task_postrun.send(
+                    sender=task,
+                    task_id=context.id,
+                    task=task,
+                    args=args,
+                    kwargs=kwargs,
+                    retval=ended and ended.value,
+                    state=ended and ended.state,
+                )
+            pop_context(token)
+
+    def _run(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool) -> Traced:
+        began = time.perf_counter()
+        try:
+            if self._before_start is not None:
+                self._finish(self._before_start(context.id, args, kwargs))
+            value = self._body(*args, **kwargs)
+            if self.task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine one
+                value = self._surroundings.wait_for(value)
+            following = len(context.following)
+        except BaseException as exc:  # noqa: BLE001 - SystemExit too: a body ends its run only
+            return self._ended_by(context, exc, args, kwargs, throw)
+        try:
+            if context.callbacks:
+                self._surroundings.follow_success(context, value)
+            record = self._surroundings.record(context, SUCCESS, value, None)
+        except Exception as exc:
+            del context.following[following:]
+            if throw:
+                raise
+            return self._failed(context, exc, args, kwargs)
+        took = time.perf_counter() - began
+        if self._on_success is not None:
+            self._call(context, self._on_success, value, context.id, args, kwargs)
+        if task_success.receivers:
+            task_success.send(sender=self.task, result=value, runtime=took)
+        if logger.isEnabledFor(logging.INFO):
+            shown = bounded_repr(value, limit=self.task.resultrepr_maxsize)
+            logger.info("Task %s[%s] succeeded in %ss: %s", self._name(context), context.id, took, shown)
+        return Traced(SUCCESS, value, None, record)
+
+    def _ended_by(
+        self, context: Context, exc: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool
+    ) -> Traced:
+        if self._surroundings.is_eager and not isinstance(exc, Exception):
+            raise exc
+        if not isinstance(exc, (Ignore, Reject, Retry)):
+            exc = self._tried_again(context, exc)
+        match exc:
+            case Ignore():
+                logger.info("Task %s[%s] ignored", self._name(context), context.id)
+                return Traced(IGNORED, exc, ExceptionInfo(exc, internal=True))
+            case Reject():
+                logger.warning("Task %s[%s] rejected: %r", self._name(context), context.id, exc)
+                return Traced(REJECTED, exc, ExceptionInfo(exc, internal=True))
+        if throw:
+            raise exc
+        if isinstance(exc, Retry):
+            return self._retried(context, exc, args, kwargs)
+        return self._failed(context, exc, args, kwargs)
+
+    def _tried_again(self, context: Context, exc: BaseException) -> BaseException:
+        """Return what ends the run instead of `exc`: a `Retry` when the task asks for one, and has any left."""
+        said = automatic_retry(self.task, context, exc) if self.task.autoretry_for else None
+        if said is None:
+            return exc
+        try:
+            return self.task.retry(**said, throw=False)
+        except Exception as instead:  # noqa: BLE001 - `exc` itself after too many, or what is wrong with retry_kwargs
+            return instead
+
+    def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+        einfo = ExceptionInfo(exc)
+        cause = exc.exc and ExceptionInfo(exc.exc)
+        record = self._surroundings.record(context, RETRY, exc.exc, (cause or einfo).traceback)
+        if self._on_retry is not None:
+            self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
+        if task_retry.receivers:
+            task_retry.send(sender=self.task, request=context, reason=exc, einfo=einfo)
+        logger.info("Task %s[%s] retry: %s", self._name(context), context.id, exc)
+        return Traced(RETRY, exc, einfo, record)
+
+    def _failed(self, context: Context, exc: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+        einfo = ExceptionInfo(exc)
+        if context.errbacks:
+            try:
+                self._surroundings.follow_failure(context, exc, einfo.traceback)
+            except Exception:
+                logger.exception("the errbacks of task %s[%s] could not be called", self._name(context), context.id)
+        record = self._surroundings.record(context, FAILURE, exc, einfo.traceback)
+        if self._on_failure is not None:
+            self._call(context, self._on_failure, exc, context.id, args, kwargs, einfo)
+        if task_failure.receivers:
+            task_failure.send(
+                sender=self.task,
+                task_id=context.id,
+                exception=exc,
+                args=args,
+                kwargs=kwargs,
+                traceback=einfo.tb,
+                einfo=einfo,
+            )
+        if isinstance(exc, self.task.throws):
+            logger.info("Task %s[%s] raised expected: %r", self._name(context), context.id, exc)
+        else:
+            logger.error("Task %s[%s] raised unexpected: %r\n%s", self._name(context), context.id, exc, einfo.traceback)
+        return Traced(FAILURE, exc, einfo, record)
+
+    def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
+        """Call a hook that comes after the outcome: what it raises is logged, and changes nothing."""
+        try:
+            self._finish(hook(*args))
+        except Exception:
+            if self._surroundings.is_eager:
+                raise
+            logger.exception("%s of task %s[%s] raised", hook.__name__, self._name(context), context.id)
+
+    def _finish(self, value: Any) -> None:
+        """Wait for a hook that is a coroutine."""
+        if inspect.iscoroutine(value):
+            self._surroundings.wait_for(value)
+
+    def _name(self, context: Context) -> str:
+        return context.shadow or self.task.name
+
+
+def _hook(task: Task[..., Any], name: str) -> Callable[..., Any] | None:
+    return getattr(task, name) if _has_own(task, name) else None
+
+
+def _has_own(task: Task[..., Any], name: str) -> bool:
+    """Say whether a task overrides what `Task` has under a name."""
+    return name in vars(task) or getattr(type(task), name) is not getattr(Task, name)
