@@ -189,12 +189,12 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             expires=task.expires,
             hiding=hiding_of(task),
             shadow_name=_own_hook(task, "shadow_name"),
-            models=getattr(task, "models", None),
+            models=task.models,
         )
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
         """Return the fields that say how the message is written, without those that are what a `Call` has anyway."""
-        strict = getattr(task, "strict_round_trip", None)
+        strict = None if task is None else task.strict_round_trip
         form = {
             "serializer": getattr(task, "serializer", None) or self.serializer,
             "compression": getattr(task, "compression", None) or self.compression,

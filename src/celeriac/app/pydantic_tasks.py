@@ -20,11 +20,14 @@ from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import Parameter
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from celeriac.app.task import Task
 
 logger: Final = logging.getLogger("celeriac.app")
 
@@ -50,13 +53,12 @@ class Models:
     """Know the models among a task's parameters.
 
     Args:
-        function: the task's body.
+        function: the task's body, bound to the task if it is to get that for its first argument.
         app: whose task it is, for validators (`celery_app` in their context).
         task_name: likewise (`celery_task_name`).
         strict: pydantic's strict mode; None leaves it to the models.
         context: what validators get besides.
         dump_kwargs: what `model_dump` gets besides ``mode="json"``.
-        bound: the body has the task for its first parameter, which no caller passes.
 
     Raises:
         ImproperlyConfigured: pydantic is not installed.
@@ -71,7 +73,6 @@ class Models:
         strict: bool | None = None,
         context: Mapping[str, Any] | None = None,
         dump_kwargs: Mapping[str, Any] | None = None,
-        bound: bool = False,
     ) -> None:
         if find_spec("pydantic") is None:
             raise ImproperlyConfigured(
@@ -80,7 +81,6 @@ class Models:
         self._function = function
         self._signature = inspect.signature(function)
         self._task_name = task_name
-        self._bound = bound
         self._strict = strict
         self._context = {**(context or {}), "celery_app": app, "celery_task_name": task_name}
         self._dump_kwargs = {"mode": "json", **(dump_kwargs or {})}
@@ -138,7 +138,7 @@ class Models:
         if not any(isinstance(value, self._model) for value in (*args, *kwargs.values())):
             return args, kwargs
         parameters = self._signature.parameters.values()
-        names = [one.name for one in parameters if one.kind in _BY_POSITION][self._bound :]
+        names = [one.name for one in parameters if one.kind in _BY_POSITION]
         by_keyword = {one.name for one in parameters if one.kind in _BY_KEYWORD}
         names += [""] * (len(args) - len(names))
         dumped = [self._dump_argument(name, value) for name, value in zip(names, args, strict=False)]
@@ -182,9 +182,10 @@ class Models:
         Each for itself, so that one that is there for type checkers only does not take the others along.
         """
         holder = types.SimpleNamespace(__annotations__={name: annotation})
-        body = inspect.unwrap(self._function)
-        if not isinstance(body, types.FunctionType):
+        body: Any = inspect.unwrap(self._function)
+        if not inspect.isroutine(body):
             body = inspect.unwrap(type(body).__call__)
+        body = getattr(body, "__func__", body)
         try:
             seen = inspect.getclosurevars(body).nonlocals
             return typing.get_type_hints(holder, getattr(body, "__globals__", {}), dict(seen))[name]
@@ -209,7 +210,7 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def add_pydantic(task: Any) -> None:
+def add_pydantic(task: Task[..., Any]) -> None:
     """Have a task's body run on checked arguments, and its calls send data in place of models."""
     models = Models(
         task.run,
@@ -220,4 +221,4 @@ def add_pydantic(task: Any) -> None:
         dump_kwargs=task.pydantic_dump_kwargs,
     )
     task.models = models
-    task.run = models.wrap()
+    vars(task)["run"] = models.wrap()

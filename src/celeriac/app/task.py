@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from celeriac.app.calls import Defaults
     from celeriac.app.eager_result import EagerResult
     from celeriac.app.einfo import ExceptionInfo
+    from celeriac.app.pydantic_tasks import Models
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,6 +121,10 @@ class Task(Generic[P, R]):
     pydantic_strict: bool | None = None
     pydantic_context: Mapping[str, Any] | None = None
     pydantic_dump_kwargs: Mapping[str, Any] | None = None
+    strict_round_trip: bool | None = None
+
+    # What `pydantic` comes to: the models among the parameters.
+    models: Models | None = None
 
     # What the sender has made of the attributes above, until one of them changes.
     sending: Defaults | None = None

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from celeriac.app.pydantic_tasks import Models
+from celeriac.app.task import Task
 from celeriac.exceptions import EncodeError
 from celeriac.wire.serializers import PICKLE, Accept
 from tests.unit.app.messages import arguments_of, headers_of
@@ -80,10 +80,10 @@ def test_strictness_is_the_task_s_or_else_the_setting_s(app):
 
 @pytest.fixture
 def order_task(app):
-    @app.task
-    def take(order: Order): ...
+    @app.task(pydantic=True)
+    def take(order: Order) -> Order:
+        return order
 
-    take.models = Models(take.run, app=app, task_name=take.name)
     return take
 
 
@@ -118,3 +118,40 @@ def test_a_pickle_carries_models_as_they_are(app, order_task):
 def test_a_model_that_nothing_expects_is_named(app):
     with pytest.raises(EncodeError, match=r"args\[0\] cannot be written as JSON: JSON cannot carry a Order; a task"):
         app.send_task("elsewhere.task", [Order(number=1)])
+
+
+def test_a_task_takes_and_returns_data_when_it_is_called_here(app, order_task):
+    assert order_task({"number": "1"}) == order_task(Order(number=1)) == {"number": 1}
+
+
+def test_models_that_are_passed_fit_the_signature(app, order_task):
+    with pytest.raises(TypeError, match="missing a required argument: 'order'"):
+        order_task.delay()
+
+
+def test_an_eager_run_gets_what_a_worker_would(app):
+    seen = []
+
+    @app.task(pydantic=True, bind=True)
+    def take(self, order: Order) -> Order:
+        seen.append((self.name, self.request.args, order))
+        return order
+
+    app.conf.task_always_eager = True
+
+    assert take.delay(Order(number=1)).get() == {"number": 1}
+    assert seen == [(take.name, [{"number": 1}], Order(number=1))]
+
+
+def test_a_class_of_tasks_may_take_models_too(app):
+    class Take(Task):
+        name = "shop.take"
+        pydantic = True
+
+        def run(self, order: Order) -> Order:
+            return order
+
+    task = app.register_task(Take())
+
+    assert task({"number": "1"}) == {"number": 1}
+    assert arguments_of(app.sender.build(task, (Order(number=1),), {})) == ([{"number": 1}], {})

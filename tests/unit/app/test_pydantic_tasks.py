@@ -144,13 +144,14 @@ def test_a_coroutine_of_a_plain_function_is_dumped_when_it_ends() -> None:
 
 
 def test_the_first_parameter_of_a_bound_task_is_left_alone() -> None:
-    def body(self: Any, order: Order) -> Any:
-        return [self, order]
+    class Owner:
+        def body(self, order: Order) -> Any:
+            return [self, order]
 
-    task = object()
+    owner = Owner()
 
-    assert run(body, task, {"number": 1}) == [task, Order(number=1)]
-    assert models(body, bound=True).dump_arguments((Order(number=1),), {})[0] == [{"number": 1, "at": None}]
+    assert run(owner.body, {"number": 1}) == [owner, Order(number=1)]
+    assert models(owner.body).dump_arguments((Order(number=1),), {})[0] == [{"number": 1, "at": None}]
 
 
 def test_strict_is_the_models_own_unless_said() -> None:
