@@ -63,6 +63,22 @@ class EagerResult(AsyncResult[R_co]):
             callback(self.id, value)
         return cast("R_co", value)
 
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        *,
+        follow_parents: bool = True,
+        callback: Callable[[str, R_co], object] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R_co:
+        """Do what `get` does."""
+        return self.get(propagate=propagate, callback=callback)
+
+    async def aready(self) -> bool:
+        """Say yes, as `ready` does."""
+        return True
+
     def ready(self) -> bool:
         """Say yes: the run has ended, whatever its state is."""
         return True
@@ -82,6 +98,37 @@ class EagerResult(AsyncResult[R_co]):
         self._value = TaskRevokedError("revoked")
         self._state = states.REVOKED
         self._text = None
+
+    def forget(self) -> None:
+        """Do nothing: the result is kept nowhere but here."""
+
+    async def aforget(self) -> None:
+        """Do nothing, as `forget` does."""
+
+    def exists(self) -> bool:
+        """Say yes: the result is here."""
+        return True
+
+    @property
+    def supports_native_join(self) -> bool:
+        """Whether a backend can be asked for many such results at once: no."""
+        return False
+
+    def throw_if_known(self) -> None:
+        """Raise what the run raised."""
+        self.maybe_throw()
+
+    def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], object] | None = None) -> Any:
+        """Raise what the run raised, or return what it returned."""
+        return self.get(propagate=propagate, callback=callback)
+
+    maybe_reraise = maybe_throw
+
+    def _is_known(self) -> bool:
+        return True
+
+    async def _alook(self) -> Record:
+        return self._look()
 
     def _look(self) -> Record:
         # Made anew each time: what a record holds is invisible to the garbage collector, and a traceback refers back.

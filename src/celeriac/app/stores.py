@@ -26,6 +26,7 @@ SETTINGS_OF_STORES: Final = (
     "message_max_bytes",
     "result_backend",
     "result_expires",
+    "result_failure_expires",
 )
 """The settings that adapters are made from."""
 
@@ -106,11 +107,16 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
         case InMemory(name):
             from celeriac.backends.memory import MemoryBackend
 
-            return MemoryBackend(name=name, expires=conf.result_expires)
+            return MemoryBackend(name=name, expires=conf.result_expires, failure_expires=conf.result_failure_expires)
         case InSqlite(path, synchronous):
             from celeriac.backends.sqlite import SqliteBackend
 
-            return SqliteBackend(path, synchronous=synchronous, expires=conf.result_expires)
+            return SqliteBackend(
+                path,
+                synchronous=synchronous,
+                expires=conf.result_expires,
+                failure_expires=conf.result_failure_expires,
+            )
         case never:
             assert_never(never)
 

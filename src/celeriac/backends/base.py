@@ -32,6 +32,9 @@ class ResultBackend(ABC):
 
     For one task id the first SUCCESS stands: later records of the same id change nothing. Any other record is
     replaced by the next one.
+
+    A record is kept for a lifetime that adapters are made with; those whose state is FAILURE may have one of their
+    own. Expired records are not returned, whenever somebody deletes them.
     """
 
     @property
@@ -84,8 +87,32 @@ class ResultBackend(ABC):
         """
 
     @abstractmethod
+    async def wait_async(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        """Do what `wait` does without blocking the event loop.
+
+        Any number may wait in one loop: they share what a loop needs of the system. One that is cancelled leaves
+        nothing behind.
+        """
+
+    async def get_async(self, task_id: str) -> StoredResult | None:
+        """Do what `get` does without blocking the event loop; in a thread, where an adapter knows nothing better."""
+        import asyncio  # 30 ms that programs without coroutines need not wait for
+
+        return await asyncio.to_thread(self.get, task_id)
+
+    def exists(self, task_id: str) -> bool:
+        """Say whether there is a record of one run."""
+        return self.get(task_id) is not None
+
+    @abstractmethod
     def forget(self, task_ids: Collection[str]) -> None:
         """Delete records; unknown ids are no error."""
+
+    async def forget_async(self, task_ids: Collection[str]) -> None:
+        """Do what `forget` does without blocking the event loop; in a thread, where an adapter knows nothing better."""
+        import asyncio
+
+        await asyncio.to_thread(self.forget, task_ids)
 
     @abstractmethod
     def expire(self) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Final
 
 from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.backends.lifetimes import Lifetimes
+from celeriac.backends.loop_waits import waits_of
 from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.memory import MemoryBroker
-from celeriac.brokers.memory.store import KeptResult, StoreSink, Transaction, store_named
+from celeriac.brokers.memory.store import KeptResult, Store, StoreSink, Transaction, store_named
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.states import READY_STATES, SUCCESS
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 EXPIRE_AT_ONCE: Final = 1_000
 """Records that one `expire` deletes at most."""
@@ -26,6 +32,7 @@ class MemoryBackend(ResultBackend, StoreSink):
     Args:
         broker: shares its store and its clock; None shares the store called `name`.
         expires: seconds for which a record is kept; None or 0 keeps it as long as the process.
+        failure_expires: the same for FAILURE; None: as the others, 0 keeps it as long as the process.
         name: store to use when there is no broker.
         clock: tells when records expire when there is no broker.
     """
@@ -35,12 +42,13 @@ class MemoryBackend(ResultBackend, StoreSink):
         broker: MemoryBroker | None = None,
         *,
         expires: float | None = RESULT_EXPIRES,
+        failure_expires: float | None = None,
         name: str = "default",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.kept_in = broker.store if broker is not None else store_named(name)
         self._clock = broker.clock if broker is not None else clock
-        self._expires = expires or None
+        self._lifetimes = Lifetimes.of(expires, failure_expires)
 
     @property
     def url(self) -> str:
@@ -61,15 +69,20 @@ class MemoryBackend(ResultBackend, StoreSink):
     def announce(self) -> None:
         with self.kept_in.locked():
             self.kept_in.changed.notify_all()
+        for tell in list(self.kept_in.told_of_results):
+            tell()
 
     def _write(self, transaction: Transaction, results: Sequence[ResultMeta], *, once: bool) -> None:
         now = self._clock.now()
-        expires_at = None if self._expires is None else now + self._expires
+        expires_at = self._lifetimes.ends(now)
         self.kept_in.delete_expired(transaction, now=now, at_most=EXPIRE_PER_STORE * len(results))
         for result in results:
             if not self._stands(result, once=once):
                 kept = KeptResult(
-                    state=result.state, record=result.record, retries=result.retries, expires_at=expires_at
+                    state=result.state,
+                    record=result.record,
+                    retries=result.retries,
+                    expires_at=expires_at(result.state),
                 )
                 self.kept_in.set_result(transaction, result.task_id, kept)
 
@@ -107,6 +120,16 @@ class MemoryBackend(ResultBackend, StoreSink):
                     return final
                 self.kept_in.changed.wait(remaining)
 
+    async def get_async(self, task_id: str) -> StoredResult | None:
+        return self.get(task_id)
+
+    async def wait_async(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        waits = waits_of(self.kept_in, self._final, lambda: _LoopBell(self.kept_in))
+        return await waits.wait(task_ids, timeout=timeout)
+
+    def _final(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        return {id_: found for id_, found in self.get_many(task_ids).items() if found.state in READY_STATES}
+
     def forget(self, task_ids: Collection[str]) -> None:
         with self.kept_in.transaction() as transaction:
             for task_id in task_ids:
@@ -118,3 +141,24 @@ class MemoryBackend(ResultBackend, StoreSink):
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of, and the results stay."""
+
+
+class _LoopBell:
+    """Have a store tell an event loop of results."""
+
+    net = 0.1
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tell: Callable[[], None] = lambda: None
+
+    def start(self, loop: AbstractEventLoop, ring: Callable[[], None]) -> None:
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed while somebody waited
+                loop.call_soon_threadsafe(ring)
+
+        self._tell = tell
+        self._store.told_of_results.add(tell)
+
+    def stop(self) -> None:
+        self._store.told_of_results.discard(self._tell)

@@ -11,6 +11,7 @@ before the import.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -28,7 +29,7 @@ class ResultWorld(ABC):
     """Give the suite what it needs of one adapter. Make a fresh one, with an empty store, for every test."""
 
     @abstractmethod
-    def backend(self, *, expires: float | None = 3600.0) -> ResultBackend:
+    def backend(self, *, expires: float | None = 3600.0, failure_expires: float | None = None) -> ResultBackend:
         """Make one more backend on this world's store, as another process would."""
 
     @abstractmethod
@@ -258,6 +259,108 @@ class ResultBackendConformance:
 
             assert [one.result(ANSWER_WITHIN).keys() for one in waiting] == [{"id-1"}] * 4
 
+    # -- waiting in coroutines ----------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("state", sorted(READY_STATES))
+    def test_a_coroutine_gets_what_is_final_already(self, backend: ResultBackend, state: str) -> None:
+        backend.store([a_result("a", state), a_result("b", state), a_result("c", STARTED)])
+
+        assert asyncio.run(backend.wait_async(["a", "b", "c", "d"], timeout=None)).keys() == {"a", "b"}
+
+    def test_a_coroutine_that_waits_without_time_only_looks(self, backend: ResultBackend) -> None:
+        backend.store([a_result(state=STARTED)])
+
+        assert asyncio.run(backend.wait_async(["id-1"], timeout=0)) == {}
+
+    def test_the_waiting_of_a_coroutine_ends_with_its_timeout(self, backend: ResultBackend) -> None:
+        began_at = time.monotonic()
+
+        found = asyncio.run(backend.wait_async(["id-1"], timeout=0.05))
+
+        assert found == {}
+        assert time.monotonic() - began_at >= 0.045  # loops may round down to their clock's resolution
+
+    def test_the_waiting_of_a_coroutine_is_ended_by_a_result_of_another_thread(
+        self, world: ResultWorld, backend: ResultBackend
+    ) -> None:
+        writer = world.backend()
+
+        async def wait_for_ten() -> list[set[str]]:
+            loop, ended = asyncio.get_running_loop(), []
+            for number in range(10):
+                waiting = asyncio.create_task(backend.wait_async([f"id-{number}", "never"], timeout=10 * ANSWER_WITHIN))
+                await asyncio.sleep(0)
+                await loop.run_in_executor(None, writer.store, [a_result(f"id-{number}", FAILURE)])
+                ended.append(set(await asyncio.wait_for(waiting, ANSWER_WITHIN)))
+            return ended
+
+        assert asyncio.run(wait_for_ten()) == [{f"id-{number}"} for number in range(10)]
+        writer.close()
+
+    def test_the_waiting_of_a_coroutine_goes_on_past_what_is_not_final(self, backend: ResultBackend) -> None:
+        async def wait() -> dict[str, StoredResult]:
+            waiting = asyncio.create_task(backend.wait_async(["id-1"], timeout=10 * ANSWER_WITHIN))
+            for result in (a_result("other"), a_result(state=STARTED), a_result(state=RETRY)):
+                await asyncio.sleep(0)
+                backend.store([result])
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            backend.store([a_result(record=b"final")])
+            return await asyncio.wait_for(waiting, ANSWER_WITHIN)
+
+        assert asyncio.run(wait())["id-1"].record == b"final"
+
+    def test_a_thousand_coroutines_wait_without_a_thread_each(self, backend: ResultBackend) -> None:
+        ids = [f"id-{number}" for number in range(1000)]
+
+        async def wait() -> tuple[int, list[dict[str, StoredResult]]]:
+            waiting = [asyncio.create_task(backend.wait_async([one], timeout=10 * ANSWER_WITHIN)) for one in ids]
+            await asyncio.sleep(0.01)
+            threads = threading.active_count()
+            for start in range(0, 1000, 100):
+                backend.store([a_result(one) for one in ids[start : start + 100]])
+                await asyncio.sleep(0)
+            return threads, await asyncio.wait_for(asyncio.gather(*waiting), ANSWER_WITHIN)
+
+        before = threading.active_count()
+        threads, found = asyncio.run(wait())
+
+        assert threads == before
+        assert [set(one) for one in found] == [{one} for one in ids]
+
+    def test_a_coroutine_that_is_cancelled_leaves_the_others_waiting(self, backend: ResultBackend) -> None:
+        async def wait() -> set[str]:
+            one, other = (asyncio.create_task(backend.wait_async(["id-1"], timeout=10 * ANSWER_WITHIN)) for _ in "ab")
+            await asyncio.sleep(0.01)
+            one.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await one
+            backend.store([a_result()])
+            return set(await asyncio.wait_for(other, ANSWER_WITHIN))
+
+        assert asyncio.run(wait()) == {"id-1"}
+
+    def test_coroutines_of_several_loops_wait_at_once(self, backend: ResultBackend) -> None:
+        def wait() -> set[str]:
+            return set(asyncio.run(backend.wait_async(["id-1"], timeout=10 * ANSWER_WITHIN)))
+
+        with ThreadPoolExecutor(4) as threads:
+            waiting = [threads.submit(wait) for _ in range(4)]
+            backend.store([a_result()])
+
+            assert [one.result(ANSWER_WITHIN) for one in waiting] == [{"id-1"}] * 4
+
+    def test_coroutines_read_and_forget_too(self, backend: ResultBackend) -> None:
+        backend.store([a_result(record=b"kept")])
+
+        async def read_and_forget() -> tuple[StoredResult | None, StoredResult | None]:
+            before = await backend.get_async("id-1")
+            await backend.forget_async(["id-1"])
+            return before, await backend.get_async("id-1")
+
+        stored = StoredResult(task_id="id-1", state=SUCCESS, record=b"kept")
+        assert asyncio.run(read_and_forget()) == (stored, None)
+
     # -- forgetting ---------------------------------------------------------------------------------------------
 
     def test_what_is_forgotten_is_gone(self, backend: ResultBackend) -> None:
@@ -325,6 +428,54 @@ class ResultBackendConformance:
         assert backend.get("short") is None
         assert state_of(backend, "kept-0") == SUCCESS
         keeper.close()
+        backend.close()
+
+    def test_a_record_exists_until_it_is_forgotten_or_has_expired(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=3600.0)
+        backend.store([a_result("old")])
+        world.advance(3000.0)
+        backend.store([a_result("young", STARTED), a_result("forgotten")])
+        backend.forget(["forgotten"])
+        world.advance(700.0)
+
+        exist = [backend.exists(task_id) for task_id in ("old", "young", "forgotten", "unknown")]
+
+        assert exist == [False, True, False, False]
+        backend.close()
+
+    @pytest.mark.parametrize(
+        ("expires", "failure_expires", "left"),
+        [
+            (3600.0, None, set()),
+            (3600.0, 60.0, set()),
+            (3600.0, 7200.0, {"failed"}),
+            (3600.0, 0, {"failed"}),
+            (7200.0, 3600.0, {"done", "revoked"}),
+            (None, 3600.0, {"done", "revoked"}),
+            (0, 3600.0, {"done", "revoked"}),
+            (0, None, {"done", "failed", "revoked"}),
+        ],
+    )
+    def test_failures_may_have_a_lifetime_of_their_own(
+        self, world: ResultWorld, expires: float | None, failure_expires: float | None, left: set[str]
+    ) -> None:
+        backend = world.backend(expires=expires, failure_expires=failure_expires)
+        backend.store([a_result("done"), a_result("failed", FAILURE), a_result("revoked", REVOKED)])
+        world.advance(3700.0)
+
+        visible = set(backend.get_many(["done", "failed", "revoked"]))
+        deleted = sum(expire(backend))
+
+        assert (visible, deleted) == (left, 3 - len(left))
+        backend.close()
+
+    def test_what_expires_behind_many_failures_that_stay_is_reached(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=3600.0, failure_expires=0)
+        backend.store([a_result(f"failed-{number}", FAILURE) for number in range(2500)])
+        backend.store([a_result("done")])
+        world.advance(3700.0)
+
+        assert backend.expire() == 1
         backend.close()
 
     def test_without_a_lifetime_records_stay(self, world: ResultWorld) -> None:

@@ -44,7 +44,7 @@ def test_get_raises_what_the_run_raised_and_shows_where(app, store):
     with pytest.raises(ValueError, match="no money") as caught:
         app.AsyncResult("run-1").get()
 
-    assert caught.value.__notes__ == ["Raised in task run-1:\nTraceback: line 3"]
+    assert caught.value.__notes__ == ["Raised in task run-1:\n  Traceback: line 3"]
 
 
 def test_get_can_return_the_exception_instead(app, store):

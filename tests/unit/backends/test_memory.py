@@ -19,8 +19,8 @@ class MemoryResults(ResultWorld):
         self.name = f"results-{next(numbers)}"
         self.clock = ManualClock()
 
-    def backend(self, *, expires=3600.0):
-        return MemoryBackend(expires=expires, name=self.name, clock=self.clock)
+    def backend(self, *, expires=3600.0, failure_expires=None):
+        return MemoryBackend(expires=expires, failure_expires=failure_expires, name=self.name, clock=self.clock)
 
     def advance(self, seconds):
         self.clock.advance(seconds)

@@ -12,8 +12,8 @@ class SqliteResults(ResultWorld):
         self.path = folder / "results.sqlite3"
         self.clock = ManualClock()
 
-    def backend(self, *, expires=3600.0):
-        return SqliteBackend(self.path, expires=expires, clock=self.clock)
+    def backend(self, *, expires=3600.0, failure_expires=None):
+        return SqliteBackend(self.path, expires=expires, failure_expires=failure_expires, clock=self.clock)
 
     def advance(self, seconds):
         self.clock.advance(seconds)

@@ -115,6 +115,7 @@ class Store:
 
     Attributes:
         changed: notified after every commit that stored results.
+        told_of_results: called after it, in any thread and not under the lock.
     """
 
     def __init__(self, name: str) -> None:
@@ -122,6 +123,7 @@ class Store:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self.changed = threading.Condition(self._lock)
+        self.told_of_results: set[Callable[[], None]] = set()
         self._numbers = itertools.count(1)
         self._wakers: set[Callable[[], None]] = set()
         self.rows: dict[int, Row] = {}
