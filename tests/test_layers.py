@@ -40,6 +40,7 @@ ENTRY = "celeriac.app.entry"
 LAZY_IMPORTERS = {
     "celeriac": "the package's names are loaded when first asked for; `import celeriac` stays cheap",
     ENTRY: "Celery's entry points on the app start parts below it",
+    "celeriac.app.current": "the default app is made when one is needed and nobody has made any",
     "celeriac.app.stores": "the scheme of a URL picks the adapter; only that one, and its extra, is loaded",
     "celeriac.compat.finder": "the table is loaded when one of its paths is asked for; `import celeriac` stays cheap",
     "celeriac.cli": "a subcommand is loaded when it is called; `--help` stays fast",

@@ -20,6 +20,7 @@ __all__ = [
     "current_app",
     "current_task",
     "maybe_signature",
+    "shared_task",
     "signature",
     "subtask",
     "uuid",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from celeriac.app.current import current_app_proxy as current_app
     from celeriac.app.current import current_task_proxy as current_task
     from celeriac.app.result import AsyncResult
+    from celeriac.app.shared import shared_task
     from celeriac.app.task import Task
     from celeriac.canvas.signature import Signature, maybe_signature, signature, subtask
     from celeriac.ids import new_id as uuid
@@ -45,6 +47,7 @@ _HOMES = {
     "current_app": ("celeriac.app.current", "current_app_proxy"),
     "current_task": ("celeriac.app.current", "current_task_proxy"),
     "maybe_signature": ("celeriac.canvas.signature", "maybe_signature"),
+    "shared_task": ("celeriac.app.shared", "shared_task"),
     "signature": ("celeriac.canvas.signature", "signature"),
     "subtask": ("celeriac.canvas.signature", "subtask"),
     "uuid": ("celeriac.ids", "new_id"),

@@ -3,7 +3,7 @@ from celeriac.app.context import running_task as get_current_task
 from celeriac.app.current import current_app as get_current_app
 from celeriac.app.current import current_app_proxy as current_app
 from celeriac.app.current import current_task_proxy as current_task
-from celeriac.app.current import set_current_app as set_default_app
+from celeriac.app.current import set_default_app as set_default_app
 
 __all__ = [
     "current_app",

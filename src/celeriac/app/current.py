@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from celeriac.app.context import running_task
 from celeriac.canvas.sender import look_up_senders_with
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import CeleryWarning, ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -32,17 +34,29 @@ def set_default_app(app: Celery) -> None:
 
 
 def current_app() -> Celery:
-    """Return the app that was made or set current last, else the default one.
+    """Return the app that was made or set current last, else the default one, which is made if need be.
+
+    An app that nobody has made is configured by the environment and `pyproject.toml` alone. As in Celery,
+    ``C_STRICT_APP`` in the environment makes needing it an error, and ``C_WARN_APP`` a warning.
 
     Raises:
-        ImproperlyConfigured: this process has neither.
+        ImproperlyConfigured: nobody has made an app, and ``C_STRICT_APP`` is set.
     """
-    app = _current or _default
-    if app is None:
+    return _current or _default or _make_default_app()
+
+
+def _make_default_app() -> Celery:
+    if os.environ.get("C_STRICT_APP"):
         raise ImproperlyConfigured(
-            "there is no current app in this process: make one with `app = Celery('name')`, or import the module that "
-            "makes it, before this call"
+            "there is no current app in this process, and C_STRICT_APP is set: make one with `app = Celery('name')`, "
+            "or import the module that makes it, before this call"
         )
+    if os.environ.get("C_WARN_APP"):
+        warnings.warn("the default app is used, because this process has made none", CeleryWarning, stacklevel=3)
+    from celeriac.app.application import Celery
+
+    app = Celery("default", set_as_current=False)
+    set_default_app(app)
     return app
 
 

@@ -60,8 +60,6 @@ def _instead(what: str) -> Missing:
 CANVAS: Final = _later(
     "chains, groups and chords", "until then let the body of one task call the next, or use `link` where it is enough"
 )
-SHARED: Final = _later("shared tasks", "until then write `@app.task`")
-EAGER: Final = _later("results of calls that run in place")
 BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
 CONTROL: Final = _later(
     "remote control", "there a task is revoked by a method, as in `app.control.revoke(task_id)`; nothing is to be "
@@ -126,15 +124,13 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.compat.version", "VERSION version_info version_info_t VERSION_BANNER SERIES"),
         **at("celeriac.canvas.signature", "maybe_subtask"),
         **no(CANVAS, _PRIMITIVES),
-        **no(SHARED, "shared_task"),
         **no(_instead("`celeriac doctor`"), "bugreport"),
         **no(POOLS, "maybe_patch_concurrency"),
     },
     "celeriac._state": {
         **at(
             "celeriac.app.current",
-            "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app "
-            "set_default_app=set_current_app",
+            "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app set_default_app",
         ),
         **at("celeriac.app.context", "get_current_task=running_task"),
         **no(INTERNAL, "get_current_worker_task connect_on_app_finalize"),
@@ -143,8 +139,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app": {
         **at("celeriac.app.application", "Celery"),
         **at("celeriac.app.current", "default_app=current_app_proxy"),
-        **at("celeriac.compat.apps", "app_or_default"),
-        **no(SHARED, "shared_task"),
+        **at("celeriac.app.current", "app_or_default"),
+        **at("celeriac.app.shared", "shared_task"),
         **no(_instead("`celeriac doctor`"), "bugreport"),
         **no(INTERNAL, "AppPickler enable_trace disable_trace push_current_task pop_current_task"),
     },
@@ -240,7 +236,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.result": {
         **at("celeriac.app.result", "AsyncResult"),
         **no(CANVAS, "ResultSet GroupResult"),
-        **no(EAGER, "EagerResult ResultBase result_from_tuple"),
+        **at("celeriac.app.eager_result", "EagerResult"),
+        **no(INTERNAL, "ResultBase result_from_tuple"),
     },
     "celeriac.schedules": BEAT,
     "celeriac.security": SECURITY,

@@ -25,6 +25,7 @@ from celeriac.app.application import Celery
 from celeriac.app.discovery import find_app
 from celeriac.app.imports import import_tasks
 from celeriac.app.log import set_up_logging
+from celeriac.app.redirecting import redirect_output
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
@@ -141,6 +142,8 @@ def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, hand_on)
     node.set_up_process("MainProcess")
+    if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
+        node.redirect_output()
     serve(node.app, end, hostname=node.name)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
@@ -223,9 +226,15 @@ class Node:
         )
         setproctitle(f"[celeriac: {self.name}:{role}]")
 
+    def redirect_output(self) -> None:
+        """Make log lines of what bodies print in this process, unless the settings say otherwise."""
+        if self.app.conf.worker_redirect_stdouts:
+            redirect_output(self.app.conf.worker_redirect_stdouts_level)
+
     def run_child(self, slot: int, end: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
         self.set_up_process(f"ForkPoolWorker-{slot + 1}")
+        self.redirect_output()
         serve(self.app, end, hostname=self.name)
 
     def child_command(self) -> list[str]:

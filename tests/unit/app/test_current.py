@@ -39,9 +39,33 @@ def test_the_current_app_is_that_of_every_thread():
     assert seen == [app]
 
 
-def test_without_any_app_the_error_says_how_to_make_one():
-    with pytest.raises(ImproperlyConfigured, match=r"app = Celery\('name'\)"):
-        _ = current_app.main
+def test_without_any_app_a_default_one_is_made_once(monkeypatch):
+    monkeypatch.setattr(current, "_current", None)
+    monkeypatch.setattr(current, "_default", None)
+
+    first = current.current_app()
+
+    assert (first.main, current.current_app() is first) == ("default", True)
+
+
+def test_an_app_can_be_set_as_the_default_one(monkeypatch):
+    monkeypatch.setattr(current, "_current", None)
+    monkeypatch.setattr(current, "_default", None)
+    app = Celery("shop", set_as_current=False)
+
+    app.set_default()
+
+    assert current.current_app() is app
+    assert current.app_or_default() is app
+
+
+def test_whoever_wants_no_default_app_is_told_how_to_make_one(monkeypatch):
+    monkeypatch.setattr(current, "_current", None)
+    monkeypatch.setattr(current, "_default", None)
+    monkeypatch.setenv("C_STRICT_APP", "1")
+
+    with pytest.raises(ImproperlyConfigured, match="make one with `app = Celery"):
+        current.current_app()
 
 
 def test_what_is_set_through_the_proxy_is_set_on_the_app():

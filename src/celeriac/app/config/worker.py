@@ -155,8 +155,8 @@ class WorkerSettings(Group):
     worker_disable_prefetch: bool = later(
         FLAG, False, "Claim a message only when a slot is free.", old="CELERYD_DISABLE_PREFETCH"
     )
-    worker_redirect_stdouts: bool = later(FLAG, True, "Log what tasks print.", old="CELERY_REDIRECT_STDOUTS")
-    worker_redirect_stdouts_level: str = later(
+    worker_redirect_stdouts: bool = works(FLAG, True, "Log what tasks print.", old="CELERY_REDIRECT_STDOUTS")
+    worker_redirect_stdouts_level: str = works(
         _LEVEL, "WARNING", "Level of such log lines.", old="CELERY_REDIRECT_STDOUTS_LEVEL"
     )
     worker_send_task_events: bool = later(FLAG, False, "Send events that monitors can watch.", old="CELERY_SEND_EVENTS")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+
+from celeriac.app.redirecting import LoggedStream
+
+
+@pytest.fixture
+def stream(caplog):
+    logger = logging.getLogger("redirected.in.tests")
+    caplog.set_level(logging.WARNING, logger=logger.name)
+    return LoggedStream(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), logger, logging.WARNING)
+
+
+def test_each_line_becomes_one_record(stream, caplog):
+    print("one", 1, file=stream)
+    print("two\n\nthree", file=stream)
+
+    assert caplog.messages == ["one 1", "two", "three"]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_what_has_no_end_of_line_is_logged_when_it_is_flushed(stream, caplog):
+    print("begun", end="", file=stream)
+    before = list(caplog.messages)
+
+    stream.flush()
+    stream.flush()
+
+    assert (before, caplog.messages) == ([], ["begun"])
+
+
+def test_percent_signs_are_only_text(stream, caplog):
+    print("100 %s", file=stream)
+
+    assert caplog.messages == ["100 %s"]
+
+
+def test_a_handler_that_prints_does_not_go_round_in_circles(stream, caplog):
+    class Printing(logging.Handler):
+        def emit(self, record):
+            print("again", file=stream)
+
+    handler = Printing()
+    logger = logging.getLogger("redirected.in.tests")
+    logger.addHandler(handler)
+    print("once", file=stream)
+    logger.removeHandler(handler)
+
+    assert caplog.messages == ["once"]
+
+
+def test_binary_data_go_to_the_original(stream):
+    stream.buffer.write(b"\x00\x01")
+
+    assert stream.buffer.getvalue() == b"\x00\x01"
+    assert not stream.isatty()
