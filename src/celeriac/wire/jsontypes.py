@@ -158,7 +158,17 @@ def _tag_bytes(value: bytes) -> dict[str, object]:
         return _tag("base64", base64.b64encode(value).decode())
 
 
-_encode: Final = json.JSONEncoder(check_circular=False, default=_encode_other).encode
+def _encoder() -> Callable[[Any], str]:
+    """Return the standard library's encoder, made once: `JSONEncoder.encode` makes one for every value (0.6 µs)."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(check_circular=False, default=_encode_other).encode
+    write = json.encoder.encode_basestring_ascii
+    chunks = make(None, _encode_other, write, None, ": ", ", ", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode: Final = _encoder()
 _FAULTS: Final = Faults("JSON", _encode, keys=(str, int, float, type(None)), key_words="text")
 
 

@@ -12,6 +12,7 @@ _CUT: Final = "..."
 _FEW: Final = 16
 _SHORT: Final = 256
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
+_EMPTY: Final[dict[type, str]] = {tuple: "()", dict: "{}"}
 
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {
     list: ("[", "]"),
@@ -27,6 +28,9 @@ def bounded_repr(value: Any, *, limit: int = 1024, max_depth: int = 3) -> str:
     Bytes that are not UTF-8 show as hexadecimal digits, as in Celery's `argsrepr`. Never raises: an object whose own
     repr fails shows as its type and the kind of failure.
     """
+    kind = type(value)
+    if kind in _EMPTY and not value:  # most calls have no keyword arguments, and many none at all
+        return _EMPTY[kind]
     if _is_plain(value, max_depth):
         try:
             text = repr(value)

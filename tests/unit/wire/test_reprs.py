@@ -140,3 +140,8 @@ def test_a_container_of_users_prints_by_its_own_repr() -> None:
             return "odd"
 
     assert bounded_repr((Odd(),)) == "(odd,)"
+
+
+@pytest.mark.parametrize("nothing", [(), {}, [], set(), ""])
+def test_what_is_empty_shows_as_repr_shows_it(nothing: Any) -> None:
+    assert bounded_repr(nothing) == repr(nothing)
