@@ -26,7 +26,7 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
-from celeriac.brokers.sqlite.rows import insertion, message_of
+from celeriac.brokers.sqlite.rows import insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
@@ -227,15 +227,16 @@ def _publish_alone(store: Store, messages: Sequence[Message]) -> bool:
     """Publish a single message if nobody else publishes now: there is nothing to share then, or to wait for."""
     if len(messages) != 1 or store.group.is_waited_for:
         return False
-    sql, [row] = insertion(messages)
+    sql, row = insertion(messages[0])
     return store.execute_at_once(sql, row, doing="publishing")
 
 
 def _publish(store: Store, messages: Sequence[Message], deadline_at: float) -> None:
-    sql, rows = insertion(messages)
-    if len(rows) == 1:
-        store.execute(sql, rows[0], deadline_at=deadline_at, doing="publishing")
+    if len(messages) == 1:
+        sql, row = insertion(messages[0])
+        store.execute(sql, row, deadline_at=deadline_at, doing="publishing")
     else:
+        sql, rows = insertions(messages)
         store.write(lambda db: db.executemany(sql, rows), deadline_at=deadline_at, doing="publishing")
 
 

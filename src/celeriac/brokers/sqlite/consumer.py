@@ -29,7 +29,7 @@ from celeriac.brokers.base import (
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import ANSWER_WITHIN, DeadOwner, OwnerFile, Watcher, remove_files, started_by
-from celeriac.brokers.sqlite.rows import insertion
+from celeriac.brokers.sqlite.rows import insertions
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
@@ -206,7 +206,7 @@ class SqliteConsumer(Consumer):
             records = [one.result for one in accepted if one.result is not None]
             if results is not None and records:
                 results.write_within(connection, records)
-            connection.executemany(*insertion([message for one in accepted for message in one.publish]))
+            connection.executemany(*insertions([message for one in accepted for message in one.publish]))
             return refused
 
         refused = await self._write(work, "settling")

@@ -22,14 +22,19 @@ _JSON: Final = "application/json"
 _UTF8: Final = "utf-8"
 
 
-def insertion(messages: Sequence[Message]) -> tuple[str, list[Row]]:
-    """Return the statement that stores messages, and a row for each of them.
+def insertion(message: Message) -> tuple[str, Row]:
+    """Return the statement that stores a message, and its row.
 
     What every message says is left out: row bytes are the price of a batch.
     """
+    return (_INSERT_USUAL, _usual_row_of(message)) if _is_usual(message) else (_INSERT, _row_of(message))
+
+
+def insertions(messages: Sequence[Message]) -> tuple[str, list[Row]]:
+    """Return one statement that stores messages, and a row for each of them."""
     if all(map(_is_usual, messages)):
-        return _INSERT_USUAL, [(m.queue, m.priority, m.task_id, m.headers, m.body) for m in messages]
-    return _INSERT, [_row_of(message) for message in messages]
+        return _INSERT_USUAL, list(map(_usual_row_of, messages))
+    return _INSERT, list(map(_row_of, messages))
 
 
 def _is_usual(message: Message) -> bool:
@@ -39,6 +44,10 @@ def _is_usual(message: Message) -> bool:
         and message.content_type == _JSON
         and message.content_encoding == _UTF8
     )
+
+
+def _usual_row_of(message: Message) -> Row:
+    return message.queue, message.priority, message.task_id, message.headers, message.body
 
 
 def _row_of(message: Message) -> Row:

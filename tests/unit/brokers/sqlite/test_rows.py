@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from celeriac.brokers.sqlite import schema
-from celeriac.brokers.sqlite.rows import COLUMNS, insertion, message_of
+from celeriac.brokers.sqlite.rows import COLUMNS, insertion, insertions, message_of
 from celeriac.message import Message
 
 USUAL = Message(task_id="a", queue="q", headers=b"{}", body=b"[[], {}, {}]", priority=3)
@@ -20,16 +20,21 @@ UNUSUAL = [
 ]
 
 
-def stored(messages: list[Message]) -> list[Message]:
+def stored(messages: list[Message], *, together: bool) -> list[Message]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         schema.ensure(connection, Path("memory"))
-        connection.executemany(*insertion(messages))
+        if together:
+            connection.executemany(*insertions(messages))
+        else:
+            for message in messages:
+                connection.execute(*insertion(message))
         read = [message_of(row) for row in connection.execute(f"SELECT {COLUMNS} FROM message ORDER BY id")]
     assert all(fault is None for _, fault in read)
     return [message for message, _ in read]
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("unusual", UNUSUAL)
-def test_messages_come_out_of_the_table_as_they_went_in(unusual: Message):
+def test_messages_come_out_of_the_table_as_they_went_in(unusual: Message, together):
     for messages in ([USUAL], [unusual], [USUAL, unusual, USUAL], []):
-        assert stored(messages) == messages
+        assert stored(messages, together=together) == messages
