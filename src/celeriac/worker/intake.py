@@ -152,9 +152,13 @@ class Intake:
         claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=CLAIM_WAIT)
         self._clock_offset = claim.now - time.monotonic()
         runnable = self._decide_all(claim)  # at once: from here on the claim is held
-        # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
-        self._taking = asyncio.ensure_future(self._pass_on(runnable))
-        await asyncio.shield(self._taking)
+        if self._may_begin(runnable):
+            self._slots.add(runnable)
+            self._slots.dispatch()
+        else:
+            # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
+            self._taking = asyncio.ensure_future(self._pass_on(runnable))
+            await asyncio.shield(self._taking)
         await asyncio.sleep(0)
 
     def _room(self) -> int:
@@ -181,6 +185,10 @@ class Intake:
     def _decide_all(self, claim: Claim) -> list[Held]:
         now = time.monotonic()
         return [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
+
+    def _may_begin(self, runnable: list[Held]) -> bool:
+        """Say whether the store need not know of any of these before it begins, nor be asked about it."""
+        return self._settler.one_store and all(self._tasks[held.intake.task].acks_late for held in runnable)
 
     async def _pass_on(self, runnable: list[Held]) -> None:
         try:

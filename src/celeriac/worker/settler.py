@@ -121,8 +121,9 @@ class Settler:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            # One turn of the loop: the outcomes that other children have sent by now are read first.
-            await asyncio.sleep(0)
+            if len(self._holdings) > len(self._pending):
+                # One turn of the loop: the outcomes that other children have sent by now are read first.
+                await asyncio.sleep(0)
             while self._pending or self._started:
                 batch, self._pending = self._pending, []
                 await self._store_started(batch)

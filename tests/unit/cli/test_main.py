@@ -200,6 +200,7 @@ def test_ctrl_c_ends_with_130(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # this suite may run with Ctrl-C ignored
     )
     assert waiting.stderr is not None
     with waiting:

@@ -16,7 +16,12 @@ CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
 _PROMOTE_MAX: Final = 500
 _SKIP_SCAN_ABOVE: Final = 8
 
-# What is due, and what holds text where an instant should be (it sorts behind every number), to be found out.
+# What is due, and what holds text where an instant should be (it sorts behind every number), to be found out. Asked
+# for first, because doing it in vain costs four times as much.
+_ANY_DUE: Final = """
+SELECT 1 WHERE EXISTS (SELECT 1 FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL)
+OR EXISTS (SELECT 1 FROM message WHERE eta >= '' AND eta IS NOT NULL AND owner IS NULL)
+"""
 _PROMOTE: Final = """
 UPDATE message SET eta = NULL WHERE id IN (
     SELECT id FROM message WHERE eta <= ? AND eta IS NOT NULL AND owner IS NULL ORDER BY eta LIMIT ?)
@@ -32,7 +37,8 @@ SELECT id, crashes, node_losses, releases, held_before, length(headers) + length
         "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
     )
 }
-FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL ORDER BY priority, id LIMIT ?2
+FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL AND EXISTS (SELECT 1 FROM owner WHERE number = ?4)
+ORDER BY priority, id LIMIT ?2
 """
 _ANY_READY: Final = "SELECT 1 FROM message WHERE queue = ? AND owner IS NULL AND eta IS NULL LIMIT 1"
 
@@ -72,12 +78,14 @@ class Taker:
 
     Args:
         connection: in a write transaction.
+        owner: whose claim it is; who was declared dead finds nothing.
         token: fencing token of the claim.
         max_bytes: `message_max_bytes`; what is larger is taken without its content.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, token: int, max_bytes: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, owner: int, token: int, max_bytes: int) -> None:
         self._connection = connection
+        self._owner = owner
         self._token = token
         self._max_bytes = max_bytes
         self._budget = CLAIM_MAX_BYTES
@@ -88,7 +96,8 @@ class Taker:
 
         The queues get equal shares, beginning with the one at position `first`; those after it fill what it leaves.
         """
-        self._connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
+        if self._connection.execute(_ANY_DUE, (now,)).fetchall():
+            self._connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
         rotated = self._rotated(queues, first)
         for position, queue in enumerate(rotated):
             left = limit - len(self._taken)
@@ -107,7 +116,7 @@ class Taker:
         return [*queues[start:], *queues[:start]]
 
     def _take_from(self, queue: str, limit: int) -> None:
-        cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes))
+        cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes, self._owner))
         try:
             for row in cursor:
                 size = row[5] if type(row[5]) is int else 0

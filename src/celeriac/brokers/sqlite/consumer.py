@@ -155,9 +155,11 @@ class SqliteConsumer(Consumer):
         token = self.owner * _CLAIMS + self._turn % _CLAIMS
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
-            self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
-            taker = Taker(connection, token=token, max_bytes=self._max_bytes)
-            return taker.take(queues, limit=limit, first=self._turn, now=now)
+            taker = Taker(connection, owner=self.owner, token=token, max_bytes=self._max_bytes)
+            taken = taker.take(queues, limit=limit, first=self._turn, now=now)
+            if not taken:
+                self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
+            return taken
 
         self._claiming = token
         try:
@@ -206,7 +208,9 @@ class SqliteConsumer(Consumer):
             records = [one.result for one in accepted if one.result is not None]
             if results is not None and records:
                 results.write_within(connection, records)
-            connection.executemany(*insertions([message for one in accepted for message in one.publish]))
+            following = [message for one in accepted for message in one.publish]
+            if following:
+                connection.executemany(*insertions(following))
             return refused
 
         refused = await self._write(work, "settling")
@@ -220,10 +224,11 @@ class SqliteConsumer(Consumer):
         self, connection: sqlite3.Connection, settlements: Sequence[Settlement]
     ) -> tuple[Sequence[Settlement], list[Settlement]]:
         """Take the messages out of the table; tell the settlements of those that were owned from the others."""
-        connection.execute("SAVEPOINT together")
-        if self._delete(connection, settlements) == len(settlements):
-            return settlements, []
-        connection.execute("ROLLBACK TO together")
+        if len(settlements) > 1:  # together, which is cheaper, unless that turns out to be wrong
+            connection.execute("SAVEPOINT together")
+            if self._delete(connection, settlements) == len(settlements):
+                return settlements, []
+            connection.execute("ROLLBACK TO together")
         accepted: list[Settlement] = []
         refused: list[Settlement] = []
         for one in settlements:
