@@ -29,6 +29,9 @@ _NAPS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 _NET: Final = 0.1
 """Seconds after which a waiter looks although no bell rang, for watches that turn out blind."""
 
+_SPIN: Final = 0.002
+"""Seconds for which a waiter does not sleep, when the wait before was over that soon."""
+
 _FINAL: Final = ", ".join(f"'{state}'" for state in sorted(READY_STATES))
 
 # REPLACE gives the row a new id: ids stay in the order of last writing, and expiry can walk them.
@@ -68,6 +71,7 @@ class SqliteBackend(ResultBackend, ResultSink):
         self._lifetimes = Lifetimes.of(expires, failure_expires)
         self._clock = clock
         self._walked = 0
+        self._brisk = False
         self._stored = 0
 
     @property
@@ -182,6 +186,7 @@ class SqliteBackend(ResultBackend, ResultSink):
         until = float("inf") if timeout is None else time.monotonic() + timeout
         store = self._store()  # held on to: its bell must not be closed meanwhile
         watch = store.done.watch()
+        began = time.monotonic()
         try:
             rounds = 0
             while True:
@@ -189,7 +194,11 @@ class SqliteBackend(ResultBackend, ResultSink):
                 found = self._final(task_ids)
                 left = until - time.monotonic()
                 if found or left <= 0:
+                    self._brisk = time.monotonic() - began < _SPIN
                     return found
+                if rounds == 0 and self._brisk and watch.spin(min(left, _SPIN)):
+                    rounds = 1
+                    continue
                 # Somebody else's result rings too: look again ever later, so that many waiters do not hinder the work.
                 time.sleep(min(left, _NAPS[min(rounds // 4, len(_NAPS) - 1)]))
                 watch.sleep(min(left, _NET))

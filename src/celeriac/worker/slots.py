@@ -232,6 +232,8 @@ class Slots:
                 self._note_end(child)
                 return False
             self._note(child, packet)
+            if not child.sent:
+                return False  # what was not asked for does not come
         return True
 
     def _note_end(self, child: Child) -> None:

@@ -7,7 +7,6 @@ registered anywhere, so nothing goes stale when a sleeper is killed. With nobody
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import logging
@@ -24,6 +23,8 @@ logger: Final = logging.getLogger("celeriac.sqlite")
 
 _IN_MODIFY: Final = 0x02
 _IN_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
+
+_SPINS: Final = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
 
 BLIND_NAP: Final = 0.02
 """Seconds after which a sleeper looks again where no watch could be had."""
@@ -92,8 +93,25 @@ class Watch:
 
     def drain(self) -> None:
         if self.descriptor is not None:
-            with contextlib.suppress(BlockingIOError):
+            try:  # not `suppress`: three calls more, on the way of every wake-up
                 os.read(self.descriptor, 4096)
+            except BlockingIOError:
+                return
+
+    def spin(self, timeout: float) -> bool:
+        """Look for a ring for `timeout` seconds without sleeping; say whether there was one.
+
+        Whoever has not slept notices at once: 0.1 to 0.25 ms earlier, as a processor that has gone idle takes long to
+        come back. Others go first where processors are short, and with a single one nobody spins.
+        """
+        if self.descriptor is None or not _SPINS:
+            return False
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        until = time.monotonic() + timeout
+        while not (rung := bool(poll.poll(0))) and time.monotonic() < until:
+            os.sched_yield()
+        return rung
 
     def sleep(self, timeout: float) -> None:
         """Block this thread until a ring or for `timeout` seconds."""

@@ -64,11 +64,12 @@ def next_due(store: Store) -> float | None:
 def is_worth_it(store: Store, queues: Sequence[str], now: float) -> bool:
     """Say whether a claim would find something, without taking the write lock."""
     if len(queues) > _SKIP_SCAN_ABOVE:
-        ready = not {queue for (queue,) in store.read(_QUEUES_WITH_READY)}.isdisjoint(queues)
+        if not {queue for (queue,) in store.read(_QUEUES_WITH_READY)}.isdisjoint(queues):
+            return True
     else:
-        ready = any(store.read(_ANY_READY, (queue,)) for queue in queues)
-    if ready:
-        return True
+        for queue in queues:
+            if store.read(_ANY_READY, (queue,)):
+                return True
     due = next_due(store)
     return due is not None and due <= now
 
@@ -133,9 +134,10 @@ class Taker:
         message, fault = message_of(row[6:])
         if size > self._max_bytes:
             fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
-        crashes, node_losses, releases = (count if type(count) is int else 0 for count in row[1:4])
-        if (crashes, node_losses, releases) != row[1:4]:
+        crashes, node_losses, releases = row[1:4]
+        if not (type(crashes) is type(node_losses) is type(releases) is int):
             fault = fault or "a counter of the message holds something else than a number"
+            crashes = node_losses = releases = 0
         return Delivery(
             tag=row[0],
             owner=self._token,

@@ -88,7 +88,7 @@ class Store:
         """
         key = (str(path), synchronous)
         store = _stores.get(key)
-        if store is not None and store.is_current():
+        if store is not None and (time.monotonic() - store._stat_at < _STAT_EVERY or store.is_current()):
             return store
         with _registry:
             store = _stores.get(key)

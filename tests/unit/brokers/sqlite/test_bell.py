@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import select
 import threading
 import time
@@ -110,3 +111,17 @@ def test_a_blind_watch_naps_instead(bell: Bell):
     watch.sleep(10.0)
 
     assert watch.descriptor is None
+
+
+def test_who_spins_notices_a_ring_and_gives_up_in_time(bell: Bell, watch):
+    ringing = threading.Timer(0.05, bell.ring)
+    began = time.monotonic()
+    ringing.start()
+
+    noticed = watch.spin(10.0)
+
+    ringing.join()
+    assert noticed == (len(os.sched_getaffinity(0)) > 1), "with one processor it would only be in the way"
+    assert time.monotonic() - began < 5.0
+    watch.drain()
+    assert not watch.spin(0.01)
