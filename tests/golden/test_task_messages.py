@@ -17,6 +17,7 @@ from celeriac.message import Message
 from celeriac.wire.compression import decompress
 from celeriac.wire.envelope import read_envelope, write_envelope
 from celeriac.wire.protocol import Call, TaskRequest, read_intake, read_request, write_message
+from celeriac.wire.protocol1 import write_message_1
 from celeriac.wire.serializers import Accept
 from celeriac.wire.times import iso_text
 from tests.golden import vector
@@ -381,6 +382,37 @@ def test_an_envelope_that_is_read_and_written_again_says_the_same(name: str) -> 
 
     implied = {"priority": 0, "correlation_id": message_of(name).task_id}
     assert json.loads(written) == envelope | {"properties": implied | envelope["properties"]}
+
+
+CALLS_1: dict[str, dict[str, Any]] = {
+    "task-v1-basic": {},
+    "task-v1-full": {
+        "eta_text": "2026-11-22T18:45:36.790332+00:00",
+        "expires_text": "2026-11-22T18:46:26.790332+00:00",
+        "expiration_ms": 60_000,
+        "time_limit": 30,
+        "soft_time_limit": 20,
+        "callbacks": [MUL | {"args": [2]}],
+        "errbacks": [MUL | {"task": "proj.tasks.errback_old", "args": []}],
+        "headers": {"x": 1},
+    },
+}
+
+
+@pytest.mark.parametrize("name", CALLS_1)
+def test_the_same_call_makes_the_same_message_of_protocol_1(name: str) -> None:
+    envelope = json.loads(vector.load(name)["redis_raw"])
+    properties = envelope["properties"]
+    call = Call(**FAMILIAR | CALLS_1[name] | {"id": vector.load(name)["decoded"]["body"]["id"]})
+
+    written = write_envelope(
+        write_message_1(call),
+        delivery_tag=properties["delivery_tag"],
+        reply_to=properties["reply_to"],
+        **properties["delivery_info"],
+    )
+
+    assert json.loads(written) == envelope
 
 
 def test_long_arguments_show_shortened_and_travel_whole() -> None:

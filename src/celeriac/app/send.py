@@ -30,6 +30,7 @@ from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id, new_ids
 from celeriac.message import Message
 from celeriac.wire.protocol import Call, write_message
+from celeriac.wire.protocol1 import write_message_1
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -241,7 +242,10 @@ class Sender:
         try:
             if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
                 call, origin = self._announce(call, origin, said, heard)
-            return write_message(call, origin=origin, limits=self._rules_now().limits)
+            rules = self._rules_now()
+            if rules.protocol == 1:
+                return write_message_1(call, limits=rules.limits)
+            return write_message(call, origin=origin, limits=rules.limits)
         except EncodeError as error:
             raise type(error)(f"task {call.task!r} cannot be sent: {error}") from error
 

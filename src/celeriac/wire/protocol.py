@@ -115,7 +115,7 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
             or compression here.
         MessageTooLarge: the message is over one of `limits`.
     """
-    _check_call(call, limits)
+    check_call(call, limits)
     headers = _write_headers(call, origin, limits)
     if call.serializer == "json" and not call.strict_round_trip:
         serializer = JSON
@@ -123,10 +123,21 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
     else:
         serializer = writer_named(call.serializer)
         body = _write_body(call, serializer, limits)
+    return packed(call, headers, body, serializer, limits)
+
+
+def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limits: Limits) -> Message:
+    """Put the parts of a message together, compressed if the call says so.
+
+    Raises:
+        EncodeError: there is no such compression here.
+        MessageTooLarge: the message is over `message_max_bytes`.
+    """
     size_bytes = len(headers) + len(body)  # before it is compressed, because that is what readers will have
     if call.compression is not None:
         body, compressed_as = compress(body, call.compression)
-        headers = b'%b, "compression": %b}' % (headers[:-1], dumps(compressed_as))
+        comma = b"" if headers == b"{}" else b", "
+        headers = b'%b%b"compression": %b}' % (headers[:-1], comma, dumps(compressed_as))
         size_bytes = max(size_bytes, len(headers) + len(body))
     if size_bytes > limits.max_bytes:
         raise MessageTooLarge(
@@ -142,7 +153,7 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
         eta_at=call.eta_at,
         content_type=serializer.content_type,
         content_encoding=serializer.content_encoding,
-        properties=_write_properties(call),
+        properties=write_properties(call),
     )
 
 
@@ -156,7 +167,8 @@ def _write_body(call: Call, serializer: Serializer, limits: Limits) -> bytes:
     return body
 
 
-def _check_call(call: Call, limits: Limits) -> None:
+def check_call(call: Call, limits: Limits) -> None:
+    """Raise `EncodeError` for names that no broker or reader would take."""
     _check_name("task name", call.task, limits.max_task_name)
     _check_name("task id", call.id, limits.max_id)
     _check_queue(call.queue, limits)
@@ -274,7 +286,8 @@ def _listed(signatures: Sequence[Any] | None) -> list[Any] | None:
     return None if signatures is None else list(signatures)
 
 
-def _write_properties(call: Call) -> bytes | None:
+def write_properties(call: Call) -> bytes | None:
+    """Write the properties that do not follow from the rest of the message; None when there are none."""
     if call.properties is None and call.reply_to is None and call.delivery_mode == PERSISTENT:
         return None if call.expiration_ms is None else b'{"expiration": "%d"}' % call.expiration_ms
     properties = dict(call.properties) if call.properties else {}

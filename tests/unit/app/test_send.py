@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -75,6 +76,14 @@ class TestTheMessage:
         app.conf.task_default_priority = 5
 
         assert app.sender.build("elsewhere.task", (), {}).priority == 5
+
+    def test_protocol_1_is_written_when_the_settings_ask_for_it(self, app, add):
+        app.conf.task_protocol = 1
+
+        message = app.sender.build(add, (1,), {}, {"headers": {"tenant": "t"}}, task_id="abc")
+
+        body = json.loads(message.body)
+        assert (message.headers, body["task"], body["id"], body["args"]) == (b'{"tenant": "t"}', "shop.add", "abc", [1])
 
 
 class TestTimes:
