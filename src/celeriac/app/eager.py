@@ -101,6 +101,20 @@ class Eager:
         context.delivery_info["is_eager"] = True
         return self._run(task, context, None)
 
+    async def aapply_async(
+        self,
+        task: Task[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+        *,
+        task_id: str | None = None,
+    ) -> EagerResult[Any]:
+        """Do the same in a thread: a coroutine task has a loop of its own, which this thread has already."""
+        import asyncio  # 30 ms that programs without coroutines need not wait for
+
+        return await asyncio.to_thread(self.apply_async, task, args, kwargs, options, task_id=task_id)
+
     def _run(self, task: Task[..., Any], context: Context, throw: bool | None) -> EagerResult[Any]:
         throw = self._app.conf.task_eager_propagates if throw is None else throw
         tracer = Tracer(task, self)

@@ -139,9 +139,10 @@ class Sender:
         *,
         task_id: str | None = None,
     ) -> Message:
-        """Make the message of a call without publishing it."""
+        """Make the message of a call that is not published; receivers of signals are not told of it."""
         said = _read(task, options) if options else NOTHING_SAID
-        return self._encode(self._call(task, args, kwargs, said, task_id or new_id(), worker_context()), said)
+        call = self._call(task, args, kwargs, said, task_id or new_id(), worker_context())
+        return self._write(call, said.others.get("origin") or self._origin_now())
 
     def build_retry(
         self,
@@ -239,10 +240,13 @@ class Sender:
         Those whose message is not published from here are told nothing after it.
         """
         origin = said.others.get("origin") or self._origin_now()
+        if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
+            call, origin = self._announce(call, origin, said, heard)
+        return self._write(call, origin)
+
+    def _write(self, call: Call, origin: str) -> Message:
+        rules = self._rules_now()
         try:
-            if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
-                call, origin = self._announce(call, origin, said, heard)
-            rules = self._rules_now()
             if rules.protocol == 1:
                 return write_message_1(call, limits=rules.limits)
             return write_message(call, origin=origin, limits=rules.limits)

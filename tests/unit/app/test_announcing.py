@@ -10,6 +10,7 @@ import pytest
 from celeriac.app.context import Context
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.exceptions import EncodeError
+from celeriac.message import Message
 from tests.unit.app.messages import arguments_of, headers_of
 
 
@@ -19,6 +20,14 @@ def add(app):
     def add(x, y=1): ...
 
     return add
+
+
+@pytest.fixture
+def published(app, monkeypatch):
+    """Collect what goes to the broker, instead of having it there."""
+    messages: list[Message] = []
+    monkeypatch.setattr(app.broker, "publish", lambda batch, *, deadline_at: messages.extend(batch))
+    return messages
 
 
 @contextmanager
@@ -85,19 +94,19 @@ class TestBefore:
         ],
         ids=["bare", "times", "properties", "identity", "links"],
     )
-    def test_what_nobody_changes_is_the_message_that_it_would_have_been(self, app, add, options, monkeypatch):
+    def test_what_nobody_changes_is_the_message_that_it_would_have_been(
+        self, app, add, options, published, monkeypatch
+    ):
         monkeypatch.setattr("celeriac.app.send.time.time", lambda: 1_900_000_000.5)
 
-        def build():
-            return app.sender.build(add, (1,), {"y": 2}, options, task_id="same")
-
-        plain = build()
+        app.sender.send(add, (1,), {"y": 2}, options, task_id="same")
         with heard(before_task_publish):
-            shown = build()
+            app.sender.send(add, (1,), {"y": 2}, options, task_id="same")
 
+        plain, shown = published
         assert shown == plain
 
-    def test_what_a_receiver_changes_is_sent(self, add, sent):
+    def test_what_a_receiver_changes_is_sent(self, add, published):
         def change(headers, properties, body):
             headers["tenant"] = "t1"
             headers["shadow"] = "Adding"
@@ -110,8 +119,9 @@ class TestBefore:
             body[2]["callbacks"] = [{"task": "shop.add"}]
 
         with changing(change):
-            message = add.app.sender.build(add, (1,), {"y": 2})
+            add.delay(1, y=2)
 
+        [message] = published
         headers = headers_of(message)
         assert (headers["tenant"], headers["shadow"], headers["timelimit"]) == ("t1", "Adding", [5, 3])
         assert (headers["stamps"], message.eta_at, message.priority) == ({"a": 1}, 1_893_456_000.0, 7)
@@ -143,6 +153,14 @@ class TestBefore:
 
         assert [shown["headers"]["retries"] for shown in seen] == [1, 0]
         assert after == []
+
+    def test_a_call_that_runs_here_is_not_shown(self, app, add):
+        app.conf.task_always_eager = True
+
+        with heard(before_task_publish) as seen, heard(after_task_publish) as after:
+            add.delay(1)
+
+        assert (seen, after) == ([], [])
 
 
 class TestAfter:
