@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 import msgspec
@@ -43,8 +43,12 @@ from celeriac.canvas.signature import Signature, signature
 from celeriac.exceptions import CeleryWarning, DuplicateTaskNameWarning
 from celeriac.states import PENDING
 
+if TYPE_CHECKING:
+    from celeriac.app.typed import AsyncTask, BoundTaskDecorator, TaskDecorator
+
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class _Stores(msgspec.Struct, frozen=True):
@@ -126,12 +130,15 @@ class Celery:
     # -- tasks --------------------------------------------------------------------------------------------------
 
     @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
+
+    @overload
     def task(self, function: Callable[P, R], /) -> BaseTask[P, R]: ...
 
     @overload
     def task(
         self, /, *, bind: Literal[True], base: type[BaseTask[..., Any]] | None = None, **options: Unpack[TaskOptions]
-    ) -> Callable[[Callable[Concatenate[Any, P], R]], BaseTask[P, R]]: ...
+    ) -> BoundTaskDecorator: ...
 
     @overload
     def task(
@@ -141,7 +148,7 @@ class Celery:
         bind: Literal[False] = False,
         base: type[BaseTask[..., Any]] | None = None,
         **options: Unpack[TaskOptions],
-    ) -> Callable[[Callable[P, R]], BaseTask[P, R]]: ...
+    ) -> TaskDecorator: ...
 
     def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a task of a function: ``@app.task``, or ``@app.task(bind=True, max_retries=5)``.
@@ -193,6 +200,8 @@ class Celery:
             task = task()
         kind = type(task)
         vars(task).update(app=self, abstract=False)
+        if task.typing is None:
+            task.typing = self.strict_typing
         task.name = task.name or self.gen_task_name(kind.__name__, kind.__module__)
         read_task_class(f"task {task.name!r}", kind)
         for option, value in read_task_options(f"task {task.name!r}", options, kind).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
@@ -10,16 +10,20 @@ from celeriac.app.current import Proxy, current_app
 from celeriac.app.task import Task
 
 if TYPE_CHECKING:
-    from typing import Concatenate
-
     from celeriac.app.application import Celery
     from celeriac.app.task_options import TaskOptions
+    from celeriac.app.typed import AsyncTask, BoundTaskDecorator, TaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _makers: list[Callable[[Celery], object]] = []
 _finalized: WeakSet[Celery] = WeakSet()
+
+
+@overload
+def shared_task(function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
 
 
 @overload
@@ -27,15 +31,11 @@ def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
 
 
 @overload
-def shared_task(
-    *, bind: Literal[True], **options: Unpack[TaskOptions]
-) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+def shared_task(*, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundTaskDecorator: ...
 
 
 @overload
-def shared_task(
-    *, bind: Literal[False] = False, **options: Unpack[TaskOptions]
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def shared_task(*, bind: Literal[False] = False, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
 
 
 def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from datetime import datetime
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, Unpack, cast
 
-from celeriac.app.arguments import ArgumentCheck, arguments_of
-from celeriac.app.context import Context, current_context, entered, leave_context, push_context
+from celeriac.app.arguments import arguments_of
+from celeriac.app.calling import Calling
+from celeriac.app.context import Context, current_context, leave_context, push_context
 from celeriac.app.current import current_app
 from celeriac.app.missing import missing_of_task
-from celeriac.app.options import CallOptions, MessageOptions
+from celeriac.app.options import MessageOptions
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
-from celeriac.canvas.signature import Signature
 from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.reprs import bounded_repr
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
     from celeriac.app.calls import Defaults
-    from celeriac.app.eager_result import EagerResult
     from celeriac.app.einfo import ExceptionInfo
     from celeriac.app.pydantic_tasks import Models
 
@@ -52,18 +51,11 @@ class _CurrentApp:
         return current_app()
 
 
-class _StrictTyping:
-    """Give a task what its app says about checking arguments."""
-
-    def __get__(self, task: Task[..., Any] | None, owner: object) -> Any:
-        return self if task is None else task.app.strict_typing
-
-
 def _setting(name: str) -> Any:
     return _FromSetting(name)
 
 
-class Task(Generic[P, R]):
+class Task(Calling[P, R]):
     """Be a task that workers can run: the class behind ``@app.task``, and the base of classes of users.
 
     Such a class says its options as attributes (see `TaskOptions`), its body as `run`, and is made a task by
@@ -100,7 +92,7 @@ class Task(Generic[P, R]):
     expires: float | datetime | str | None = None
     compression: str | None = _setting("task_compression")
     serializer: str = _setting("task_serializer")
-    typing: bool = cast("bool", _StrictTyping())
+    typing: bool | None = None
     acks_late: bool = _setting("task_acks_late")
     acks_on_failure_or_timeout: bool = _setting("task_acks_on_failure_or_timeout")
     acks_on_failure: bool | None = _setting("task_acks_on_failure")
@@ -114,8 +106,9 @@ class Task(Generic[P, R]):
     priority: int | None = _setting("task_default_priority")
     sensitive: tuple[str, ...] | bool = ()
     resultrepr_maxsize: int = 1024
-    time_limit: float | None = _setting("task_time_limit")
-    soft_time_limit: float | None = _setting("task_soft_time_limit")
+    # What the settings say of limits counts where the task runs; messages carry what the task itself says.
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     rate_limit: str | float | None = _setting("task_default_rate_limit")
     pydantic: bool = False
     pydantic_strict: bool | None = None
@@ -128,7 +121,6 @@ class Task(Generic[P, R]):
 
     # What the sender has made of the attributes above, until one of them changes.
     sending: Defaults | None = None
-    _check: ArgumentCheck | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -191,175 +183,7 @@ class Task(Generic[P, R]):
         """Return the name by which logs and monitors call one call; None is the task's own."""
         return None
 
-    # -- calling ------------------------------------------------------------------------------------------------
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the body here and now, as the function that it is."""
-        context = Context(task=self.name, args=args, kwargs=kwargs, current=self)
-        if self.is_async:
-            return cast("R", _run_within(context, cast("Coroutine[Any, Any, Any]", self.run(*args, **kwargs))))
-        with entered(context):
-            return self.run(*args, **kwargs)
-
-    @overload
-    def delay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Result[T]: ...
-
-    @overload
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]: ...
-
-    def delay(self, *args: Any, **kwargs: Any) -> Result[Any]:
-        """Send a call with these arguments; returning means that the broker has it."""
-        app = self.app
-        if app.conf.task_always_eager:
-            return self.apply_async(args, kwargs)
-        if self.typing:
-            self.check_arguments(args, kwargs)
-        return app.sender.send(self, args, kwargs)
-
-    @overload
-    def apply_async(
-        self: Task[P, Coroutine[Any, Any, T]],
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[T]: ...
-
-    @overload
-    def apply_async(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[R]: ...
-
-    def apply_async(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[Any]:
-        """Send a call; returning means that the broker has it. With `task_always_eager` it runs here instead.
-
-        Args:
-            args: positional arguments.
-            kwargs: keyword arguments.
-            task_id: the id to use; None makes one.
-            options: see `CallOptions`.
-
-        Raises:
-            TypeError: the arguments do not fit the task, or there is no such option.
-            EncodeError: an argument cannot be carried; the text names it.
-            BrokerUnavailable: no confirmation in time.
-        """
-        args, kwargs = arguments_of(args, kwargs)
-        app = self.app
-        if self.typing:
-            self.check_arguments(args, kwargs)
-        if app.conf.task_always_eager:
-            return cast("Result[Any]", app.eager.apply_async(self, args, kwargs, options, task_id=task_id))
-        return app.sender.send(self, args, kwargs, options, task_id=task_id)
-
-    @overload
-    async def adelay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Result[T]: ...
-
-    @overload
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]: ...
-
-    async def adelay(self, *args: Any, **kwargs: Any) -> Result[Any]:
-        """Do what `delay` does without blocking the event loop."""
-        return await self.aapply_async(args, kwargs)
-
-    @overload
-    async def aapply_async(
-        self: Task[P, Coroutine[Any, Any, T]],
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[T]: ...
-
-    @overload
-    async def aapply_async(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[R]: ...
-
-    async def aapply_async(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        task_id: str | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result[Any]:
-        """Do what `apply_async` does without blocking the event loop."""
-        args, kwargs = arguments_of(args, kwargs)
-        if self.typing:
-            self.check_arguments(args, kwargs)
-        return await self.app.sender.asend(self, args, kwargs, options, task_id=task_id)
-
-    def signature(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        *,
-        immutable: bool = False,
-        **more_options: Any,
-    ) -> Signature[R]:
-        """Return a call that is not made yet; see `celeriac.canvas.Signature`."""
-        more_options.setdefault("app", self.app)
-        return Signature(self, args, kwargs, options, immutable=immutable, **more_options)
-
-    subtask = signature
-
-    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
-        """Return a call that is not made yet, with these arguments; others may come in front of them later."""
-        return Signature(self, args, kwargs, app=self.app)
-
-    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
-        """Return a call that is not made yet, with these arguments and no others later."""
-        return Signature(self, args, kwargs, immutable=True, app=self.app)
-
-    def apply(
-        self,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        link: Any = None,
-        link_error: Any = None,
-        task_id: str | None = None,
-        retries: int = 0,
-        throw: bool | None = None,
-        logfile: str | None = None,
-        loglevel: int | None = None,
-        headers: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> EagerResult[R]:
-        """Run the task here and now as a worker would, hooks, retries and all, and return how it ended.
-
-        Args:
-            args: positional arguments; they are not serialized, unlike with `task_always_eager`.
-            kwargs: keyword arguments.
-            link: callbacks, called with the result.
-            link_error: errbacks.
-            task_id: the id to use; None makes one.
-            retries: the attempt that this is.
-            throw: raise what the body raises; None: as `task_eager_propagates` says.
-            logfile: to be found in the request.
-            loglevel: to be found in the request.
-            headers: custom headers, to be found in the request.
-            options: as for `apply_async`; those that concern the way to a worker have no effect here.
-        """
-        args, kwargs = arguments_of(args, kwargs)
-        more = {"logfile": logfile, "loglevel": loglevel, "headers": headers, **options}
-        return self.app.eager.apply(
-            self, args, kwargs, more, task_id=task_id, retries=retries, throw=throw, link=link, link_error=link_error
-        )
+    # -- trying again -------------------------------------------------------------------------------------------
 
     def retry(
         self,
@@ -412,6 +236,20 @@ class Task(Generic[P, R]):
             raise ending
         return ending
 
+    async def aretry(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | str | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Unpack[MessageOptions],
+    ) -> Retry:
+        """Do what `retry` does, which waits for nothing: the next attempt is published when this one is settled."""
+        return self.retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+
     # -- the run, and its result --------------------------------------------------------------------------------
 
     @property
@@ -453,12 +291,6 @@ class Task(Generic[P, R]):
     def backend(self) -> Any:
         """Where results of the app are kept."""
         return self.app.backend
-
-    def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise `TypeError` when the body cannot be called with these arguments."""
-        if self._check is None:
-            self._check = ArgumentCheck(self.name, self.run)
-        self._check(args, kwargs)
 
     def add_trail(self, result: Result[Any]) -> Result[Any]:
         """Note a call among the children of the run that is under way."""
@@ -524,6 +356,7 @@ def make_task(
             "name": name,
             "run": body,
             "abstract": False,
+            "typing": options.get("typing", app.strict_typing if base.typing is None else base.typing),
             "__doc__": function.__doc__,
             "__module__": getattr(function, "__module__", None) or "",
             "__wrapped__": body,
@@ -555,11 +388,6 @@ def _raise(exc: BaseException) -> NoReturn:
     if cause is None or cause is exc:
         raise exc
     raise exc from cause
-
-
-async def _run_within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    with entered(context):
-        return await coroutine
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
