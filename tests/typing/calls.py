@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, assert_type
 
-from celeriac import AsyncResult, Celery, Signature, Task
-from celeriac.app.shared import shared_task
+from celeriac import AsyncResult, Celery, Signature, Task, shared_task
 
 app = Celery("shop")
 
