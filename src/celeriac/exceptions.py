@@ -3,7 +3,8 @@
 Exception
 ├── CeleriacError  (CeleryError is the same class under Celery's name)
 │   ├── ImproperlyConfigured
-│   │   └── UnknownSetting
+│   │   ├── UnknownSetting
+│   │   └── ConfigurationNotFound         also an ImportError
 │   ├── SecurityError
 │   ├── OperationalError                  what Celery users catch around delay()
 │   │   ├── BrokerUnavailable
@@ -47,6 +48,7 @@ Exception
     │       ├── DuplicateTaskNameWarning
     │       ├── FixupWarning
     │       ├── NotConfigured
+    │       ├── SettingWithoutEffect
     │       └── SecurityWarning
     ├── DeprecationWarning
     │   └── CDeprecationWarning
@@ -81,6 +83,10 @@ class ImproperlyConfigured(CeleriacError):
 
 class UnknownSetting(ImproperlyConfigured):
     """Name a setting that does not exist, and the nearest one that does."""
+
+
+class ConfigurationNotFound(ImproperlyConfigured, ImportError):
+    """Say which module or object, from which settings are to be read, is not there."""
 
 
 class SecurityError(CeleriacError):
@@ -442,6 +448,10 @@ class FixupWarning(CeleriacWarning):
 
 class NotConfigured(CeleriacWarning):
     """Say that no configuration module was found."""
+
+
+class SettingWithoutEffect(CeleriacWarning):
+    """Name a setting that is known, and that this version does nothing with."""
 
 
 class SecurityWarning(CeleriacWarning):

@@ -17,7 +17,7 @@ import msgspec
 from celeriac.app.annotating import annotate
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.autodiscovery import import_related
-from celeriac.app.config import Settings
+from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
 from celeriac.app.current import set_current_app, set_default_app
 from celeriac.app.eager import Eager
@@ -60,7 +60,7 @@ class _Stores(msgspec.Struct, frozen=True):
     backend: ResultBackend | None
 
 
-class Celery:
+class Celery(Configured):
     """Register tasks, and send calls of them.
 
     Args:
@@ -73,6 +73,9 @@ class Celery:
         autofinalize: complete the tasks at their first use; False waits for `finalize`.
         strict_typing: check the arguments of calls, unless a task says otherwise.
         changes: settings, as a dict.
+        config_source: what to read settings from; see `config_from_object`.
+        config_source_silent: read nothing when that is not there.
+        namespace: what names of settings begin with there, such as ``CELERY``.
         settings: any other setting.
 
     Attributes:
@@ -98,19 +101,22 @@ class Celery:
         autofinalize: bool = True,
         strict_typing: bool = True,
         changes: Mapping[str, Any] | None = None,
+        config_source: Any = None,
+        config_source_silent: bool = False,
+        namespace: str | None = None,
         **settings: Any,
     ) -> None:
         named = {"broker_url": broker, "result_backend": backend, "include": include}
         named = {name: value for name, value in named.items() if value is not None}
         self.main = main
-        self.conf = Settings({**(changes or {}), **named, **settings})
+        self._set_up_settings(
+            changes or {}, settings, named, source=config_source, silent=config_source_silent, namespace=namespace
+        )
         self.strict_typing = strict_typing
         self.autofinalize = autofinalize
         self.finalized = False
         self.sender = Sender(self)
         self.eager = Eager(self)
-        self.on_configure = Signal(name="app.on_configure")
-        self.on_after_configure = Signal(("source",), name="app.on_after_configure")
         self.on_after_finalize = Signal(name="app.on_after_finalize")
         self.on_after_fork = Signal(name="app.on_after_fork")
         self._tasks = Registry()
@@ -126,6 +132,11 @@ class Celery:
 
     def on_init(self) -> None:
         """Be called at the end of `__init__`, for subclasses."""
+
+    def __reduce_keys__(self) -> dict[str, Any]:
+        """Return the arguments with which an app like this one is made elsewhere; a subclass may add its own."""
+        own = {"task_cls": vars(self).get("task_cls"), "strict_typing": self.strict_typing}
+        return {**super().__reduce_keys__(), **own}
 
     # -- tasks --------------------------------------------------------------------------------------------------
 

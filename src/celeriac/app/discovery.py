@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app.application import Celery
+from celeriac.app.config.project import APP, read_project
 from celeriac.app.imports import module_failed
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -94,17 +94,7 @@ def _candidates(spec: str | None, folder: Path, environ: Mapping[str, str]) -> I
 
 
 def _named_in_project(folder: Path) -> str | None:
-    try:
-        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:  # not TOML and not UTF-8 are both a ValueError
-        raise ImproperlyConfigured(f"{folder / 'pyproject.toml'} cannot be read: {error}") from error
-    tools = project.get("tool", {})
-    ours = tools.get("celeriac", {}) if isinstance(tools, dict) else {}
-    if not isinstance(ours, dict):
-        raise ImproperlyConfigured(f"[tool.celeriac] in {folder / 'pyproject.toml'} must be a table, got {ours!r}")
-    named = ours.get("app")
+    named = read_project(folder).get(APP)
     if named is not None and not isinstance(named, str):
         raise ImproperlyConfigured(f"[tool.celeriac] app in {folder / 'pyproject.toml'} must be a text, got {named!r}")
     return named

@@ -19,6 +19,8 @@ import msgspec
 
 from celeriac.brokers.routing import compile_routes
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.masking import is_secret, masked
+from celeriac.wire.reprs import bounded_repr
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -170,6 +172,13 @@ def _account(value: Any) -> str | int:
     return value
 
 
+def _port(value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 65535:
+        raise ValueError
+    return int(number)
+
+
 def _umask(value: Any) -> int:
     number = int(value, 8) if isinstance(value, str) and value.isdecimal() else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 0o777:
@@ -228,6 +237,7 @@ FUNCTION: Final = Kind(
 )
 RATE: Final = Kind("a rate such as '10/s', '10/m' or '10/h', or a number per second", _rate, examples=("10/m", 2.5))
 ACCOUNT: Final = Kind("the name or number of a user or group", _account, examples=("celeriac", 1000))
+PORT: Final = Kind("the number of a port", _port, examples=(6379, "6379"))
 UMASK: Final = Kind("an umask, such as '022'", _umask, examples=("022", 18))
 DELIVERY_MODE: Final = Kind(
     "2 or 'persistent', 1 or 'transient'", _delivery_mode, examples=(1, 2, "persistent", "transient")
@@ -342,7 +352,7 @@ def read(kind: Kind[T], name: str, value: Any, *, error: type[Exception] = Impro
     """Return the value to keep for a setting or an option.
 
     Args:
-        source: where the value comes from, for the text; "" leaves it and the value's type out.
+        source: where a setting's value comes from, for the text; "" leaves it and the value's type out.
 
     Raises:
         error: the kind does not accept it; the text names the thing, the rule, the value and where it comes from.
@@ -350,8 +360,19 @@ def read(kind: Kind[T], name: str, value: Any, *, error: type[Exception] = Impro
     try:
         return kind.accept(value)
     except ValueError as why:
-        given = f"a {type(value).__name__}" if kind.secret else repr(value)
-        if source:
-            given += f" from {source}" if kind.secret else f", a {type(value).__name__}, from {source}"
         detail = f": {why}" if why.args else ""
-        raise error(f"{name} must be {kind.words}, got {given}{detail}") from None
+        raise error(f"{name} must be {kind.words}, got {_given(kind, name, value, source)}{detail}") from None
+
+
+def _given(kind: Kind, name: str, value: Any, source: str) -> str:
+    if not source:
+        return type_of(value) if kind.secret else repr(value)
+    if kind.secret or is_secret(name):
+        return f"{type_of(value)} from {source}"
+    return f"{bounded_repr(masked(name, value))}, {type_of(value)}, from {source}"
+
+
+def type_of(value: object) -> str:
+    """Return the type of a value, as a sentence wants it: ``an int``, ``a str``."""
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

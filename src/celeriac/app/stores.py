@@ -18,6 +18,7 @@ from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.masking import masked_url
 
 SETTINGS_OF_STORES: Final = (
     "broker_url",
@@ -124,15 +125,19 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
 def read_url(url: str, setting: str) -> Place:
     """Return the place that a URL names; `setting` is where it stands, for errors."""
     scheme, _, rest = url.partition("://")
-    if "://" in rest:
+    if ";" in rest and "://" in rest:
         raise ImproperlyConfigured(f"{setting} names several places, and this version uses one; name the first alone")
     if scheme in _OLD_SPELLINGS:
-        raise ImproperlyConfigured(f"{setting} is spelled sqlite://{rest} here, without the {scheme[:-6]!r} in front")
+        raise ImproperlyConfigured(
+            f"{setting} is spelled {masked_url(f'sqlite://{rest}')} here, without the {scheme[:-6]!r} in front"
+        )
     match scheme:
         case "memory":
             return InMemory(rest.strip("/") or "default")
         case "sqlite":
             return _read_sqlite(url, rest, setting)
+    if "://" not in url:
+        raise ImproperlyConfigured(f"{setting} is no URL, it has no '://' in it. There are {_KNOWN}")
     raise ImproperlyConfigured(
         f"{setting} names a technology that this version does not have: {scheme!r}. It has {_KNOWN}"
     )
@@ -165,13 +170,19 @@ def _broker_place(url: str | None, app_name: str | None) -> Place:
 def _read_sqlite(url: str, rest: str, setting: str) -> InSqlite:
     path, _, query = rest.partition("?")
     if not path.startswith("/"):
-        raise ImproperlyConfigured(f"{setting} {url!r} needs three slashes before a relative path, four before others")
+        raise ImproperlyConfigured(
+            f"{setting} {masked_url(url)!r} needs three slashes before a relative path, four before others"
+        )
     if path[1:] in ("", ":memory:"):
-        raise ImproperlyConfigured(f"{setting} {url!r} names no file; memory:// keeps things in this process")
+        raise ImproperlyConfigured(
+            f"{setting} {masked_url(url)!r} names no file; memory:// keeps things in this process"
+        )
     options = dict(parse_qsl(query, keep_blank_values=True))
     synchronous = options.pop("synchronous", "NORMAL").upper()
     if options or synchronous not in _SYNCHRONOUS:
-        raise ImproperlyConfigured(f"{setting} {url!r} may only say ?synchronous=NORMAL or ?synchronous=FULL")
+        raise ImproperlyConfigured(
+            f"{setting} {masked_url(url)!r} may only say ?synchronous=NORMAL or ?synchronous=FULL"
+        )
     return InSqlite(Path(path[1:]), synchronous)
 
 

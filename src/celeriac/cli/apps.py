@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from celeriac.app.application import Celery
 from celeriac.app.discovery import Found, find_app
 from celeriac.app.imports import ModuleFailed
@@ -36,6 +38,25 @@ def _app_for(session: Session) -> Celery:
             raise
         session.output.say(f"Working without an app: {error}")
         return app
+    if session.app_spec is None:
+        session.output.say(f"Using the app {found.spec}.")
+    return found.app
+
+
+def app_to_look_at(session: Session) -> Celery:
+    """Find the app, for a command that only looks at it; where none was named and none is found, make one.
+
+    Raises:
+        ImproperlyConfigured: the one that was named is not there, or one that is there cannot be imported.
+    """
+    session.enter_workdir()
+    try:
+        found = locate(session)
+    except ImproperlyConfigured as error:
+        if isinstance(error, ModuleFailed) or session.app_spec is not None or os.environ.get("CELERIAC_APP"):
+            raise
+        session.output.say("Working without an app: none was named with -A, and none was found.")
+        return without_app(session)
     if session.app_spec is None:
         session.output.say(f"Using the app {found.spec}.")
     return found.app

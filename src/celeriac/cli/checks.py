@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from celeriac import __version__
-from celeriac.app.config import SETTINGS, Settings
+from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.backends.sqlite import SqliteBackend
 from celeriac.brokers.base import Broker, Incarnation
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
-from celeriac.exceptions import CeleriacError
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured
 
 OPEN_TIMEOUT: Final = 3.0
 """Seconds in which a broker or result backend must answer."""
@@ -61,21 +60,17 @@ def installation() -> Iterator[Finding]:
 
 
 def settings(conf: Settings) -> Iterator[Finding]:
-    """List the settings that are not at their defaults."""
-    for name, setting in SETTINGS.items():
-        value = conf[name]
-        if value != setting.default:
-            shown = masked(value) if setting.kind.secret else repr(value)
-            yield Finding(subject="setting", found=f"{name} = {shown}")
-
-
-def masked(url: str) -> str:
-    """Return a URL as it may be printed: without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    """List the settings that are not at their defaults, and where they come from."""
+    try:
+        changed = conf.table()
+    except ImproperlyConfigured as error:
+        yield Finding(subject="settings", found="cannot be read", problem=str(error))
+        return
+    for name, value in sorted(changed.items()):
+        setting = conf.setting(name)
+        if conf[name] != setting.default:
+            unused = "" if setting.effective else ", without effect in this version"
+            yield Finding(subject="setting", found=f"{name} = {value!r} ({conf.origin_of(name)}){unused}")
 
 
 def broker(broker: Broker) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ LATER_OPTIONS: Final = {
 
 LATER_GLOBAL: Final = {
     ("--loader",): "",
-    ("--config",): "Settings are in the app; a worker also takes them as name=value.",
+    ("--config",): "Name the module in CELERIAC_CONFIG_MODULE.",
 }
 """Options of every command that may come, likewise; both take a value."""
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "purge": Lazy("celeriac.cli.purge:purge", "Delete the messages that wait in queues."),
     "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
+    "config": Lazy("celeriac.cli.config:config", "See what settings are, and where they come from."),
     "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
 }
 

@@ -74,14 +74,3 @@ def seconds(text: str) -> float:
     if not 0 <= value < math.inf:
         raise click.BadParameter(f"a number of seconds >= 0 is needed, got {text!r}.")
     return value
-
-
-def setting_value(text: str) -> Any:
-    """Read the value of a setting: JSON, Python's True, False and None, else the text itself."""
-    constants = {"True": True, "False": False, "None": None}
-    if text in constants:
-        return constants[text]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -6,19 +6,15 @@ Nothing here may import the user's app, or start a thread: the node forks its fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import click
 
 from celeriac.cli.later import global_options_of_celery, worker_options_of_celery
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
-from celeriac.cli.values import names, seconds, setting_value
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.cli.values import names, seconds
 from celeriac.worker.options import NodeOptions, PoolKind
-
-if TYPE_CHECKING:
-    from celeriac.app.config import Settings
 
 POOLS: Final[Mapping[str, PoolKind]] = {"prefork": "prefork", "processes": "prefork", "solo": "solo"}
 
@@ -118,32 +114,15 @@ def _refuse_no_queue(queues: Sequence[str] | None, excluded: Sequence[str]) -> N
         raise click.UsageError(f"-X leaves out every queue that -Q names: {', '.join(queues)}.")
 
 
-def assigned(assignments: Sequence[str]) -> dict[str, object]:
+def assigned(assignments: Sequence[str]) -> Mapping[str, object]:
     """Read settings given as ``name=value``."""
-    from celeriac.app.config import Settings  # only where it is asked for: 20 ms
+    if not assignments:
+        return {}
+    # Only where they are given: 20 ms
+    from celeriac.app.config.names import Names
+    from celeriac.app.config.texts import read_assignments
 
-    settings = Settings({}, environ={})
-    values: dict[str, object] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"unexpected argument {assignment!r}; settings are given as name=value.")
-        values[name] = _accepted(settings, name, text)
-    return values
-
-
-def _accepted(settings: Settings, name: str, text: str) -> object:
-    """Return the reading of `text` that the setting takes.
-
-    That is what JSON reads, unless the setting wants text: ``task_default_queue=7`` names the queue "7".
-    """
-    value = setting_value(text)
-    try:
-        settings.override({name: value})
-    except ImproperlyConfigured as refusal:
-        try:
-            settings.override({name: text})
-        except ImproperlyConfigured:
-            raise refusal from None
-        return text
-    return value
+    odd = next((assignment for assignment in assignments if "=" not in assignment), None)
+    if odd is not None:
+        raise click.UsageError(f"unexpected argument {odd!r}; settings are given as name=value.")
+    return read_assignments(assignments, Names(), "command line", namespace="worker")

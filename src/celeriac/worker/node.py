@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from celeriac.app.discovery import find_app
 from celeriac.app.imports import import_tasks
 from celeriac.app.log import set_up_logging
 from celeriac.app.redirecting import redirect_output
-from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingWithoutEffect
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
@@ -86,6 +87,7 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
         die_with_parent(parent)
         os.setpgid(0, 0)
         ignore_stop_signals()
+        warnings.simplefilter("ignore", SettingWithoutEffect)  # the first process reads the same, and warns
         try:
             node = Node(options)
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it

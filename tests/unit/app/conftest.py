@@ -14,10 +14,14 @@ from celeriac.wire.results import write_record
 
 
 @pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch):
-    """Let no test leave a current app, or a folder to import from, to the next one."""
+def _process_as_it_was(monkeypatch, tmp_path):
+    """Let no test leave a current app, a folder to import from or a module of its own to the next one."""
     monkeypatch.setattr("celeriac.app.current._current", None)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

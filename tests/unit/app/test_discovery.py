@@ -179,8 +179,8 @@ class TestWithoutName:
         [
             (b"[tool.celeriac]\napp = 7\n", "must be a text, got 7"),
             (b"[tool]\nceleriac = 7\n", "must be a table, got 7"),
-            (b"[tool", "cannot be read"),
-            (b"# \xff", "cannot be read"),
+            (b"[tool.celeriac", "cannot be read"),
+            (b"# celeriac \xff", "cannot be read"),
         ],
     )
     def test_a_project_file_that_cannot_be_understood_is_named(self, project, text, error):

@@ -7,6 +7,7 @@ import pytest
 from celeriac.app.application import Celery
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.sqlite import SqliteBroker
+from celeriac.exceptions import SettingWithoutEffect
 
 FAR_AHEAD = float("inf")
 
@@ -161,4 +162,25 @@ def test_settings_are_listed_when_they_are_not_at_their_defaults(command, shop):
 
     run = command("doctor", "--json")
 
-    assert "task_default_queue = 'mail'" in found(run, "setting")
+    assert "task_default_queue = 'mail' (conf.update)" in found(run, "setting")
+    assert all("task_track_started" not in line for line in found(run, "setting"))
+
+
+def test_passwords_in_settings_are_not_shown(command, shop):
+    shop.app.conf.finalize()
+    with pytest.warns(SettingWithoutEffect):
+        shop.app.conf.update(cassandra_auth_kwargs={"password": "hunter2"}, redis_host="cache")
+
+    run = command("doctor")
+
+    assert "hunter2" not in run.out
+    assert "redis_host = 'cache' (conf.update), without effect in this version" in run.out
+
+
+def test_settings_that_cannot_be_read_are_a_problem(command, shop, monkeypatch):
+    monkeypatch.setenv("CELERIAC_TASK_MAX_CRASHES", "many")
+
+    run = command("doctor", "--json")
+
+    assert run.code == 1
+    assert "task_max_crashes must be a whole number >= 1" in problems(run)["settings"]

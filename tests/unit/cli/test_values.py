@@ -31,11 +31,3 @@ def test_an_instant_keeps_its_offset_and_goes_without_one():
 def test_an_expiry_is_a_number_or_an_instant():
     assert values.instant_or_seconds("60") == 60.0
     assert values.instant_or_seconds("2026-01-31") == datetime(2026, 1, 31)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("3", 3), ("true", True), ("True", True), ("None", None), ("null", None), ("[1]", [1]), ("a,b", "a,b"), ("", "")],
-)
-def test_values_of_settings_are_json_or_text(text, value):
-    assert values.setting_value(text) == value

@@ -12,6 +12,7 @@ from celeriac.app.kinds import (
     MAPPING,
     NUMBER,
     PASSWORD,
+    PORT,
     SECONDS,
     TEXT,
     URLS,
@@ -110,9 +111,7 @@ class BrokerSettings(Group):
     broker_host: str | None = later(
         or_none(TEXT), None, "Host of the broker, where `broker_url` is not given.", old="BROKER_HOST"
     )
-    broker_port: int | None = later(
-        or_none(whole(at_least=0, at_most=65535)), None, "Its port, likewise.", old="BROKER_PORT"
-    )
+    broker_port: int | None = later(or_none(PORT), None, "Its port, likewise.", old="BROKER_PORT")
     broker_user: str | None = later(or_none(TEXT), None, "Its user, likewise.", old="BROKER_USER")
     broker_password: str | bytes | None = later(
         or_none(PASSWORD), None, "Its password, likewise.", old="BROKER_PASSWORD"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -49,19 +49,8 @@ class Group:
     TITLE: str = ""
 
 
-class Loads(Protocol):
-    """Have settings that are read from their sources when one of them is needed."""
-
-    def value_of(self, name: str) -> Any:
-        """Return what a setting is."""
-        ...
-
-
 class Declared:
-    """Stand for a setting in the class of its group.
-
-    An object that has the setting's value as its own attribute is read without this; one that has not is asked for it.
-    """
+    """Stand for a setting in the class of its group."""
 
     def __init__(self, **described: Any) -> None:
         self._described = described
@@ -69,11 +58,6 @@ class Declared:
 
     def __set_name__(self, owner: type[Group], name: str) -> None:
         self.setting = Setting(name=name, group=owner.TITLE, **self._described)
-
-    if not TYPE_CHECKING:  # a type checker takes the type that stands beside the name
-
-        def __get__(self, settings: Loads | None, owner: type[Group]) -> Any:
-            return self.setting if settings is None else settings.value_of(self.setting.name)
 
 
 def works(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str | None = None) -> T:

@@ -16,6 +16,7 @@ from celeriac.app.kinds import (
     NUMBER,
     PASSWORD,
     PATH,
+    PORT,
     SECONDS,
     TEXT,
     TEXT_LIST,
@@ -27,7 +28,6 @@ from celeriac.app.kinds import (
 
 _COUNT = whole(at_least=0)
 _POSITIVE = whole(at_least=1)
-_PORT = whole(at_least=0, at_most=65535)
 
 
 class RedisSettings(Group):
@@ -49,7 +49,7 @@ class RedisSettings(Group):
         or_none(_COUNT), None, "Number of the database, where the URL has none.", old="CELERY_REDIS_DB"
     )
     redis_host: str | None = later(or_none(TEXT), None, "Host, likewise.", old="CELERY_REDIS_HOST")
-    redis_port: int | None = later(or_none(_PORT), None, "Port, likewise.", old="CELERY_REDIS_PORT")
+    redis_port: int | None = later(or_none(PORT), None, "Port, likewise.", old="CELERY_REDIS_PORT")
     redis_username: str | None = later(or_none(TEXT), None, "User, likewise.", old="CELERY_REDIS_USERNAME")
     redis_password: str | bytes | None = later(
         or_none(PASSWORD), None, "Password, likewise.", old="CELERY_REDIS_PASSWORD"
@@ -169,9 +169,7 @@ class CassandraSettings(Group):
     cassandra_bundle_path: str | None = later(
         or_none(PATH), None, "Secure connect bundle, instead of hosts.", old="CASSANDRA_BUNDLE_PATH"
     )
-    cassandra_port: str | int | None = later(
-        or_none(either(_PORT, TEXT)), None, "Port; None: 9042.", old="CASSANDRA_PORT"
-    )
+    cassandra_port: int | None = later(or_none(PORT), None, "Port; None: 9042.", old="CASSANDRA_PORT")
     cassandra_keyspace: str | None = later(or_none(TEXT), None, "Keyspace of the table.", old="CASSANDRA_KEYSPACE")
     cassandra_table: str | None = later(or_none(TEXT), None, "Table of the results.", old="CASSANDRA_TABLE")
     cassandra_read_consistency: str | None = later(

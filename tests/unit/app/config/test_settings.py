@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import copy
 import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from celeriac.app.config import SETTINGS, Settings
-from celeriac.exceptions import ImproperlyConfigured, UnknownSetting
+from celeriac.exceptions import ImproperlyConfigured, SettingWithoutEffect, UnknownSetting
 
 EVERY_KIND_WRONG = [
     ("worker_log_format", "%(nope)s", "must be a format of log lines, such as '%(levelname)s %(message)s', got"),
@@ -39,7 +40,8 @@ EVERY_KIND_WRONG = [
 def test_settings_start_at_their_defaults():
     conf = Settings({}, environ={})
 
-    assert {name: conf[name] for name in conf} == {name: setting.default for name, setting in SETTINGS.items()}
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    assert dict(conf) == defaults | {"task_default_exchange": "celery", "task_default_routing_key": "celery"}
 
 
 def test_a_setting_is_an_attribute_and_an_item():
@@ -114,7 +116,7 @@ def test_a_setting_like_no_other_is_answered_without_a_guess():
     with pytest.raises(UnknownSetting) as caught:
         Settings({"zzz": 1}, environ={})
 
-    assert str(caught.value) == "there is no setting 'zzz'"
+    assert str(caught.value) == "there is no setting 'zzz' (an int from arguments of the app)"
 
 
 def test_reading_an_unknown_setting_is_an_attribute_error_with_the_nearest():
@@ -181,6 +183,182 @@ def test_the_limits_of_messages_are_those_of_the_settings():
     limits = Settings({"message_max_bytes": 5000, "message_max_depth": 20}, environ={}).limits
 
     assert (limits.max_bytes, limits.max_depth, limits.max_headers) == (5000, 20, 256)
+
+
+def test_settings_are_read_by_their_old_names_too():
+    conf = Settings({"worker_pool": "solo"}, environ={})
+
+    assert conf.CELERYD_POOL == conf["CELERYD_POOL"] == conf.get("CELERYD_POOL") == "solo"  # type: ignore[attr-defined]
+    assert "CELERYD_POOL" in conf
+
+
+def test_settings_are_changed_by_their_old_names_too():
+    conf = Settings({"CELERY_DEFAULT_QUEUE": "a"}, environ={})
+
+    conf.update(CELERYD_POOL="solo")
+    conf["CELERY_IGNORE_RESULT"] = True
+    conf.CELERY_TRACK_STARTED = True  # type: ignore[attr-defined]
+
+    changed = (conf.task_default_queue, conf.worker_pool, conf.task_ignore_result, conf.task_track_started)
+    assert changed == ("a", "solo", True, True)
+    assert conf.deprecated_settings == {
+        "CELERY_DEFAULT_QUEUE", "CELERYD_POOL", "CELERY_IGNORE_RESULT", "CELERY_TRACK_STARTED"
+    }  # fmt: skip
+
+
+def test_an_error_about_an_old_name_has_both_names():
+    with pytest.raises(ImproperlyConfigured, match=r"CELERYD_POOL \(worker_pool\) must be one of"):
+        Settings({"CELERYD_POOL": "rocket"}, environ={})
+
+
+def test_mixed_names_in_one_call_are_an_error_and_in_two_they_are_not():
+    conf = Settings({"worker_pool": "solo"}, {"CELERY_TRACK_STARTED": True}, environ={})
+
+    with pytest.raises(ImproperlyConfigured, match="CELERY_IGNORE_RESULT -> task_ignore_result"):
+        conf.update(CELERY_IGNORE_RESULT=True, task_default_queue="a")
+    conf.update(CELERY_IGNORE_RESULT=True)
+
+    assert conf.task_ignore_result is True
+    assert conf.task_default_queue == "celery"
+
+
+def test_update_takes_pairs_as_dict_does():
+    conf = Settings(environ={})
+
+    conf.update([("worker_pool", "solo")], task_ignore_result=True)
+
+    assert (conf.worker_pool, conf.task_ignore_result) == ("solo", True)
+
+
+def test_a_value_of_a_secret_setting_is_not_in_the_error():
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings({"database_table_names": "hunter2"}, environ={})
+
+    assert str(caught.value) == (
+        "database_table_names must be a dict whose keys are texts, or None, got a str from arguments of the app"
+    )
+
+
+def test_a_password_inside_of_a_wrong_value_is_not_in_the_error():
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings({"broker_transport_options": ["redis://:hunter2@cache", {"password": "hunter2"}]}, environ={})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_that_follow_another_are_like_it_until_they_are_set():
+    conf = Settings({"broker_url": "memory://a", "task_default_queue": "mail"}, environ={})
+
+    followed = (
+        conf.broker_read_url,
+        conf.broker_write_url,
+        conf.task_default_exchange,
+        conf["task_default_routing_key"],
+    )
+    conf.task_default_queue = "other"
+
+    assert followed == ("memory://a", "memory://a", "mail", "mail")
+    assert conf.task_default_exchange == "other"
+
+
+def test_a_dict_that_is_a_default_may_be_changed_in_place_and_is_nobody_elses():
+    conf = Settings(environ={})
+
+    conf.beat_schedule["hourly"] = {"task": "shop.count"}  # type: ignore[index]
+    conf.task_default_queue = "other"
+
+    assert conf.beat_schedule == {"hourly": {"task": "shop.count"}}
+    assert Settings(environ={}).beat_schedule == {}
+
+
+def test_what_was_said_is_told_apart_from_defaults():
+    conf = Settings({"task_default_queue": "celery"}, environ={"CELERIAC_TASK_MAX_CRASHES": "5"})
+
+    assert conf.value_set_for("task_default_queue")
+    assert conf.value_set_for("CELERY_DEFAULT_QUEUE")
+    assert not conf.value_set_for("task_routes")
+    assert not conf.value_set_for("nonsense")
+    assert conf.without_defaults() == {"task_default_queue": "celery", "task_max_crashes": 5}
+    assert conf.changes == {"task_default_queue": "celery"}
+
+
+def test_a_default_of_a_program_is_set_unless_the_setting_was():
+    conf = Settings({"worker_pool": "solo"}, environ={})
+
+    returned = (conf.setdefault("worker_pool", "prefork"), conf.setdefault("task_default_queue", "mail"))
+
+    assert returned == (conf.worker_pool, conf.task_default_queue) == ("solo", "mail")
+
+
+def test_the_table_has_what_was_said_with_secrets_hidden():
+    conf = Settings({"broker_url": "redis://:hunter2@cache/0", "task_default_routing_key": "key"}, environ={})
+
+    with pytest.warns(SettingWithoutEffect):
+        censored, plain, everything = conf.table(), conf.table(censored=False), conf.table(with_defaults=True)
+
+    assert censored == {"broker_url": "redis://:********@cache/0", "task_default_routing_key": "********"}
+    assert plain == {"broker_url": "redis://:hunter2@cache/0", "task_default_routing_key": "key"}
+    assert list(everything) == list(SETTINGS)
+    assert everything["broker_read_url"] == "redis://:********@cache/0"
+
+
+def test_settings_are_described_in_lines_of_text():
+    conf = Settings({"broker_url": "redis://:hunter2@cache/0", "include": ["shop.tasks"]}, environ={})
+
+    assert conf.humanize() == "broker_url: 'redis://:********@cache/0'\ninclude: ('shop.tasks',)"
+    assert "task_default_queue: 'celery'" in conf.humanize(with_defaults=True)
+    assert "hunter2" in conf.humanize(censored=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "found"),
+    [
+        ("prefetch_multiplier", "", ("worker", "prefetch_multiplier", "worker_prefetch_multiplier")),
+        ("Serializer", "result", ("result", "serializer", "result_serializer")),
+        ("exchange", "", ("control", "exchange", "control_exchange")),
+        ("task_serializer", "", (None, "task_serializer", "task_serializer")),
+        ("timezone", "celery", (None, "timezone", "timezone")),
+    ],
+)
+def test_a_setting_is_found_by_the_end_of_its_name(name, namespace, found):
+    option = Settings(environ={}).find_option(name, namespace)
+
+    assert (option.namespace, option.key, option.type.name) == found
+
+
+def test_a_setting_is_read_by_the_end_of_its_name_or_by_the_parts_of_it():
+    conf = Settings({"worker_pool": "solo"}, environ={})
+
+    assert conf.find_value_for_key("pool", "worker") == conf.get_by_parts("worker", "pool") == "solo"
+    with pytest.raises(KeyError):
+        conf.find_option("nonsense")
+
+
+def test_a_setting_is_described_by_either_name():
+    conf = Settings(environ={})
+
+    assert conf.setting("CELERYD_POOL") is SETTINGS["worker_pool"]
+    with pytest.raises(UnknownSetting, match="did you mean 'worker_pool'"):
+        conf.setting("worker_pol")
+
+
+@pytest.mark.parametrize("make", [Settings.copy, copy.copy], ids=["method", "module"])
+def test_a_copy_changes_by_itself(make):
+    conf = Settings({"worker_pool": "solo"}, environ={})
+
+    copied = make(conf)
+    copied.worker_pool = "prefork"
+    copied.beat_schedule["a"] = {}
+
+    assert (conf.worker_pool, copied.worker_pool) == ("solo", "prefork")
+    assert conf.beat_schedule == {}
+
+
+def test_what_python_asks_of_any_object_is_no_setting():
+    conf = Settings(environ={"CELERIAC_NONSENSE": "1"})
+
+    assert not hasattr(conf, "__html__")
+    assert not hasattr(conf, "_repr_pretty_")
 
 
 def test_the_repr_names_what_was_changed_but_no_values():
