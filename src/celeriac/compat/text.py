@@ -19,7 +19,7 @@ def abbr(text: str | None, max_chars: int, ellipsis: str | bool = "...") -> str:
 def abbrtask(name: str | None, max_chars: int) -> str:
     """Return the name of a task of about `max_chars`, its module cut: ``proj.lon[.]add``."""
     if name is None or len(name) <= max_chars:
-        return name or "???"
+        return "???" if name is None else name
     module, _, function = name.rpartition(".")
     return f"{module[: max(0, max_chars - len(function) - 3)]}[.]{function}"
 

@@ -111,8 +111,11 @@ def is_naive(dt: datetime) -> bool:
 
 
 def make_aware(dt: datetime, tz: tzinfo) -> datetime:
-    """Say in which zone an instant is meant. One that a change of clocks makes twice is the first of the two."""
-    return dt.replace(tzinfo=tz, fold=0)
+    """Say in which zone an instant is meant.
+
+    One that a change of clocks makes twice is the first of the two; one that it leaves out is as much later.
+    """
+    return dt.replace(tzinfo=tz, fold=0).astimezone(UTC).astimezone(tz)
 
 
 def localize(dt: datetime, tz: tzinfo) -> datetime:

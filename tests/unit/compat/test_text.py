@@ -22,6 +22,7 @@ def test_text_is_made_as_in_celery():
     assert abbrtask("proj.long.module.add", 14) == "proj.lon[.]add"
     assert abbrtask("proj.add", 14) == "proj.add"
     assert abbrtask(None, 14) == "???"
+    assert abbrtask("", 14) == ""
     assert truncate("one two three", 8) == "one two..."
     assert truncate("one", 8) == "one"
     assert pluralize(1, "task") == "task"

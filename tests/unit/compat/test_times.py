@@ -69,6 +69,14 @@ def test_instants_get_zones():
     assert maybe_make_aware(aware, OSLO) is aware
 
 
+@pytest.mark.parametrize(
+    ("meant", "told"),
+    [("2024-10-27T02:30", "2024-10-27T02:30:00+02:00"), ("2024-03-31T02:30", "2024-03-31T03:30:00+02:00")],
+)
+def test_an_instant_that_is_there_twice_is_the_first_and_one_that_is_not_there_is_later(meant, told):
+    assert make_aware(datetime.fromisoformat(meant), OSLO).isoformat() == told
+
+
 def test_zones_are_found():
     assert timezone.get_timezone("Europe/Oslo") is OSLO
     assert timezone.get_timezone(OSLO) is OSLO
