@@ -39,4 +39,4 @@ def test_a_state_is_its_text():
 
 def test_a_state_is_either_ready_or_not():
     assert not states.READY_STATES & states.UNREADY_STATES
-    assert states.READY_STATES | states.UNREADY_STATES | {states.IGNORED} == states.ALL_STATES
+    assert states.ALL_STATES | {states.REJECTED} == states.READY_STATES | states.UNREADY_STATES

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import CeleriacError
 
 logger: Final = logging.getLogger("celeriac.signals")
 
@@ -260,7 +260,7 @@ def _unwrapped(thing: Any) -> Any:
     find = getattr(type(thing), "_get_current_object", None)
     try:
         return thing if find is None else find(thing)
-    except ImproperlyConfigured:  # there is no current app yet
+    except CeleriacError:  # there is no current app yet, or the shared task is not in it
         return thing
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from celeriac.app.naming import task_name
+
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
 
@@ -122,8 +124,4 @@ def module_file(module: ModuleType) -> str:
 
 def gen_task_name(app: Celery, name: str, module_name: str | None) -> str:
     """Make the name of a task of the names of its function and module; the app's stands for ``__main__``."""
-    module = sys.modules.get(module_name or "__main__")
-    known_as = module.__name__ if module is not None else module_name or "__main__"
-    if known_as == "__main__" and app.main:
-        known_as = app.main
-    return ".".join(filter(None, (known_as, name)))
+    return task_name(name, module_name or "__main__", app.main)

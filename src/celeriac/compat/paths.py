@@ -138,8 +138,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     # --- app ---
     "celeriac.app": {
         **at("celeriac.app.application", "Celery"),
-        **at("celeriac.app.current", "default_app=current_app_proxy"),
-        **at("celeriac.app.current", "app_or_default"),
+        **at("celeriac.app.current", "app_or_default default_app=current_app_proxy"),
         **at("celeriac.app.shared", "shared_task"),
         **no(_instead("`celeriac doctor`"), "bugreport"),
         **no(INTERNAL, "AppPickler enable_trace disable_trace push_current_task pop_current_task"),
@@ -237,7 +236,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.result", "AsyncResult"),
         **no(CANVAS, "ResultSet GroupResult"),
         **at("celeriac.app.eager_result", "EagerResult"),
-        **no(INTERNAL, "ResultBase result_from_tuple"),
+        **no(_instead("`AsyncResult`"), "ResultBase"),
+        **no(_instead("`app.AsyncResult(id)`"), "result_from_tuple"),
     },
     "celeriac.schedules": BEAT,
     "celeriac.security": SECURITY,

