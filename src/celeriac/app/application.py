@@ -21,6 +21,7 @@ from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
 from celeriac.app.current import set_current_app, set_default_app
 from celeriac.app.eager import Eager
+from celeriac.app.hiding import hiding_of
 from celeriac.app.imports import import_tasks, imported
 from celeriac.app.missing import missing_of_app
 from celeriac.app.naming import task_name
@@ -223,6 +224,7 @@ class Celery(Configured):
 
     def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
         """Register a task, bind it to this app, and return the one that has its name now."""
+        hiding_of(task)  # raises where `sensitive` names no argument: here, and not once an argument has been shown
         kept = self._tasks.register(task)
         if kept is task:
             self._bind(task)

@@ -244,9 +244,11 @@ def call_of(
             fields["priority"] = parent.delivery_info.get("priority")
     if options.others:
         others = options.others
-        fields |= _start(start_of(others.get("countdown"), others.get("eta"), now=now, zone=rules.zone))
-        fields |= _what_else(name, options, rules, fields["queue"])
         expires = others.get("expires", expires)
+        if "countdown" in others or "eta" in others:
+            fields |= _start(start_of(others.get("countdown"), others.get("eta"), now=now, zone=rules.zone))
+        if not _OF_THE_MESSAGE.isdisjoint(others):
+            fields |= _what_else(name, options, rules, fields["queue"])
     if expires is not None:
         _add_expiry(fields, expires, rules, now)
     if "time_limit" in options.fields or "soft_time_limit" in options.fields:
@@ -350,6 +352,7 @@ def _what_else(name: str, options: ReadOptions, rules: SendingRules, queue: str)
 
 
 _OF_EXCHANGES: Final = frozenset({"exchange", "exchange_type", "routing_key"})
+_OF_THE_MESSAGE: Final = _OF_EXCHANGES | {"route_name", "expiration", "properties", *PROPERTIES}
 
 
 def _queue_behind(name: str, others: Mapping[str, Any], queue: str, *, is_said: bool) -> str:

@@ -102,8 +102,9 @@ def after_success(context: Context, value: Any, *, sender: Sender) -> list[Messa
     if not context.callbacks:
         return []
     messages = [sender.build_following(call, context) for call in callbacks_due(context, value)]
-    for message in messages:
-        context.note_child(AsyncResult(message.task_id, app=sender.app))
+    if context.current is None or context.current.trail:
+        for message in messages:
+            context.note_child(AsyncResult(message.task_id, app=sender.app))
     return messages
 
 

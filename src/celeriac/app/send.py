@@ -125,7 +125,7 @@ class Sender:
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
         self._publish(messages, said, heard)
-        if parent is not None and said.others.get("add_to_parent", True):
+        if parent is not None and _is_noted(parent, said):
             for task_id in ids:
                 parent.note_child(AsyncResult(task_id, app=self.app))
         return ids
@@ -203,7 +203,7 @@ class Sender:
         else:
             result = make(call.id)
             result.ignored = ignored
-        if parent is not None and said.others.get("add_to_parent", True):
+        if parent is not None and _is_noted(parent, said):
             parent.note_child(result)
         return result
 
@@ -280,3 +280,8 @@ class Sender:
 
 def _read(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
     return read_call_options(task if isinstance(task, str) else task.name, options)
+
+
+def _is_noted(parent: Context, said: ReadOptions) -> bool:
+    """Say whether a call is to be among the children of the run that makes it."""
+    return said.others.get("add_to_parent", True) and (parent.current is None or parent.current.trail)

@@ -13,6 +13,7 @@ from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
 from celeriac.app.context import Context, current_context, leave_context, push_context
 from celeriac.app.current import current_app
+from celeriac.app.hiding import shown_arguments
 from celeriac.app.missing import missing_of_task
 from celeriac.app.options import MessageOptions
 from celeriac.app.result import AsyncResult as Result
@@ -321,8 +322,9 @@ class Task(Calling[P, R]):
             return
         if exc is not None:
             _raise(exc)
+        shown, named = shown_arguments(self, args, kwargs)
         raise self.MaxRetriesExceededError(
-            f"Can't retry {self.name}[{context.id}] args:{bounded_repr(args)} kwargs:{bounded_repr(kwargs)}",
+            f"Can't retry {self.name}[{context.id}] args:{bounded_repr(shown)} kwargs:{bounded_repr(named)}",
             task_args=args,
             task_kwargs=kwargs,
         )

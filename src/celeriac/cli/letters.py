@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from celeriac.app.hiding import HIDDEN
 from celeriac.brokers.base import Broker, DeadLetter
 from celeriac.exceptions import DecodeError
 from celeriac.message import Message
@@ -91,6 +92,8 @@ def _arguments(message: Message) -> dict[str, Any]:
         request = read_request(message, accept=_DATA)
     except DecodeError as error:
         return {"body": message.body, "fault": str(error)}
+    if HIDDEN in request.argsrepr or HIDDEN in request.kwargsrepr:  # the task has arguments that people must not see
+        return {"args": request.argsrepr, "kwargs": request.kwargsrepr}
     return {"args": request.args, "kwargs": request.kwargs}
 
 

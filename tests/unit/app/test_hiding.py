@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.app.hiding import HIDDEN, hiding_of, shown_arguments
+from celeriac.app.hiding import HIDDEN, shown_arguments
 from tests.unit.app.messages import arguments_of, headers_of
 
 
@@ -44,13 +44,15 @@ def test_a_bound_task_is_not_counted(app):
     assert shown_arguments(task_of(app, bound, ("card",), bind=True), ("4111", 5), {}) == ((HIDDEN, 5), {})
 
 
-def test_a_name_that_is_no_argument_is_a_mistake(app):
-    def plain(card, amount): ...
-
+def test_a_name_that_is_no_argument_is_a_mistake_in_the_definition(app):
     with pytest.raises(
         ValueError, match=r"sensitive of task 'shop\.plain' names 'cart', which is none of its arguments: card"
     ):
-        hiding_of(task_of(app, plain, ("cart",)))
+
+        @app.task(name="shop.plain", sensitive=("cart",))
+        def plain(card, amount): ...
+
+    assert "shop.plain" not in app.tasks
 
 
 def test_of_an_unknown_task_all_is_shown():
@@ -73,3 +75,17 @@ def test_a_repr_that_is_given_is_taken(app):
     headers = headers_of(app.sender.build(task, ("4111",), {"note": "n"}, {"argsrepr": "(card ending in 11)"}))
 
     assert (headers["argsrepr"], headers["kwargsrepr"]) == ("(card ending in 11)", "{'note': '<hidden>'}")
+
+
+def test_too_many_retries_are_told_without_them(app):
+    task = task_of(app, pay, ("card",))
+    task.push_request(id="run-1", args=("4111", 5), retries=3)
+
+    try:
+        with pytest.raises(task.MaxRetriesExceededError) as caught:
+            task.retry()
+    finally:
+        task.pop_request()
+
+    assert str(caught.value) == "Can't retry shop.pay[run-1] args:('<hidden>', 5) kwargs:{}"
+    assert caught.value.task_args == ("4111", 5)

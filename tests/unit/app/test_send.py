@@ -272,6 +272,16 @@ class TestPublishing:
 
         assert [child.id for child in context.children] == [first.id, third]
 
+    def test_those_of_a_task_without_a_trail_are_not_noted(self, app, add):
+        context = run_of(add)
+        add.trail = False
+
+        with entered(context):
+            add.delay(1)
+            app.sender.send_many(add, [((2,), {})])
+
+        assert context.children == []
+
     def test_a_run_with_calls_without_end_remembers_only_so_many(self, app, add):
         context = run_of(add)
 

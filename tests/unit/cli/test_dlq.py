@@ -69,6 +69,17 @@ def test_for_people_long_arguments_are_cut_short(command, shop):
     assert len(run.out) < 10_000
 
 
+def test_arguments_that_are_sensitive_are_not_shown(command, shop):
+    shop.app.send_task("shop.pay", ("4111",), argsrepr="('<hidden>',)")
+    shop.settle(reason="died of a test")
+    (number,) = left(shop)
+
+    run = command("dlq", "show", str(number), "--json")
+
+    assert (run.document["args"], run.document["kwargs"]) == ("('<hidden>',)", "{}")
+    assert "4111" not in run.out
+
+
 def test_what_cannot_be_decoded_is_shown_with_the_fault(command, shop):
     message = Message(task_id="t9", queue="celery", headers=b'{"task": "shop.pay", "id": "t9"}', body=b"\xff{")
     shop.app.broker.publish([message], deadline_at=float("inf"))
