@@ -14,6 +14,7 @@ from celeriac.cli.apps import open_app
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
 from celeriac.cli.values import seconds
+from celeriac.wire.reprs import bounded_repr
 
 
 @click.command("result", cls=Command)
@@ -25,17 +26,22 @@ from celeriac.cli.values import seconds
 def result(session: Session, /, task_id: str, task: str | None, traceback: bool, timeout: float | None) -> int:
     """Print what the call ID returned.
 
-    Waits until the run has ended. Ends with 0 when it returned, with 1 and the traceback when it failed, and with 75
-    when it had not ended by the timeout. An id that nobody has heard of is one whose run has not ended.
+    Waits until the run has ended. Says also when that was and which calls the run has sent, and, of records that were
+    stored with `result_extended`, the task, its arguments, node, queue and retries.
+
+    Ends with 0 when it returned, with 1 and the traceback when it failed, and with 75 when it had not ended by the
+    timeout. An id that nobody has heard of is one whose run has not ended.
     """
     app = open_app(session)
     run = _task(app, task).AsyncResult(task_id) if task else app.AsyncResult(task_id)
-    if timeout != 0 and not run.ready():
-        session.output.say(f"Task {task_id} is {run.state}; waiting for it to end.")
+    state = run.state
+    if timeout != 0 and state not in states.READY_STATES:
+        session.output.say(f"Task {task_id} is {state}; waiting for it to end.")
     value = run.get(timeout=timeout, propagate=False)
     if session.json:
         session.output.document(_as_json(run, value))
     else:
+        _say_details(session, run)
         _print(session, run, value, traceback=traceback)
     return 0 if run.successful() else 1
 
@@ -54,7 +60,30 @@ def _as_json(run: AsyncResult[Any], value: object) -> dict[str, object]:
         "result": None if failed else value,
         "exception": _described(value) if failed else None,
         "traceback": run.traceback,
+        **_details(run),
     }
+
+
+def _details(run: AsyncResult[Any]) -> dict[str, Any]:
+    """Return what is known of a run beside its end, without what is not known."""
+    ended, children = run.date_done, run.children
+    known = {
+        "name": run.name,
+        "args": run.args,
+        "kwargs": run.kwargs,
+        "worker": run.worker,
+        "queue": run.queue,
+        "retries": run.retries,
+        "date_done": ended.isoformat() if ended is not None else None,
+        "children": [child.id for child in children] if children else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _say_details(session: Session, run: AsyncResult[Any]) -> None:
+    for name, value in _details(run).items():
+        text = ", ".join(value) if name == "children" else value if isinstance(value, str) else bounded_repr(value)
+        session.output.say(f"{name}: {text}")
 
 
 def _print(session: Session, run: AsyncResult[Any], value: object, *, traceback: bool) -> None:

@@ -234,10 +234,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.registry": no(_instead("`app.tasks`"), "tasks TaskRegistry"),
     "celeriac.result": {
         **at("celeriac.app.result", "AsyncResult"),
-        **no(CANVAS, "ResultSet GroupResult"),
         **at("celeriac.app.eager_result", "EagerResult"),
-        **no(_instead("`AsyncResult`"), "ResultBase"),
-        **no(_instead("`app.AsyncResult(id)`"), "result_from_tuple"),
+        **at("celeriac.app.result_tree", "ResultBase result_from_tuple"),
+        **at("celeriac.app.joining", "allow_join_result assert_will_not_block denied_join_result task_join_will_block"),
+        **no(CANVAS, "ResultSet GroupResult"),
     },
     "celeriac.schedules": BEAT,
     "celeriac.security": SECURITY,

@@ -80,8 +80,8 @@ class Shop:
         _, (delivery,) = asyncio.run(self._claim(queue))
         return delivery
 
-    def succeed(self, task_id: str, value: Any) -> None:
-        record = write_record(task_id=task_id, state="SUCCESS", result=value, date_done=None)
+    def succeed(self, task_id: str, value: Any, *, date_done: str | None = None, **more: Any) -> None:
+        record = write_record(task_id=task_id, state="SUCCESS", result=value, date_done=date_done, **more)
         self._store(ResultMeta(task_id=task_id, state="SUCCESS", record=record))
 
     def fail(self, task_id: str, error: Exception, traceback: str) -> None:

@@ -27,6 +27,37 @@ def test_json_has_the_state_and_the_value(command, shop):
     }
 
 
+EXTENDED = {"name": "shop.pay", "args": [1], "kwargs": {"to": "x"}, "worker": "w1@h", "retries": 0, "queue": "pay"}
+SENT = [[["t2", None], None], [["t3", None], None]]
+
+
+def test_what_else_a_record_tells_is_talk(command, shop):
+    shop.succeed("t1", 5, extended=EXTENDED, children=SENT, date_done="2024-05-01T12:00:00+00:00")
+
+    run = command("result", "t1")
+
+    assert (run.code, run.out) == (0, "5\n")
+    assert run.err.splitlines()[1:] == [
+        "name: shop.pay",
+        "args: [1]",
+        "kwargs: {'to': 'x'}",
+        "worker: w1@h",
+        "queue: pay",
+        "retries: 0",
+        "date_done: 2024-05-01T12:00:00+00:00",
+        "children: t2, t3",
+    ]
+
+
+def test_json_has_what_else_a_record_tells(command, shop):
+    shop.succeed("t1", 5, extended=EXTENDED, children=SENT, date_done="2024-05-01T12:00:00+00:00")
+
+    run = command("result", "t1", "--json")
+
+    more = {**EXTENDED, "date_done": "2024-05-01T12:00:00+00:00", "children": ["t2", "t3"]}
+    assert run.document.items() >= more.items()
+
+
 def test_a_failed_run_ends_with_1_and_its_traceback_is_talk(command, shop):
     shop.fail("t1", ValueError("no money"), "Traceback ...\nValueError: no money\n")
 
@@ -73,7 +104,7 @@ def test_a_run_that_has_not_ended_by_the_timeout_ends_with_75(command, shop, tim
 
 
 def test_without_a_timeout_it_waits_until_the_run_has_ended(command, shop):
-    threading.Timer(0.05, shop.succeed, ("t1", "done")).start()
+    threading.Timer(0.3, shop.succeed, ("t1", "done")).start()
 
     run = command("result", "t1")
 
