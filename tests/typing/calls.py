@@ -81,6 +81,12 @@ def an_async_task_is_awaited_here_and_returns_its_value_there() -> None:
     called.close()
 
 
+async def results_can_be_awaited() -> None:
+    assert_type(await add.delay(1), int)
+    assert_type(await (await fetch.adelay("x")), bytes)
+    assert_type(await add.delay(1).aget(timeout=3), int)
+
+
 def settings_are_known() -> None:
     assert_type(app.conf.task_default_queue, str)
     app.conf.task_default_queue = "slow"

@@ -110,9 +110,14 @@ def value_of(record: Record) -> Any:
     return record.result
 
 
-def _datetime_of(text: str) -> datetime:
+def _datetime_of(text: str) -> datetime | None:
+    """Return the instant that a record names, in the zone that it names; of other texts than ISO 8601, None."""
     try:
         moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     except ValueError:
+        pass  # of a rarer form
+    try:
         return datetime.fromtimestamp(parse_iso(text), UTC)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

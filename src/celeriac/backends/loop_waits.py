@@ -57,8 +57,8 @@ class LoopWaits:
         loop = _running_loop()
         woken: asyncio.Future[Found] = loop.create_future()
         timer = None if timeout is None else loop.call_later(timeout, _give, woken, {})
-        self._enter(task_ids, woken)
         try:
+            self._enter(task_ids, woken)
             # What came between the first look and the bell's beginning has rung for nobody.
             return self._look(task_ids) or await woken
         finally:

@@ -77,7 +77,7 @@ class MemoryBackend(ResultBackend, StoreSink):
         expires_at = self._lifetimes.ends(now)
         self.kept_in.delete_expired(transaction, now=now, at_most=EXPIRE_PER_STORE * len(results))
         for result in results:
-            if not self._stands(result, once=once):
+            if not self._stands(result, now, once=once):
                 kept = KeptResult(
                     state=result.state,
                     record=result.record,
@@ -86,10 +86,10 @@ class MemoryBackend(ResultBackend, StoreSink):
                 )
                 self.kept_in.set_result(transaction, result.task_id, kept)
 
-    def _stands(self, result: ResultMeta, *, once: bool) -> bool:
+    def _stands(self, result: ResultMeta, now: float, *, once: bool) -> bool:
         """Say whether what is kept already may not be replaced by this result."""
         kept = self.kept_in.results.get(result.task_id)
-        if kept is None:
+        if kept is None or (kept.expires_at is not None and kept.expires_at <= now):
             return False
         return kept.state == SUCCESS or (once and kept.state in READY_STATES and kept.retries >= result.retries)
 

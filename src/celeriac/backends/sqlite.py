@@ -34,15 +34,18 @@ _SPIN: Final = 0.002
 
 _FINAL: Final = ", ".join(f"'{state}'" for state in sorted(READY_STATES))
 
+_LIVES: Final = "(expires_at IS NULL OR expires_at > ?6)"
+"""What has expired stands in nobody's way, whenever it is deleted."""
+
 # REPLACE gives the row a new id: ids stay in the order of last writing, and expiry can walk them.
-_STORE: Final = """
+_STORE: Final = f"""
 INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
-WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1 AND state = 'SUCCESS')
+WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1 AND state = 'SUCCESS' AND {_LIVES})
 """
 _STORE_ONCE: Final = f"""
 INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
 WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1
-    AND (state = 'SUCCESS' OR (state IN ({_FINAL}) AND retries >= ?3)))
+    AND (state = 'SUCCESS' OR (state IN ({_FINAL}) AND retries >= ?3)) AND {_LIVES})
 """
 
 
@@ -108,8 +111,9 @@ class SqliteBackend(ResultBackend, ResultSink):
         self._store().done.ring()
 
     def _rows(self, results: Sequence[ResultMeta]) -> list[tuple[object, ...]]:
-        expires_at = self._lifetimes.ends(self._clock.now())
-        return [(one.task_id, one.state, one.retries, expires_at(one.state), one.record) for one in results]
+        now = self._clock.now()
+        expires_at = self._lifetimes.ends(now)
+        return [(one.task_id, one.state, one.retries, expires_at(one.state), one.record, now) for one in results]
 
     def forget(self, task_ids: Collection[str]) -> None:
         self._write("DELETE FROM result WHERE task_id = ?", [(task_id,) for task_id in task_ids], "forgetting results")

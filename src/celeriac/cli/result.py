@@ -14,6 +14,7 @@ from celeriac.cli.apps import open_app
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
 from celeriac.cli.values import seconds
+from celeriac.exceptions import DecodeError
 from celeriac.wire.reprs import bounded_repr
 
 
@@ -66,7 +67,7 @@ def _as_json(run: AsyncResult[Any], value: object) -> dict[str, object]:
 
 def _details(run: AsyncResult[Any]) -> dict[str, Any]:
     """Return what is known of a run beside its end, without what is not known."""
-    ended, children = run.date_done, run.children
+    ended = run.date_done
     known = {
         "name": run.name,
         "args": run.args,
@@ -75,9 +76,16 @@ def _details(run: AsyncResult[Any]) -> dict[str, Any]:
         "queue": run.queue,
         "retries": run.retries,
         "date_done": ended.isoformat() if ended is not None else None,
-        "children": [child.id for child in children] if children else None,
+        "children": _children(run),
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _children(run: AsyncResult[Any]) -> list[str] | None:
+    try:
+        return [child.id for child in run.children or ()] or None
+    except (NotImplementedError, DecodeError):
+        return None  # what Celery has sent may be a group, which is not in this version
 
 
 def _say_details(session: Session, run: AsyncResult[Any]) -> None:

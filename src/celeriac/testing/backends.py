@@ -478,6 +478,18 @@ class ResultBackendConformance:
         assert backend.expire() == 1
         backend.close()
 
+    @pytest.mark.parametrize("once", [False, True])
+    def test_what_has_expired_stands_in_nobodys_way(self, world: ResultWorld, once: bool) -> None:
+        backend = world.backend(expires=3600.0)
+        ids = [f"id-{number}" for number in range(10)]
+        backend.store([a_result(task_id) for task_id in ids])
+        world.advance(3700.0)
+
+        backend.store([a_result(task_id, FAILURE) for task_id in ids], once=once)
+
+        assert [state_of(backend, task_id) for task_id in ids] == [FAILURE] * 10
+        backend.close()
+
     def test_without_a_lifetime_records_stay(self, world: ResultWorld) -> None:
         backend = world.backend(expires=None)
         backend.store([a_result()])

@@ -57,6 +57,14 @@ def test_the_end_of_a_run_is_a_datetime_with_its_zone(app, text):
     assert app.AsyncResult("run-1").date_done == datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("text", ["yesterday", "2024-13-45", "9" * 30])
+def test_an_end_that_cannot_be_read_is_not_known(app, text):
+    record = write_record(task_id="run-1", state="SUCCESS", result=5, date_done=text)
+    app.backend.store([ResultMeta(task_id="run-1", state="SUCCESS", record=record)])
+
+    assert app.AsyncResult("run-1").date_done is None
+
+
 def test_exists_tells_pending_runs_from_those_never_heard_of(app, store):
     store("run-1", "PENDING", None)
 

@@ -49,6 +49,14 @@ def test_what_else_a_record_tells_is_talk(command, shop):
     ]
 
 
+def test_a_run_that_has_sent_a_group_can_be_shown(command, shop):
+    shop.succeed("t1", 5, children=[[["g1", None], [[["t2", None], None]]]])
+
+    run = command("result", "t1", "--json")
+
+    assert (run.code, run.document["result"], "children" in run.document) == (0, 5, False)
+
+
 def test_json_has_what_else_a_record_tells(command, shop):
     shop.succeed("t1", 5, extended=EXTENDED, children=SENT, date_done="2024-05-01T12:00:00+00:00")
 
