@@ -60,7 +60,7 @@ class LoopWaits:
         try:
             self._enter(task_ids, woken)
             # What came between the first look and the bell's beginning has rung for nobody.
-            return self._look(task_ids) or await woken
+            return self._look(task_ids) or await woken or self._look(task_ids)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -104,7 +104,9 @@ class LoopWaits:
                 self._next = loop.call_at(self._rested_at, self._look_for_all)
 
     def _look_for_all(self) -> None:
-        self._next = None
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         began_at = time.monotonic()
         try:
             found = self._look(self._waiting)
