@@ -42,10 +42,11 @@ class Configured:
             *said,
             source=ConfigSource(source, silent=silent) if source is not None else None,
             namespace=namespace,
-            takes_default=self.main is None,
             before_load=self._before_settings,
             after_load=self._after_settings,
         )
+        if self.main is None:
+            self.conf.take_default_module()
 
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None

@@ -56,6 +56,7 @@ def _make_default_app() -> Celery:
     from celeriac.app.application import Celery
 
     app = Celery("default", set_as_current=False)
+    app.conf.take_default_module()
     set_default_app(app)
     return app
 

@@ -24,6 +24,7 @@ from celeriac.brokers.base import Broker, Incarnation
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
+from celeriac.masking import masked_url
 
 OPEN_TIMEOUT: Final = 3.0
 """Seconds in which a broker or result backend must answer."""
@@ -75,7 +76,7 @@ def settings(conf: Settings) -> Iterator[Finding]:
 
 def broker(broker: Broker) -> Iterator[Finding]:
     """Look at the broker, what lies below it, and what it holds."""
-    yield Finding(subject="broker", found=broker.url)
+    yield Finding(subject="broker", found=masked_url(broker.url))
     if isinstance(broker, SqliteBroker):
         yield from _place(broker.path)
         if not broker.path.exists():
@@ -155,9 +156,11 @@ def backend(backend: ResultBackend | None) -> Finding:
     if backend is None:
         return Finding(subject="result backend", found="none: results are not kept")
     if isinstance(backend, SqliteBackend) and not backend.path.exists():
-        return Finding(subject="result backend", found=f"{backend.url} is not there yet; the first use makes it")
+        return Finding(
+            subject="result backend", found=f"{masked_url(backend.url)} is not there yet; the first use makes it"
+        )
     try:
         backend.get_many(["celeriac-doctor"])
     except CeleriacError as error:
-        return Finding(subject="result backend", found=f"{backend.url} cannot be used", problem=str(error))
-    return Finding(subject="result backend", found=backend.url)
+        return Finding(subject="result backend", found=f"{masked_url(backend.url)} cannot be used", problem=str(error))
+    return Finding(subject="result backend", found=masked_url(backend.url))

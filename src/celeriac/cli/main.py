@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,13 +11,15 @@ import click
 from celeriac import __version__
 from celeriac.cli.later import global_options_of_celery
 from celeriac.cli.pages import Lazy, LazyGroup
-from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError, TimeoutError
+from celeriac.exceptions import CeleriacError, CeleriacWarning, ImproperlyConfigured, OperationalError, TimeoutError
 
 FAILED: Final = 1
 USAGE: Final = 2
 UNREACHABLE: Final = 69
 TIMED_OUT: Final = 75
 INTERRUPTED: Final = 130
+
+_formatted: Final = warnings.formatwarning
 
 COMMANDS: Final = {
     "worker": Lazy("celeriac.cli.worker:worker", "Start a worker node."),
@@ -64,6 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
     0 done, 1 failed, 2 wrong usage or configuration, 69 broker or result backend not reachable, 75 timed out waiting,
     130 interrupted.
     """
+    before, warnings.formatwarning = warnings.formatwarning, _in_one_line
     try:
         code = celeriac.main(args, prog_name="celeriac", standalone_mode=False)
     except click.ClickException as error:
@@ -75,7 +79,18 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
+    finally:
+        warnings.formatwarning = before
     return code if isinstance(code, int) else 0
+
+
+def _in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Write a warning of ours without the place in the code, which says nothing to whoever types a command."""
+    if issubclass(category, CeleriacWarning):
+        return f"Warning: {message}\n"
+    return _formatted(message, category, filename, lineno, line)
 
 
 def exit_code(error: CeleriacError) -> int:

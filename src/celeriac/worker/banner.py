@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from celeriac import __version__
 from celeriac.app.application import Celery
+from celeriac.masking import masked_url
 
 
 def banner(
@@ -19,8 +20,8 @@ def banner(
         f"--- ***** ----- {platform.platform()} Python {platform.python_version()}",
         "- *** --- * ---",
         f"- ** ---------- .> app:         {app.main or '__main__'} ({spec})",
-        f"- ** ---------- .> transport:   {app.broker.url}",
-        f"- ** ---------- .> results:     {results}",
+        f"- ** ---------- .> transport:   {masked_url(app.broker.url)}",
+        f"- ** ---------- .> results:     {masked_url(results)}",
         f"- *** --- * --- .> concurrency: {concurrency} ({pool}, {dispatch})",
         " -------------- [queues]",
         *(f"                .> {queue}" for queue in queues),

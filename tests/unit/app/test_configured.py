@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from celeriac import Celery
+from celeriac.app.current import current_app
 from celeriac.exceptions import ImproperlyConfigured, UnknownSetting
 from tests.unit.app import settings_of_a_shop
 
@@ -149,6 +150,12 @@ def test_a_pickled_app_does_not_become_the_current_one():
 
     pickle.loads(pickle.dumps(app))
 
-    from celeriac.app.current import current_app
-
     assert current_app() is app
+
+
+def test_the_default_app_reads_the_default_module(tmp_path, monkeypatch):
+    (tmp_path / "celeriacconfig.py").write_text("task_default_queue = 'goods'\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("celeriac.app.current._default", None)
+
+    assert current_app().conf.task_default_queue == "goods"

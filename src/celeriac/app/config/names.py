@@ -102,7 +102,7 @@ class Names(msgspec.Struct, frozen=True):
     def unknown(self, key: str, value: Any, source: str) -> UnknownSetting:
         """Make the error about a name that no setting has. It says the value's type and never the value."""
         near = self.nearest(key)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = f"; did you mean {near!r}?" if near else "; `add_defaults` makes settings of names of your own"
         if not self.namespace and key.removeprefix("CELERY_").lower() in self.table and key.startswith("CELERY_"):
             hint += " Such a prefix is for config_from_object(..., namespace='CELERY')"
         return UnknownSetting(f"there is no setting {key!r} ({type_of(value)} from {source}){hint}")

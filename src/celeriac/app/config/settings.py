@@ -63,7 +63,6 @@ class Settings(DerivedSettings):
         environ: the environment.
         namespace: what names begin with in objects, such as ``CELERY``.
         source: the object to read.
-        takes_default: read the module `celeriacconfig` or `celeryconfig` when there is no other object.
         before_load: called before objects, project and environment are read.
         after_load: called when they have been.
 
@@ -79,11 +78,10 @@ class Settings(DerivedSettings):
         environ: Mapping[str, str] = os.environ,
         namespace: str | None = None,
         source: ConfigSource | None = None,
-        takes_default: bool = False,
         before_load: Callable[[], object] = lambda: None,
         after_load: Callable[[], object] = lambda: None,
     ) -> None:
-        sources = Sources(environ=environ, source=source, takes_default=takes_default)
+        sources = Sources(environ=environ, source=source)
         self.__dict__.update(
             version=0,
             _sources=_named(sources, namespace),
@@ -145,6 +143,10 @@ class Settings(DerivedSettings):
                 old = {"source": before.source, "names": before.names}
                 self.__dict__["_sources"] = msgspec.structs.replace(self._sources, **old)
                 raise
+
+    def take_default_module(self) -> None:
+        """Read `celeriacconfig` or `celeryconfig` when there is no other object, as the app that nobody made does."""
+        self.__dict__["_sources"] = msgspec.structs.replace(self._sources, takes_default=True)
 
     def finalize(self) -> Settings:
         """Read all sources, unless they have been; return the settings.

@@ -116,7 +116,10 @@ def test_a_setting_like_no_other_is_answered_without_a_guess():
     with pytest.raises(UnknownSetting) as caught:
         Settings({"zzz": 1}, environ={})
 
-    assert str(caught.value) == "there is no setting 'zzz' (an int from arguments of the app)"
+    assert str(caught.value) == (
+        "there is no setting 'zzz' (an int from arguments of the app); "
+        "`add_defaults` makes settings of names of your own"
+    )
 
 
 def test_reading_an_unknown_setting_is_an_attribute_error_with_the_nearest():

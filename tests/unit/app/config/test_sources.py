@@ -241,18 +241,19 @@ def test_a_variable_that_names_no_module_is_an_error():
 def test_the_default_module_is_read_where_it_is_wanted_and_nothing_else_is_named(folder):
     (folder / "celeriacconfig.py").write_text("task_max_crashes = 9\n")
 
-    counts = [
-        settings(takes_default=True).task_max_crashes,
-        settings(takes_default=True, source=ConfigSource({})).task_max_crashes,
-        settings().task_max_crashes,
-    ]
+    wanting, with_another, not_wanting = settings(), settings(source=ConfigSource({})), settings()
+    wanting.take_default_module()
+    with_another.take_default_module()
 
-    assert counts == [9, 3, 3]
+    assert [conf.task_max_crashes for conf in (wanting, with_another, not_wanting)] == [9, 3, 3]
 
 
 def test_a_missing_default_module_is_warned_of_when_that_is_asked_for():
+    conf = settings(environ={"C_WNOCONF": "1"})
+    conf.take_default_module()
+
     with pytest.warns(NotConfigured, match="no configuration module .celeriacconfig or celeryconfig"):
-        settings(takes_default=True, environ={"C_WNOCONF": "1"}).finalize()
+        conf.finalize()
 
 
 def test_later_defaults_win_over_earlier_ones_and_lose_to_all_others():
