@@ -29,6 +29,11 @@ logger: Final = logging.getLogger("celeriac.worker")
 
 _READ_MAX: Final = 128
 _LOOK_EVERY: Final = LATE_AFTER / 2
+_LOOK_AT_HEADS_EVERY: Final = 1.0
+_STALLED_AFTER: Final = 5
+"""Looks, that is seconds, after which a child that has not read what it is to do next is given up. Not measured by a
+clock: a node that was stopped itself must not blame its children for it."""
+
 _RESPAWN_DELAYS: Final = (0.0, 0.1, 0.5, 1.0, 5.0)
 
 
@@ -41,7 +46,16 @@ class Starter(Protocol):
 
 
 class Child(msgspec.Struct, eq=False):
-    """Hold the supervisor's side of one child: both ends of its channel, and what was sent and not answered."""
+    """Hold the supervisor's side of one child.
+
+    Attributes:
+        end: of its channel, the supervisor's.
+        handle: the child's own end, held here too.
+        sent: what it has not answered; it runs the first, unless it has not read that yet.
+        head: number of the first of `sent` when it was looked at last, and `looks` how often that was the same.
+        adopted: it was there before its supervisor (pool `solo`), and cannot be replaced.
+        stalled: it does not read any more, and is being killed.
+    """
 
     slot: Slot
     end: socket.socket
@@ -50,6 +64,9 @@ class Child(msgspec.Struct, eq=False):
     pid: int = 0
     ready: bool = False
     adopted: bool = False
+    stalled: bool = False
+    head: int = 0
+    looks: int = 0
 
 
 class Slots:
@@ -85,6 +102,7 @@ class Slots:
         self._slots: list[Slot] = []
         self._early_deaths = 0
         self._looking: asyncio.TimerHandle | None = None
+        self._looking_at_heads: asyncio.TimerHandle | None = None
         self._stopping = False
         self.waiting: deque[Held] = deque()
         """Messages that are claimed, decided on and not with any child."""
@@ -97,6 +115,7 @@ class Slots:
         """Start so many children. Called once."""
         for number in range(count):
             self._spawn(number)
+        self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
     def adopt(self, number: int, end: socket.socket, handle: socket.socket) -> None:
         """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
@@ -115,7 +134,7 @@ class Slots:
 
     def _note_up(self, child: Child) -> None:
         child.ready = True
-        self._slots = [one.slot for one in self._children.values() if one.ready]
+        self._slots = [one.slot for one in self._children.values() if one.ready and not one.stalled]
         if len(self._slots) == len(self._children):
             self._early_deaths = 0
             self.up.set()
@@ -305,6 +324,37 @@ class Slots:
         for held in back:
             self._on_start(held, None)
 
+    def _look_for_stalled(self) -> None:
+        """Kill the children that run nothing and do not read either: what they were sent would wait for ever.
+
+        A task may have left its process like that: stopped, or with a lock held that its next run needs.
+        """
+        for child in self._children.values():
+            if self._is_stalled(child):
+                logger.error(
+                    "child %s runs nothing, and has not read its next message for %d s; killing it, others run that",
+                    child.pid,
+                    _STALLED_AFTER,
+                )
+                child.stalled = True
+                self._slots = [slot for slot in self._slots if slot is not child.slot]
+                self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
+        self.dispatch()
+        self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
+
+    def _is_stalled(self, child: Child) -> bool:
+        """Look at the head of what was sent. When it is the same for too long, take back what was not read."""
+        if not child.sent or child.adopted:
+            return False
+        number = child.sent[0].number
+        child.looks = child.looks + 1 if child.head == number else 0
+        child.head = number
+        if child.looks < _STALLED_AFTER:
+            return False
+        self._read_all(child)
+        self._take_back(child)  # of a child whose run takes long this finds nothing
+        return not child.sent
+
     def withdraw(self, *, claimed_before: float = float("inf")) -> list[Held]:
         """Hand over the messages that no child has begun and that were claimed before some monotonic instant."""
         for child in self._children.values():
@@ -357,8 +407,9 @@ class Slots:
     def close(self) -> None:
         """Close the channels of the children that are left."""
         self._stopping = True
-        if self._looking is not None:
-            self._looking.cancel()
+        for timer in (self._looking, self._looking_at_heads):
+            if timer is not None:
+                timer.cancel()
         for child in self._children.values():
             self._close(child)
         self._children.clear()
