@@ -38,4 +38,4 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def size_bytes(self) -> int:
         """Bytes that the message weighs against `message_max_bytes`."""
-        return len(self.headers) + len(self.body)
+        return len(self.headers) + len(self.body) + (0 if self.properties is None else len(self.properties))

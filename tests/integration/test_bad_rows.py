@@ -64,6 +64,19 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "a content type of bytes": ({"content_type": b"application/json"}, "content_type|b'application/json'"),
     "a content encoding that is a blob": ({"content_encoding": b"\xff"}, "content_encoding"),
     "a priority that is text": ({"priority": "urgent"}, "column priority"),
+    "an id with a NUL": ({"headers": headers(id="a\0b")}, "NUL"),
+    "a task name with a NUL": ({"headers": headers(task="tasks.add\0")}, "NUL"),
+    "a body of a task that is acked before its run": (
+        {"headers": headers(task="tasks.die_after_ack"), "body": b"{nothing"},
+        "body",
+    ),
+    "a task id with a NUL": ({"task_id": "a\0b"}, "column task_id"),
+    "a task id of 300 characters": ({"task_id": "x" * 300}, "column task_id"),
+    "a task id of 20 MB": ({"task_id": "x" * 20_000_000}, "message_max_bytes"),
+    "a task id of 20 MB behind a NUL": ({"task_id": "x\0" * 10_000_000}, "message_max_bytes"),
+    "properties of 20 MB": ({"properties": b" " * 20_000_000}, "message_max_bytes"),
+    "a content type of 20 MB": ({"content_type": "x" * 20_000_000}, "message_max_bytes"),
+    "a content encoding of 20 MB": ({"content_encoding": "x" * 20_000_000}, "message_max_bytes"),
     "a task id that is a blob": ({"task_id": b"\xff\x00"}, "column task_id"),
     "properties that are no JSON": ({"properties": b"nothing"}, "properties"),
     "properties as text": ({"properties": "{}"}, "column properties"),
@@ -116,7 +129,7 @@ def test_a_bad_row_is_dead_lettered_with_its_reason_and_the_node_goes_on(worked:
 
     wait_until(worked.dead_reasons, within=10, what=f"a dead letter\n{node.log_end}")
     assert re.search(reason, worked.dead_reasons()[0])
-    assert type(change.get("task_id", "")) is not str or worked.app.AsyncResult(ID).state == "FAILURE"
+    assert change.get("task_id", ID) != ID or worked.app.AsyncResult(ID).state == "FAILURE"
     assert worked.call("add", 1, 2).get(timeout=10) == 3
     assert {process.pid for process in node.members()} == pids, node.log_end
     assert worked.select("SELECT count(*) FROM message") == [(0,)]

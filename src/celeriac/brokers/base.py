@@ -252,8 +252,22 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    def bury(self, letters: Collection[tuple[Message, str]], *, deadline_at: float) -> None:
+        """Keep messages that the broker has forgotten already as dead letters, each with the reason; all or none.
+
+        This is for what was acked before its run. What is still claimed dies by its settlement.
+
+        Raises:
+            BrokerUnavailable: no confirmation by `deadline_at`, a monotonic instant.
+        """
+
+    @abstractmethod
     def discard(self, numbers: Collection[int]) -> int:
         """Delete dead letters and say how many there were."""
+
+    @abstractmethod
+    def owners(self) -> list[Incarnation]:
+        """Return the nodes that nobody has declared dead, in the order in which they registered."""
 
     @abstractmethod
     def clean(self) -> int:

@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from celeriac import __version__
 from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.backends.sqlite import SqliteBackend
-from celeriac.brokers.base import Broker, Incarnation
+from celeriac.brokers.base import Broker
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
@@ -85,6 +83,7 @@ def broker(broker: Broker) -> Iterator[Finding]:
         broker.open(deadline_at=time.monotonic() + OPEN_TIMEOUT)
         if isinstance(broker, SqliteBroker):
             yield from _contents(broker)
+        yield from _nodes(broker)
         yield _load(broker)
     except CeleriacError as error:
         yield Finding(subject="broker", found="cannot be used", problem=str(error))
@@ -136,11 +135,13 @@ def _contents(broker: SqliteBroker) -> Iterator[Finding]:
         None if complaints == ["ok"] else f"the file is damaged; save what there is: sqlite3 {broker.path} .recover"
     )
     yield Finding(subject="integrity", found="; ".join(complaints), problem=damage)
-    rows: list[Any] = store.read("SELECT incarnation FROM owner ORDER BY number")
-    for (text,) in rows:
-        node = msgspec.json.decode(text, type=Incarnation)
+
+
+def _nodes(broker: Broker) -> Iterator[Finding]:
+    nodes = broker.owners()
+    for node in nodes:
         yield Finding(subject="node", found=f"{node.node}, pid {node.pid} on {node.host}")
-    if not rows:
+    if not nodes:
         yield Finding(subject="node", found="none is running")
 
 

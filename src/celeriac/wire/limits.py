@@ -11,7 +11,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bound what is written, and what is read from strangers.
 
     Attributes:
-        max_bytes: headers and body together, as received.
+        max_bytes: headers, body and properties together, as received.
         max_depth: arrays and objects inside each other, in headers, bodies and results.
         max_headers: number of headers.
         max_header_bytes: size of all headers together.

@@ -139,6 +139,9 @@ def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limi
         comma = b"" if headers == b"{}" else b", "
         headers = b'%b%b"compression": %b}' % (headers[:-1], comma, dumps(compressed_as))
         size_bytes = max(size_bytes, len(headers) + len(body))
+    properties = write_properties(call)
+    if properties is not None:
+        size_bytes += len(properties)
     if size_bytes > limits.max_bytes:
         raise MessageTooLarge(
             f"call of {call.task!r} (id {call.id}) makes a message of {size_bytes} bytes, over the limit of "
@@ -153,7 +156,7 @@ def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limi
         eta_at=call.eta_at,
         content_type=serializer.content_type,
         content_encoding=serializer.content_encoding,
-        properties=write_properties(call),
+        properties=properties,
     )
 
 
@@ -179,13 +182,13 @@ def check_call(call: Call, limits: Limits) -> None:
 def _check_name(what: str, name: object, longest: int) -> None:
     if type(name) is not str or not 0 < len(name) <= longest:
         raise EncodeError(f"{what} must be text of 1 to {longest} characters, got {bounded_repr(name, limit=80)}")
+    if "\0" in name:
+        raise EncodeError(f"{what} must not hold a NUL character, got {bounded_repr(name, limit=80)}")
 
 
 def _check_queue(queue: str, limits: Limits) -> None:
     """Refuse a name that some broker cannot store, before the calls of others are published together with it."""
     _check_name("queue name", queue, limits.max_queue)
-    if "\0" in queue:
-        raise EncodeError(f"queue name must not hold a NUL character, got {bounded_repr(queue, limit=80)}")
     try:
         queue.encode()
     except UnicodeEncodeError as exc:
@@ -395,6 +398,11 @@ def _check_read_names(named: Headers | Facts, limits: Limits) -> None:
         raise DecodeError(
             f"task name of {len(named.task)} and id of {len(named.id)} characters; the limits are "
             f"{limits.max_task_name} and {limits.max_id}"
+        )
+    if "\0" in named.task or "\0" in named.id:
+        raise DecodeError(
+            f"task name {bounded_repr(named.task, limit=80)} or id {bounded_repr(named.id, limit=80)} holds a NUL "
+            "character"
         )
 
 

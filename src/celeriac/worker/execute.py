@@ -90,6 +90,8 @@ class Executor:
 
     def _fate_of(self, task: Task[..., Any], traced: Traced) -> tuple[str | None, bool]:
         """Return why the message is a dead letter, if it is one, and whether it is to be delivered again."""
+        if not task.acks_late:  # the run has been acked long since: there is nothing to refuse or to deliver again
+            return None, False
         exc = traced.value
         if isinstance(exc, Reject) and traced.state == REJECTED:
             return (None, True) if exc.requeue else (f"Reject: {exc.reason}", False)

@@ -148,7 +148,7 @@ class Settler:
         owned = [ending for ending in batch if not ending.held.acked]
         settled = [ending for ending in owned if isinstance(ending.how, Settlement)]
         released = [ending for ending in owned if isinstance(ending.how, Release)]
-        await self._take_steps(acked, self._publish, self._store)
+        await self._take_steps(acked, self._publish, self._store, self._bury)
         if self.one_store:
             await self._take_steps(settled, self._settle)
         else:
@@ -211,6 +211,14 @@ class Settler:
         records = [one.result for one in _settlements(batch) if one.result is not None]
         if records and self._backend is not None:
             await asyncio.to_thread(self._backend.store, records, once=True)
+
+    async def _bury(self, batch: Sequence[Ending]) -> None:
+        letters = [
+            (one.delivery.message, one.dead_reason) for one in _settlements(batch) if one.dead_reason is not None
+        ]
+        if letters:
+            deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
+            await asyncio.to_thread(self._broker.bury, letters, deadline_at=deadline_at)
 
     async def _ack(self, batch: Sequence[Ending]) -> None:
         bare = [msgspec.structs.replace(one, result=None, publish=()) for one in _settlements(batch)]

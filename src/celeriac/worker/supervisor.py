@@ -173,8 +173,7 @@ class Supervisor:
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
         if outcome.dead_reason is not None:
-            where = "failed; it was acked before its run" if held.acked else "was dead-lettered"
-            logger.error("message %s %s: %s", held.intake.id, where, outcome.dead_reason)
+            logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
         self._settler.add(Ending(held, after_run(held.delivery, outcome)))
 
     def _note_crash(self, held: Held, died: Died) -> None:

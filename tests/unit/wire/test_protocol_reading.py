@@ -198,6 +198,8 @@ def test_headers_win_over_a_body_of_protocol_1() -> None:
         ({"task": "t", "id": "i" * 256}, "id of 256 characters"),
         ({"task": "t" * 1025, "id": "i"}, "task name of 1025"),
         ({"task": "t", "id": "\ud800"}, "is not text"),
+        ({"task": "t", "id": "i\0"}, r"id 'i\\x00' holds a NUL"),
+        ({"task": "t\0", "id": "i"}, r"task name 't\\x00' .* holds a NUL"),
         ({"task": "t", "id": "i", "retries": "1"}, r"at `\$.retries`"),
         ({"task": "t", "id": "i", "retries": -1}, r"at `\$.retries`"),
         ({"task": "t", "id": "i", "retries": 2**31}, r"at `\$.retries`"),

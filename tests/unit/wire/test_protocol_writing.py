@@ -15,6 +15,7 @@ from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Call, TaskRequest, read_intake, read_request, write_message
 from tests.unit.wire.strategies import ARGUMENTS, JSON_VALUES, TEXT
 
+NO_NUL = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 OPTIONAL_TEXT = st.none() | TEXT
 SIGNATURES = st.lists(st.dictionaries(TEXT, JSON_VALUES, max_size=2), max_size=2)
 FOREIGN_NAMES = st.text(min_size=1, max_size=7).map(lambda name: f"x-{name}")
@@ -43,8 +44,8 @@ def test_arguments_are_read_back_as_they_were_passed(args: list[Any], kwargs: di
     st.fixed_dictionaries(
         {},
         optional={
-            "task": st.text(min_size=1, max_size=1024),
-            "id": st.text(min_size=1, max_size=255),
+            "task": st.text(NO_NUL, min_size=1, max_size=1024),
+            "id": st.text(NO_NUL, min_size=1, max_size=255),
             "retries": st.integers(0, 2**31 - 1),
             "shadow": OPTIONAL_TEXT,
             "root_id": st.text(min_size=1),
@@ -246,6 +247,19 @@ def test_headers_that_are_too_long_together_are_refused() -> None:
 def test_a_queue_that_some_broker_could_not_store_is_refused(queue: Any, complaint: str) -> None:
     with pytest.raises(EncodeError, match=complaint):
         write(queue=queue)
+
+
+@pytest.mark.parametrize(("field", "name"), [("task", "task name"), ("id", "task id")])
+def test_a_name_with_a_nul_is_refused(field: str, name: str) -> None:
+    with pytest.raises(EncodeError, match=rf"{name} must not hold a NUL character, got 'a\\x00b'"):
+        write(**{field: "a\0b"})
+
+
+def test_properties_weigh_too() -> None:
+    with pytest.raises(MessageTooLarge, match=r"makes a message of \d+ bytes, over the limit of 4000"):
+        write_message(
+            Call(task="t", id="i", queue="q", properties={"x": "y" * 4_000}), origin="o", limits=Limits(max_bytes=4_000)
+        )
 
 
 @pytest.mark.parametrize("queue", ["q" * 255, "größe"])

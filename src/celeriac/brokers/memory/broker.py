@@ -121,9 +121,18 @@ class MemoryBroker(Broker):
         self.store.wake()
         return [letter.task_id for letter in letters]
 
+    def bury(self, letters: Collection[tuple[Message, str]], *, deadline_at: float) -> None:
+        with self.store.transaction() as transaction:
+            for message, reason in letters:
+                self.store.bury(transaction, message, reason, now=self.clock.now(), keep=self.dead_letter_max)
+
     def discard(self, numbers: Collection[int]) -> int:
         with self.store.transaction() as transaction:
             return len(self._remove_dead(transaction, numbers))
+
+    def owners(self) -> list[Incarnation]:
+        with self.store.locked():
+            return [self.store.owners[number].incarnation for number in sorted(self.store.owners)]
 
     def clean(self) -> int:
         expired_at = self.clock.now() - self.dead_letter_expires

@@ -148,7 +148,7 @@ class MemoryConsumer(Consumer):
             return message, None
         fault = f"message is {message.size_bytes} bytes, message_max_bytes allows {limit}"
         headers = message.headers if len(message.headers) <= limit else b""
-        return msgspec.structs.replace(message, headers=headers, body=b""), fault
+        return msgspec.structs.replace(message, headers=headers, body=b"", properties=None), fault
 
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         refused: list[Settlement] = []

@@ -26,11 +26,12 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
-from celeriac.brokers.sqlite.rows import insertion, insertions, message_of
+from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
 from celeriac.message import Message
+from celeriac.wire.limits import DEFAULT_LIMITS
 
 logger: Final = logging.getLogger("celeriac.sqlite")
 
@@ -128,27 +129,21 @@ class SqliteBroker(Broker):
     # -- dead letters -------------------------------------------------------------------------------------------
 
     def dead_letters(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
-        rows = self.store().read(
-            "SELECT number, queue, task_id, CASE WHEN length(headers) < 262144 THEN headers END, reason, died_at,"
-            " length(headers) + length(body) FROM dead_letter WHERE ?1 IS NULL OR queue = ?1"
-            " ORDER BY number DESC LIMIT ?2",
-            (queue, limit),
-        )
-        return [_listed(row) for row in rows]
+        sql = f"SELECT {_LISTED} FROM dead_letter WHERE ?1 IS NULL OR queue = ?1 ORDER BY number DESC LIMIT ?2"
+        return [_listed(row) for row in self.store().read(sql, (queue, limit))]
 
     def dead_letter(self, number: int) -> DeadLetter | None:
-        rows = self.store().read(
-            "SELECT number, queue, task_id, headers, reason, died_at, length(headers) + length(body),"
-            " priority, content_type, content_encoding, properties, body FROM dead_letter WHERE number = ?",
-            (number,),
-        )
-        if not rows:
+        store = self.store()
+        listed = store.read(f"SELECT {_LISTED} FROM dead_letter WHERE number = ?", (number,))
+        if not listed:
             return None
-        found = _listed(rows[0][:7])
-        priority, content_type, content_encoding, properties, body = rows[0][7:]
-        row = (found.queue, priority, None, found.task_id, content_type, content_encoding, rows[0][3], properties, body)
-        message, fault = message_of(row)
-        return found if fault else msgspec.structs.replace(found, message=message)
+        found = _listed(listed[0])
+        sql = f"SELECT {_WHOLE} FROM dead_letter WHERE number = ? AND {SIZE} <= ?"
+        for row in store.read(sql, (number, self.message_max_bytes)):
+            message, fault = message_of(row)
+            if fault is None:
+                found = msgspec.structs.replace(found, message=message)
+        return found
 
     def replay(self, numbers: Collection[int]) -> list[str]:
         def work(connection: sqlite3.Connection) -> list[str]:
@@ -168,10 +163,20 @@ class SqliteBroker(Broker):
         store.work.ring()
         return ids
 
+    def bury(self, letters: Collection[tuple[Message, str]], *, deadline_at: float) -> None:
+        now = self.clock.now()
+        rows = [(now, reason, *dead_row_of(message)) for message, reason in letters]
+        store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
+        store.write(lambda db: db.executemany(_BURY, rows), deadline_at=deadline_at, doing="keeping dead letters")
+
     def discard(self, numbers: Collection[int]) -> int:
         return self._change(
             "DELETE FROM dead_letter WHERE number = ?", [(number,) for number in numbers], "discarding dead letters"
         )
+
+    def owners(self) -> list[Incarnation]:
+        rows = self.store().read("SELECT incarnation FROM owner ORDER BY number")
+        return [msgspec.json.decode(str(described), type=Incarnation) for (described,) in rows]
 
     def clean(self) -> int:
         return self._clean(time.monotonic() + READ_TIMEOUT)
@@ -209,10 +214,22 @@ UNION ALL SELECT queue, 0, 0, count(*), 0 FROM message WHERE owner IS NOT NULL G
 UNION ALL SELECT queue, 0, 0, 0, count(*) FROM dead_letter GROUP BY queue
 """
 
+_LISTED: Final = f"""
+number, queue, substr(task_id, 1, 255), CASE WHEN length(headers) <= {DEFAULT_LIMITS.max_header_bytes} THEN headers END,
+reason, died_at, {SIZE}
+"""
+_WHOLE: Final = "queue, priority, NULL, task_id, content_type, content_encoding, headers, properties, body"
+
 _REPLAY: Final = """
 INSERT INTO message (queue, priority, task_id, content_type, content_encoding, headers, properties, body)
 SELECT queue, priority, task_id, content_type, content_encoding, headers, properties, body
 FROM dead_letter WHERE number = ?
+"""
+
+_BURY: Final = """
+INSERT INTO dead_letter (
+    died_at, reason, queue, priority, task_id, content_type, content_encoding, headers, properties, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _DELETE_OVER: Final = """

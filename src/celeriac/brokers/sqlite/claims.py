@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.base import Delivery
-from celeriac.brokers.sqlite.rows import COLUMNS, message_of
+from celeriac.brokers.sqlite.rows import SIZE, message_of
 from celeriac.brokers.sqlite.store import Store
 
 CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -29,14 +29,19 @@ OR id IN (SELECT id FROM message WHERE eta >= '' AND eta IS NOT NULL AND owner I
 """
 _NEXT_DUE: Final = "SELECT min(eta) FROM message WHERE eta IS NOT NULL AND owner IS NULL"
 
-# `length` reads a record's header only, so what is too large is never loaded.
+# What is too large is never handed to Python. `length` reads a blob's length in the header of its row; of a text it
+# counts the characters before the first NUL, hence the casts. An id that is too long for one comes as a blob.
 _READY: Final = f"""
-SELECT id, crashes, node_losses, releases, held_before, length(headers) + length(body),
-    {
-    COLUMNS.replace("headers", "CASE WHEN length(headers) <= ?3 THEN headers END").replace(
-        "body", "CASE WHEN length(headers) + length(body) <= ?3 THEN body END"
-    )
-}
+SELECT id, crashes, node_losses, releases, held_before, {SIZE},
+    length(CAST(task_id AS BLOB)) + ifnull(length(CAST(content_type AS BLOB)), 0)
+    + ifnull(length(CAST(content_encoding AS BLOB)), 0),
+    queue, priority, eta,
+    CASE WHEN length(CAST(task_id AS BLOB)) <= 1020 THEN task_id ELSE substr(CAST(task_id AS BLOB), 1, 255) END,
+    CASE WHEN length(CAST(content_type AS BLOB)) <= ?3 THEN content_type END,
+    CASE WHEN length(CAST(content_encoding AS BLOB)) <= ?3 THEN content_encoding END,
+    CASE WHEN length(headers) <= ?3 THEN headers END,
+    CASE WHEN {SIZE} <= ?3 THEN properties END,
+    CASE WHEN {SIZE} <= ?3 THEN body END
 FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL AND EXISTS (SELECT 1 FROM owner WHERE number = ?4)
 ORDER BY priority, id LIMIT ?2
 """
@@ -120,20 +125,21 @@ class Taker:
         cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes, self._owner))
         try:
             for row in cursor:
-                size = row[5] if type(row[5]) is int else 0
-                weight = size if size <= self._max_bytes else 0
+                size, beside = (length if type(length) is int else 0 for length in row[5:7])
+                weight = sum(length for length in (size, beside) if length <= self._max_bytes)
                 if weight > self._budget and self._taken:
                     self._budget = 0
                     return
                 self._budget -= weight
-                self._taken.append(self._delivery(row, size))
+                self._taken.append(self._delivery(row, size, beside))
         finally:
             cursor.close()
 
-    def _delivery(self, row: tuple[Any, ...], size: int) -> Delivery:
-        message, fault = message_of(row[6:])
-        if size > self._max_bytes:
-            fault = f"the message has {size:,} bytes; message_max_bytes allows {self._max_bytes:,}"
+    def _delivery(self, row: tuple[Any, ...], size: int, beside: int) -> Delivery:
+        message, fault = message_of(row[7:])
+        if size > self._max_bytes or beside > self._max_bytes:
+            what = "the message has" if size > self._max_bytes else "its id and content type have"
+            fault = f"{what} {max(size, beside):,} bytes; message_max_bytes allows {self._max_bytes:,}"
         crashes, node_losses, releases = row[1:4]
         if not (type(crashes) is type(node_losses) is type(releases) is int):
             fault = fault or "a counter of the message holds something else than a number"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from celeriac.message import Message
+from celeriac.wire.limits import DEFAULT_LIMITS
 
 Row = tuple[object, ...]
 
@@ -17,6 +18,9 @@ _INSERT_USUAL: Final = "INSERT INTO message (queue, priority, task_id, headers, 
 """For messages that say nothing of the rest: each column less spares 0.3 µs."""
 
 COLUMNS: Final = "queue, priority, eta, task_id, content_type, content_encoding, headers, properties, body"
+
+SIZE: Final = "length(headers) + length(body) + ifnull(length(properties), 0)"
+"""SQL for `Message.size_bytes`."""
 
 _JSON: Final = "application/json"
 _UTF8: Final = "utf-8"
@@ -64,6 +68,12 @@ def _row_of(message: Message) -> Row:
     )
 
 
+def dead_row_of(message: Message) -> Row:
+    """Return what a dead letter keeps of a message: its row but for the ETA, which is over."""
+    queue, priority, _, *rest = _row_of(message)
+    return (queue, priority, *rest)
+
+
 def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
     """Return the message of a row in the order of `COLUMNS`, and what is wrong with it or None.
 
@@ -78,13 +88,13 @@ def message_of(row: tuple[Any, ...]) -> tuple[Message, str | None]:
         and (properties is None or type(properties) is bytes)
         and (content_type is None or _is_text(content_type))
         and (content_encoding is None or _is_text(content_encoding))
-        and _is_text(task_id)
+        and _is_id(task_id)
     ):
         fault = _fault(row)
         headers, body, properties = _bytes(headers), _bytes(body), None
         priority = priority if type(priority) is int else 0
         content_type = content_encoding = None
-        task_id = str(task_id).encode("utf-8", "replace").decode()
+        task_id = str(task_id)[: DEFAULT_LIMITS.max_id].encode("utf-8", "replace").decode()
     return (
         Message(
             task_id=str(task_id),
@@ -124,10 +134,12 @@ def _fault(row: tuple[Any, ...]) -> str:
         for name, value in values.items()
         if isinstance(value, str) and not _is_text(value)
     ]
+    if _is_text(values["task_id"]) and not _is_id(values["task_id"]):
+        wrong.append(f"column task_id holds more than {DEFAULT_LIMITS.max_id} characters, or a NUL")
     return "; ".join(wrong)
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     """Say whether it is text that can be written again. What is not UTF-8 was read with surrogates in it."""
     if type(value) is not str:
         return False
@@ -136,6 +148,10 @@ def _is_text(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_id(value: object) -> bool:
+    return _is_text(value) and len(value) <= DEFAULT_LIMITS.max_id and "\0" not in value
 
 
 def _bytes(value: object) -> bytes:

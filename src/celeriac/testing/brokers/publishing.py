@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from celeriac.brokers.base import Broker
@@ -192,8 +193,10 @@ class PublishAndClaim(WorldSuite):
 
         assert "lonely" in first_two
 
-    def test_a_claim_weighs_no_more_than_its_budget(self, broker: Broker, node: Node) -> None:
-        publish(broker, *(a_message(f"id-{number}", body=bytes(6 * MIB)) for number in range(3)))
+    @pytest.mark.parametrize("part", ["body", "properties"])
+    def test_a_claim_weighs_no_more_than_its_budget(self, broker: Broker, node: Node, part: str) -> None:
+        heavy = [msgspec.structs.replace(a_message(f"id-{n}"), **{part: bytes(6 * MIB)}) for n in range(3)]
+        publish(broker, *heavy)
 
         assert [len(node.claim()) for _ in range(3)] == [2, 1, 0]
 

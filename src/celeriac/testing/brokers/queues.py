@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from celeriac.brokers.base import Broker, QueueDepth, ReleaseCause, Settlement
@@ -94,6 +96,25 @@ class QueuesAndDeadLetters(WorldSuite):
         assert broker.replay([12345]) == []
         assert broker.discard([12345]) == 0
 
+    def test_what_was_acked_before_its_run_can_be_a_dead_letter_too(self, broker: Broker, node: Node) -> None:
+        published = [a_message(f"id-{number}", body=b"[[]", priority=number) for number in range(2)]
+        publish(broker, *published)
+        node.finish(*node.claim())
+        until = time.monotonic() + ANSWER_WITHIN
+
+        broker.bury([(message, f"reason of {message.task_id}") for message in published], deadline_at=until)
+        broker.bury([], deadline_at=until)
+
+        letters = broker.dead_letters()
+        assert [(letter.task_id, letter.reason) for letter in letters] == [
+            ("id-1", "reason of id-1"),
+            ("id-0", "reason of id-0"),
+        ]
+        shown = [broker.dead_letter(letter.number) for letter in letters]
+        assert [letter.message for letter in shown if letter is not None] == published[::-1]
+        broker.replay([letters[0].number])
+        assert [delivery.message for delivery in node.claim()] == [published[1]]
+
     def test_what_a_dead_letter_publishes_is_published(self, broker: Broker, node: Node) -> None:
         publish(broker, a_message())
         [delivery] = node.claim()
@@ -167,6 +188,17 @@ class QueuesAndDeadLetters(WorldSuite):
         assert len(broker.dead_letters(queue="q")) == 5
         assert broker.dead_letters(queue="q")[0].task_id == "id-11"
         assert len(broker.dead_letters(queue="other")) == 1
+
+    def test_a_broker_knows_the_nodes_that_live(self, world: BrokerWorld, broker: Broker, node: Node) -> None:
+        other = world.node(broker)
+
+        assert [one.token for one in broker.owners()] == [one.token for one in (*other.peers(), *node.peers())], (
+            "in the order in which they registered"
+        )
+        other.close()
+        assert len(broker.owners()) == 1
+        node.close()
+        assert broker.owners() == []
 
     def test_cleaning_deletes_dead_letters_that_are_old(self, world: BrokerWorld) -> None:
         broker = world.broker(dead_letter_expires=3600.0)
