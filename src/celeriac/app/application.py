@@ -41,7 +41,7 @@ from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, read_task_clas
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
-from celeriac.exceptions import CeleryWarning, DuplicateTaskNameWarning
+from celeriac.exceptions import AlwaysEagerIgnored, CeleryWarning, DuplicateTaskNameWarning
 from celeriac.states import PENDING
 
 if TYPE_CHECKING:
@@ -369,6 +369,7 @@ class Celery(Configured):
         """
         check_task_name(name)
         args, kwargs = arguments_of(args, kwargs)
+        self._warn_of_eager()
         return self.sender.send(name, args, kwargs, options, task_id=task_id)
 
     async def asend_task(
@@ -383,7 +384,16 @@ class Celery(Configured):
         """Do what `send_task` does without blocking the event loop."""
         check_task_name(name)
         args, kwargs = arguments_of(args, kwargs)
+        self._warn_of_eager()
         return await self.sender.asend(name, args, kwargs, options, task_id=task_id)
+
+    def _warn_of_eager(self) -> None:
+        if self.conf.task_always_eager:
+            warnings.warn(
+                "task_always_eager has no effect on calls by name: this one is published",
+                AlwaysEagerIgnored,
+                stacklevel=3,
+            )
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """Return a call that is not made yet, for this app to send; see `celeriac.canvas.Signature`."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import functools
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Celeriac, Celery
-from celeriac.exceptions import ImproperlyConfigured, UnknownSetting
+from celeriac.exceptions import AlwaysEagerIgnored, ImproperlyConfigured, UnknownSetting
 from tests.unit.app.messages import arguments_of, headers_of
 
 
@@ -101,6 +102,17 @@ class TestSendingByName:
     def test_an_option_that_does_not_exist_is_named(self, app):
         with pytest.raises(TypeError, match=r"a call of task 'shop\.pay' has no option 'routes'"):
             app.send_task("shop.pay", routes=1)
+
+    def test_it_is_published_even_where_calls_run_at_once_and_says_so(self, app, sent):
+        app.conf.task_always_eager = True
+
+        with pytest.warns(AlwaysEagerIgnored, match="has no effect on calls by name") as warned:
+            app.send_task("shop.pay")
+        with pytest.warns(AlwaysEagerIgnored):
+            asyncio.run(app.asend_task("shop.pay"))
+
+        assert warned[0].filename == __file__
+        assert len(sent()) == 2
 
 
 class TestLoadingTasks:
