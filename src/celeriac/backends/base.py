@@ -57,10 +57,12 @@ class ResultBackend(ABC):
 
     @abstractmethod
     def note(self, results: Sequence[ResultMeta]) -> None:
-        """Keep records of how runs are getting on, such as their progress.
+        """Keep records of how runs are getting on: STARTED, and the states that programs make up.
 
-        One that comes late, from a run that has ended or was given to somebody else meanwhile, changes nothing: it
-        leaves alone what is in a final state for the same or a later attempt.
+        They come from wherever a run is, fenced by nothing, so one that comes late changes nothing: it leaves alone a
+        SUCCESS, what is of a later attempt, and what has ended the same attempt (a final state, RETRY). STARTED and
+        RECEIVED also leave alone any other state of the same attempt: they are told by somebody else than the run,
+        who may be slower.
 
         Raises:
             OperationalError: the backend cannot be reached or written.

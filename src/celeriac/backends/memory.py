@@ -14,7 +14,7 @@ from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.memory.store import KeptResult, Store, StoreSink, Transaction, store_named
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.states import READY_STATES, SUCCESS
+from celeriac.states import READY_STATES, RECEIVED, RETRY, STARTED, SUCCESS
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -24,6 +24,12 @@ EXPIRE_AT_ONCE: Final = 1_000
 
 EXPIRE_PER_STORE: Final = 2
 """Expired records that storing one takes along, so that a program which only stores does not grow for ever."""
+
+
+Rule = Callable[[KeptResult, ResultMeta], bool]
+"""Says whether what is kept may be replaced."""
+
+_TOLD_BY_OTHERS: Final = frozenset({STARTED, RECEIVED})
 
 
 class MemoryBackend(ResultBackend, StoreSink):
@@ -55,16 +61,19 @@ class MemoryBackend(ResultBackend, StoreSink):
         return f"memory://{self.kept_in.name}"
 
     def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:
-        with self.kept_in.transaction() as transaction:
-            self._write(transaction, results, once=once)
-        self.announce()
+        self._store(results, _may_replace_once if once else _may_replace)
 
     def note(self, results: Sequence[ResultMeta]) -> None:
-        self.store(results, once=True)
+        self._store(results, _may_note_over)
+
+    def _store(self, results: Sequence[ResultMeta], may_replace: Rule) -> None:
+        with self.kept_in.transaction() as transaction:
+            self._write(transaction, results, may_replace)
+        self.announce()
 
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         assert isinstance(transaction, Transaction), "callers ask shares_store_with() first"
-        self._write(transaction, results, once=False)
+        self._write(transaction, results, _may_replace)
 
     def announce(self) -> None:
         with self.kept_in.locked():
@@ -72,26 +81,16 @@ class MemoryBackend(ResultBackend, StoreSink):
         for tell in list(self.kept_in.told_of_results):
             tell()
 
-    def _write(self, transaction: Transaction, results: Sequence[ResultMeta], *, once: bool) -> None:
+    def _write(self, transaction: Transaction, results: Sequence[ResultMeta], may_replace: Rule) -> None:
         now = self._clock.now()
         expires_at = self._lifetimes.ends(now)
         self.kept_in.delete_expired(transaction, now=now, at_most=EXPIRE_PER_STORE * len(results))
-        for result in results:
-            if not self._stands(result, now, once=once):
-                kept = KeptResult(
-                    state=result.state,
-                    record=result.record,
-                    retries=result.retries,
-                    expires_at=expires_at(result.state),
-                )
-                self.kept_in.set_result(transaction, result.task_id, kept)
-
-    def _stands(self, result: ResultMeta, now: float, *, once: bool) -> bool:
-        """Say whether what is kept already may not be replaced by this result."""
-        kept = self.kept_in.results.get(result.task_id)
-        if kept is None or (kept.expires_at is not None and kept.expires_at <= now):
-            return False
-        return kept.state == SUCCESS or (once and kept.state in READY_STATES and kept.retries >= result.retries)
+        for new in results:
+            kept = self.kept_in.results.get(new.task_id)
+            if kept is None or _has_expired(kept, now) or may_replace(kept, new):
+                ends_at = expires_at(new.state)
+                kept = KeptResult(state=new.state, record=new.record, retries=new.retries, expires_at=ends_at)
+                self.kept_in.set_result(transaction, new.task_id, kept)
 
     def get(self, task_id: str) -> StoredResult | None:
         return self.get_many([task_id]).get(task_id)
@@ -106,7 +105,7 @@ class MemoryBackend(ResultBackend, StoreSink):
         return {
             task_id: StoredResult(task_id=task_id, state=kept.state, record=kept.record, retries=kept.retries)
             for task_id, kept in found.items()
-            if kept is not None and (kept.expires_at is None or kept.expires_at > now)
+            if kept is not None and not _has_expired(kept, now)
         }
 
     def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
@@ -141,6 +140,26 @@ class MemoryBackend(ResultBackend, StoreSink):
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of, and the results stay."""
+
+
+def _has_expired(kept: KeptResult, now: float) -> bool:
+    return kept.expires_at is not None and kept.expires_at <= now
+
+
+def _may_replace(kept: KeptResult, new: ResultMeta) -> bool:
+    return kept.state != SUCCESS
+
+
+def _may_replace_once(kept: KeptResult, new: ResultMeta) -> bool:
+    return kept.state not in READY_STATES or (kept.state != SUCCESS and kept.retries < new.retries)
+
+
+def _may_note_over(kept: KeptResult, new: ResultMeta) -> bool:
+    if kept.state == SUCCESS or kept.retries != new.retries:
+        return kept.state != SUCCESS and kept.retries < new.retries
+    if kept.state in READY_STATES or kept.state == RETRY:
+        return False
+    return kept.state in _TOLD_BY_OTHERS or new.state not in _TOLD_BY_OTHERS
 
 
 class _LoopBell:

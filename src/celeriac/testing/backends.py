@@ -159,44 +159,52 @@ class ResultBackendConformance:
 
         assert (state_of(backend, "a"), state_of(backend, "b")) == (SUCCESS, FAILURE)
 
-    @pytest.mark.parametrize("final", [(SUCCESS, 0), (FAILURE, 1), (REVOKED, 2)])
-    def test_a_note_that_comes_late_changes_nothing(self, backend: ResultBackend, final: tuple[str, int]) -> None:
-        state, retries = final
-        backend.store([a_result(state=state, retries=retries, record=b"final")])
+    @pytest.mark.parametrize(
+        ("kept", "note", "stands"),
+        [
+            ((SUCCESS, 0), ("PROGRESS", 5), SUCCESS),
+            ((FAILURE, 1), ("PROGRESS", 1), FAILURE),
+            ((REVOKED, 0), (STARTED, 0), REVOKED),
+            ((RETRY, 0), ("PROGRESS", 0), RETRY),
+            ((STARTED, 1), ("PROGRESS", 0), STARTED),
+            (("PROGRESS", 2), ("LOADING", 1), "PROGRESS"),
+            (("PROGRESS", 0), (STARTED, 0), "PROGRESS"),
+            (("PROGRESS", 0), (RECEIVED, 0), "PROGRESS"),
+            ((FAILURE, 0), ("PROGRESS", 1), "PROGRESS"),
+            ((RETRY, 0), (STARTED, 1), STARTED),
+            (("PROGRESS", 0), (STARTED, 1), STARTED),
+            ((STARTED, 0), ("PROGRESS", 0), "PROGRESS"),
+            (("PROGRESS", 0), ("LOADING", 0), "LOADING"),
+            (("PROGRESS", 0), (FAILURE, 0), FAILURE),
+            ((RECEIVED, 0), (STARTED, 0), STARTED),
+        ],
+    )
+    def test_a_note_that_comes_late_changes_nothing(
+        self, backend: ResultBackend, kept: tuple[str, int], note: tuple[str, int], stands: str
+    ) -> None:
+        backend.store([a_result(state=kept[0], retries=kept[1], record=b"kept")])
 
-        for attempt in range(retries + 1):
-            backend.note([a_result(state="PROGRESS", retries=attempt)])
+        backend.note([a_result(state=note[0], retries=note[1], record=b"note")])
 
-        stored = StoredResult(task_id="id-1", state=state, record=b"final", retries=retries)
-        assert backend.get("id-1") == stored
-
-    def test_a_success_stands_also_before_notes_of_later_attempts(self, backend: ResultBackend) -> None:
-        backend.store([a_result(state=SUCCESS)])
-
-        backend.note([a_result(state="PROGRESS", retries=3)])
-
-        assert state_of(backend) == SUCCESS
+        expected = b"kept" if stands == kept[0] else b"note"
+        found = backend.get("id-1")
+        assert (found and found.state, found and found.record) == (stands, expected)
 
     def test_a_note_is_kept_and_replaced_by_the_next_one(self, backend: ResultBackend) -> None:
         backend.note([a_result(state=STARTED), a_result("id-2", STARTED)])
-        backend.note([a_result(state="PROGRESS", record=b"half")])
+        backend.note([a_result(state="PROGRESS", record=b"half"), a_result("id-2", "PROGRESS")])
+        backend.note([a_result("id-2", "PROGRESS", record=b"done")])
 
         assert backend.get("id-1") == StoredResult(task_id="id-1", state="PROGRESS", record=b"half")
-        assert state_of(backend, "id-2") == STARTED
+        assert backend.get("id-2") == StoredResult(task_id="id-2", state="PROGRESS", record=b"done")
 
-    def test_a_note_of_a_later_attempt_replaces_the_failure_of_an_earlier_one(self, backend: ResultBackend) -> None:
-        backend.store([a_result(state=FAILURE, retries=0)])
-
+    @pytest.mark.parametrize("state", [SUCCESS, FAILURE, RETRY, REVOKED])
+    def test_what_a_run_came_to_replaces_its_notes(self, backend: ResultBackend, state: str) -> None:
         backend.note([a_result(state="PROGRESS", retries=1)])
 
-        assert state_of(backend) == "PROGRESS"
+        backend.store([a_result(state=state, retries=1)])
 
-    def test_what_a_run_came_to_replaces_its_notes(self, backend: ResultBackend) -> None:
-        backend.note([a_result(state="PROGRESS", retries=1)])
-
-        backend.store([a_result(state=FAILURE, retries=1)])
-
-        assert state_of(backend) == FAILURE
+        assert state_of(backend) == state
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -488,6 +496,15 @@ class ResultBackendConformance:
         backend.store([a_result(task_id, FAILURE) for task_id in ids], once=once)
 
         assert [state_of(backend, task_id) for task_id in ids] == [FAILURE] * 10
+        backend.close()
+
+    def test_many_that_live_longer_do_not_hide_one_that_has_expired(self, world: ResultWorld) -> None:
+        backend = world.backend(expires=60.0, failure_expires=3600.0)
+        backend.store([a_result(f"failed-{number}", FAILURE) for number in range(20_000)])
+        backend.store([a_result("short")])
+        world.advance(100.0)
+
+        assert (backend.expire(), backend.expire()) == (1, 0)
         backend.close()
 
     def test_without_a_lifetime_records_stay(self, world: ResultWorld) -> None:

@@ -138,7 +138,7 @@ class Settler:
         if not started or self._backend is None:
             return
         try:
-            await asyncio.to_thread(self._backend.store, list(started.values()))
+            await asyncio.to_thread(self._backend.note, list(started.values()))
         except Exception as exc:  # noqa: BLE001 - nothing depends on it
             logger.warning("STARTED was not recorded for %d runs: %s", len(started), exc)
 
