@@ -17,6 +17,9 @@ _REST: Final = 5
 
 _REST_MAX: Final = 0.02
 
+_BUSY_NAP: Final = 0.001
+"""Seconds until the next try, when a look would have had to wait for another thread."""
+
 Found = dict[str, StoredResult]
 
 
@@ -37,11 +40,11 @@ class LoopWaits:
     """Hold who waits in one loop for results of one store. Refers to its loop only while somebody does.
 
     Args:
-        look: returns the final records among those of some ids.
+        look: returns the final records among those of some ids, or None if it had to wait for another thread.
         bell: made for this loop.
     """
 
-    def __init__(self, look: Callable[[Collection[str]], Found], bell: ResultBell) -> None:
+    def __init__(self, look: Callable[[Collection[str]], Found | None], bell: ResultBell) -> None:
         self._look = look
         self._bell = bell
         self._waiting: dict[str, set[asyncio.Future[Found]]] = {}
@@ -51,7 +54,7 @@ class LoopWaits:
 
     async def wait(self, task_ids: Collection[str], *, timeout: float | None) -> Found:
         """Wait as `ResultBackend.wait` does."""
-        found = self._look(task_ids)
+        found = await patiently(lambda: self._look(task_ids))
         if found or timeout == 0:
             return found
         loop = _running_loop()
@@ -60,7 +63,10 @@ class LoopWaits:
         try:
             self._enter(task_ids, woken)
             # What came between the first look and the bell's beginning has rung for nobody.
-            return self._look(task_ids) or await woken or self._look(task_ids)
+            arrived = self._look(task_ids)
+            if arrived is None:
+                self._look_later()
+            return arrived or await woken or self._look(task_ids) or {}
         finally:
             if timer is not None:
                 timer.cancel()
@@ -103,6 +109,10 @@ class LoopWaits:
             else:
                 self._next = loop.call_at(self._rested_at, self._look_for_all)
 
+    def _look_later(self) -> None:
+        if self._next is None:
+            self._next = _running_loop().call_later(_BUSY_NAP, self._look_for_all)
+
     def _look_for_all(self) -> None:
         if self._next is not None:
             self._next.cancel()
@@ -115,6 +125,9 @@ class LoopWaits:
                 if not woken.done():
                     woken.set_exception(error)
             return
+        if found is None:
+            self._look_later()
+            return
         rest = min(_REST * (time.monotonic() - began_at), _REST_MAX)
         self._rested_at = _running_loop().time() + rest
         share: dict[asyncio.Future[Found], Found] = {}
@@ -123,6 +136,17 @@ class LoopWaits:
                 share.setdefault(woken, {})[task_id] = result
         for woken, results in share.items():
             _give(woken, results)
+
+
+async def patiently(look: Callable[[], Found | None]) -> Found:
+    """Look again and again until the look has not had to wait for another thread."""
+    import asyncio
+
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        await asyncio.sleep(_BUSY_NAP)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
@@ -140,7 +164,7 @@ _of_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Loo
 
 
 def waits_of(
-    store: Hashable, look: Callable[[Collection[str]], Found], make_bell: Callable[[], ResultBell]
+    store: Hashable, look: Callable[[Collection[str]], Found | None], make_bell: Callable[[], ResultBell]
 ) -> LoopWaits:
     """Return those who wait in the running loop for results of one store, which `store` names.
 

@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from celeriac.backends.sqlite import SqliteBackend
+from celeriac.brokers.sqlite.store import Store
 from celeriac.testing.worlds import ANSWER_WITHIN, a_result
 
 
@@ -60,7 +61,7 @@ def test_whoever_waits_is_told_that_the_store_cannot_be_read(backend, monkeypatc
         def fail(*args):
             raise OSError("the disk is gone")
 
-        monkeypatch.setattr("celeriac.brokers.sqlite.store.Store.read", fail)
+        monkeypatch.setattr("celeriac.brokers.sqlite.store.Store.read_at_once", fail)
         await waiting
 
     with pytest.raises(OSError, match="the disk is gone"):
@@ -90,3 +91,39 @@ def test_a_file_that_is_replaced_is_found_anew(backend, tmp_path):
         return await waiting
 
     assert asyncio.run(wait()).keys() == {"id-1"}
+
+
+def test_the_loop_does_not_stand_still_while_another_thread_has_the_connection(backend):
+    backend.store([a_result("done")])
+    store = Store.at(backend.path)
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    async def wait():
+        counting = asyncio.create_task(count_turns())
+        early = asyncio.create_task(backend.wait_async(["late"], timeout=ANSWER_WITHIN))
+        await asyncio.sleep(0.01)
+        with store._use:
+            store.done.ring()
+            waiting = [asyncio.create_task(backend.wait_async([name], timeout=0)) for name in ("done", "late")]
+            waiting.append(asyncio.create_task(backend.wait_async(["late"], timeout=ANSWER_WITHIN)))
+            reading = asyncio.create_task(backend.get_async("done"))
+            before = turns
+            await asyncio.sleep(0.03)
+            meanwhile = turns - before
+        await asyncio.to_thread(backend.store, [a_result("late")])
+        found = await asyncio.gather(*waiting, early)
+        counting.cancel()
+        return meanwhile, [list(each) for each in found], (await reading).task_id
+
+    meanwhile, found, read = asyncio.run(wait())
+
+    assert meanwhile >= 5
+    assert found[0] == ["done"]
+    assert found[2:] == [["late"], ["late"]]
+    assert read == "done"

@@ -163,6 +163,17 @@ class Store:
             except sqlite3.Error as exc:
                 raise translate(exc, self.path, "reading") from exc
 
+    def read_at_once(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]] | None:
+        """Return all rows of a query, or None when another thread works with the connection."""
+        if not self._use.acquire(blocking=False):
+            return None
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path, "reading") from exc
+        finally:
+            self._use.release()
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def write(self, work: Callable[[sqlite3.Connection], T], *, deadline_at: float, doing: str) -> T:
