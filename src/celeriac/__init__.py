@@ -17,6 +17,7 @@ __all__ = [
     "Signature",
     "Task",
     "__version__",
+    "bugreport",
     "current_app",
     "current_task",
     "maybe_signature",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from celeriac.app.application import Celery as Celeriac
     from celeriac.app.current import current_app_proxy as current_app
     from celeriac.app.current import current_task_proxy as current_task
+    from celeriac.app.reporting import bugreport
     from celeriac.app.result import AsyncResult
     from celeriac.app.shared import shared_task
     from celeriac.app.task import Task
@@ -44,6 +46,7 @@ _HOMES = {
     "Celery": ("celeriac.app.application", "Celery"),
     "Signature": ("celeriac.canvas.signature", "Signature"),
     "Task": ("celeriac.app.task", "Task"),
+    "bugreport": ("celeriac.app.reporting", "bugreport"),
     "current_app": ("celeriac.app.current", "current_app_proxy"),
     "current_task": ("celeriac.app.current", "current_task_proxy"),
     "maybe_signature": ("celeriac.canvas.signature", "maybe_signature"),

@@ -30,6 +30,7 @@ from celeriac.app.options import CallOptions
 from celeriac.app.pydantic_tasks import add_pydantic
 from celeriac.app.records import Recorder
 from celeriac.app.registry import Registry
+from celeriac.app.reporting import bugreport
 from celeriac.app.result import AsyncResult
 from celeriac.app.send import Sender
 from celeriac.app.shared import give_shared_tasks
@@ -431,6 +432,14 @@ class Celery(Configured):
         record = Recorder(self.conf).state(context, name, meta, task_id=wanted, more=fields)
         meta = ResultMeta(task_id=wanted, state=name, record=record, retries=context.retries)
         backend.note([meta])
+
+    def bugreport(self) -> str:
+        """Return what to paste into a bug report: versions, platform, stores, settings that are not at their defaults.
+
+        Raises:
+            ImproperlyConfigured: the settings cannot be read.
+        """
+        return bugreport(self)
 
     def now(self) -> datetime:
         """Return the time in the app's zone."""
