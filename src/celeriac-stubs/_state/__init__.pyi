@@ -4,6 +4,7 @@ from celeriac.app.current import current_app as get_current_app
 from celeriac.app.current import current_app_proxy as current_app
 from celeriac.app.current import current_task_proxy as current_task
 from celeriac.app.current import set_default_app as set_default_app
+from celeriac.app.joining import task_join_will_block as task_join_will_block
 
 __all__ = [
     "current_app",
@@ -11,4 +12,5 @@ __all__ = [
     "get_current_app",
     "get_current_task",
     "set_default_app",
+    "task_join_will_block",
 ]

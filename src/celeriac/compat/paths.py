@@ -94,7 +94,6 @@ REMOVED: Final = Missing(
     "from `celeriac.Task`"
 )
 INTERNAL: Final = _never("it is about the inside of Celery")
-GRAPHS: Final = _later("graphs of results")
 
 # --- things of Celery's utilities that something else does as well ---
 
@@ -132,6 +131,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
             "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app set_default_app",
         ),
         **at("celeriac.app.context", "get_current_task=running_task"),
+        **at("celeriac.app.joining", "task_join_will_block"),
         **no(INTERNAL, "get_current_worker_task connect_on_app_finalize"),
     },
     # --- app ---
@@ -286,7 +286,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **no(_instead("a loop"), "firstmethod"),
         **no(_instead("inspect.signature"), "head_from_fun fun_takes_argument arity_greater"),
     },
-    "celeriac.utils.graph": GRAPHS,
+    "celeriac.utils.graph": _instead("`result.graph`, or graphlib"),
     "celeriac.utils.imports": {
         **at(
             "celeriac.compat.imports",

@@ -44,11 +44,14 @@ PROGRAMS = {
     """,
     "results": """
         import celery.result
-        from celery.result import AsyncResult
+        from celery.result import AsyncResult, allow_join_result, result_from_tuple
         from celery import states
         from celery.states import READY_STATES, SUCCESS, state
 
         assert celery.result.AsyncResult is AsyncResult
+        assert result_from_tuple((("id", None), None)).id == "id"
+        with allow_join_result():
+            pass
         assert SUCCESS in READY_STATES and state(states.PENDING) < state(SUCCESS)
     """,
     "errors": """
