@@ -189,3 +189,12 @@ def signatures_know_their_results(stored: Signature[int]) -> None:
     accepted.link(add.s(2)).link(add.s(3))
     refused: Signature[str] = add.s(1)  # type: ignore[assignment]  # the value is an int
     refused.delay()
+
+
+def settings_are_typed_by_name() -> None:
+    assert_type(app.conf.task_acks_late, bool)
+    assert_type(app.conf.worker_concurrency, int | None)
+    assert_type(app.conf.include, tuple[str, ...])
+    app.conf.task_default_queue = "goods"
+    app.conf.task_default_queue = 7  # type: ignore[assignment]  # not a text
+    print(app.conf.task_acks_lat)  # type: ignore[attr-defined]  # no such setting

@@ -99,7 +99,7 @@ def test_what_a_kind_accepts_it_keeps_in_one_form(kind, given, kept):
 
 @pytest.mark.parametrize(("kind", "given"), REFUSED, ids=[f"{i}" for i in range(len(REFUSED))])
 def test_what_a_kind_does_not_accept_is_answered_with_its_rule(kind, given):
-    with pytest.raises(ImproperlyConfigured, match="^x must be "):
+    with pytest.raises(ImproperlyConfigured, match=r"^x must be "):
         read(kind, "x", given)
 
 

@@ -118,6 +118,10 @@ class Settings(DerivedSettings):
             self[name] = value
         return self[name]
 
+    def clear(self) -> None:
+        """Take back all that the program said: arguments of the app, `update`, attributes."""
+        self._take_back(self.changes)
+
     def add_defaults(self, defaults: Defaults) -> None:
         """Add defaults that win over celeriac's own, and over those that were added before.
 
@@ -170,6 +174,10 @@ class Settings(DerivedSettings):
         """Return a setting, or `default` when none is called that."""
         found = self._find(name)
         return default if found is None else self.value_of(found)
+
+    def first(self, *names: str) -> Any:
+        """Return the first of these settings that is not None; None when all are, or there are none of that name."""
+        return next((value for name in names if (value := self.get(name)) is not None), None)
 
     def keys(self) -> KeysView[str]:
         """Return the names of all settings, so that `dict` can copy them."""
@@ -290,6 +298,17 @@ class Settings(DerivedSettings):
     def __setitem__(self, name: str, value: Any) -> None:
         self._say(Layer.PROGRAM, {name: value}, f"conf.{name}")
 
+    def __delitem__(self, name: str) -> None:
+        """Take back what the program said of a setting.
+
+        Raises:
+            KeyError: it said nothing.
+        """
+        known = self._known(name)
+        if known not in self.changes:
+            raise KeyError(name)
+        self._take_back((known,))
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._find(name) is not None
 
@@ -332,6 +351,12 @@ class Settings(DerivedSettings):
                 sources = sources.with_defaults()
             said = check(values, sources.names, origin)
             self._change(sources.saying(layer, said))
+
+    def _take_back(self, names: Iterable[str]) -> None:
+        gone = set(names)
+        with _changing:
+            left = {name: said for name, said in self._sources.layers[Layer.PROGRAM].items() if name not in gone}
+            self._change(_with_layers(self._sources, {Layer.PROGRAM: left}))
 
     def _load(self) -> bool:
         """Read all sources; False when this thread is at it already, and what it imports asks for a setting.

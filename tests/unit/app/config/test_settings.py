@@ -357,6 +357,26 @@ def test_a_copy_changes_by_itself(make):
     assert conf.beat_schedule == {}
 
 
+def test_what_the_program_said_can_be_taken_back():
+    conf = Settings({"worker_pool": "solo", "task_default_queue": "mail", "task_max_crashes": 5}, environ={})
+    before = conf.worker_pool
+
+    del conf["CELERYD_POOL"]
+    one = (conf.worker_pool, conf.task_default_queue)
+    conf.clear()
+
+    assert (before, one, conf.task_default_queue, conf.changes) == ("solo", ("prefork", "mail"), "celery", {})
+    with pytest.raises(KeyError):
+        del conf["worker_pool"]
+
+
+def test_the_first_of_several_settings_that_is_set_is_found():
+    conf = Settings(environ={})
+
+    assert conf.first("task_routes", "nonsense", "task_default_queue", "worker_pool") == "celery"
+    assert conf.first("task_routes") is None
+
+
 def test_what_python_asks_of_any_object_is_no_setting():
     conf = Settings(environ={"CELERIAC_NONSENSE": "1"})
 
