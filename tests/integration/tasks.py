@@ -102,6 +102,13 @@ def gated_after_ack(name: str, gate: str) -> str:
     return name
 
 
+@app.task
+def die_unless(gate: str) -> str:
+    if not (HERE / gate).exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
 @app.task(acks_late=False)
 def die_after_ack() -> None:
     note("began", "die_after_ack")

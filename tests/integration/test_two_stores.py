@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from celeriac import Celery
+from celeriac.exceptions import WorkerLostError
 from tests.integration.project import Project, wait_until
 
 MORE_THAN_IS_HELD = 4_000
@@ -149,3 +150,20 @@ def test_results_may_be_kept_nowhere(project: Project):
     wait_until(lambda: not project.select("SELECT 1 FROM message"))
     assert project.select("SELECT * FROM result") == []
     assert node.stop() == 0
+
+
+def test_a_replayed_letter_is_waited_for_anew(split: Project):
+    """The failure that was recorded when it died is in the other file."""
+    node = split.start("task_max_crashes=1")
+    result = split.call("die_unless", "gate")
+    with pytest.raises(WorkerLostError):
+        result.get(timeout=20)
+    split.open_gate("gate")
+    (letter,) = split.app.dead_letters.newest()
+
+    assert split.app.dead_letters.replay([letter.number, 999]) == [result.id]
+
+    assert split.app.AsyncResult(result.id).get(timeout=20) == "alive"
+    assert split.app.dead_letters.newest() == []
+    assert node.stop() == 0
+    split.assert_clean()

@@ -20,6 +20,7 @@ from celeriac.app.autodiscovery import import_related
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
 from celeriac.app.current import set_current_app, set_default_app
+from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.hiding import hiding_of
 from celeriac.app.imports import import_tasks, imported
@@ -486,6 +487,11 @@ class Celery(Configured):
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What could not be run or settled: to look at, to replay, to discard."""
+        return DeadLetters(self)
 
     def close(self) -> None:
         """Let go of connections. What is used later connects again."""

@@ -77,9 +77,7 @@ def replay(
     if not go_ahead(f"Replay {_counted(chosen)}?", yes=yes or bool(numbers) or not chosen):
         session.output.say("Nothing was replayed.")
         return 1
-    if app.backend is not None:  # the failure that was recorded must not stand in the way of the new outcome
-        app.backend.forget(list(chosen.values()))
-    ids = [task_id for chunk in letters.chunks(chosen) for task_id in broker.replay(chunk)]
+    ids = [task_id for chunk in letters.chunks(chosen) for task_id in app.dead_letters.replay(chunk)]
     return _report(session, "replayed", ids)
 
 
