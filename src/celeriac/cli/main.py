@@ -8,9 +8,8 @@ from typing import Final
 
 import click
 
-from celeriac import __version__
 from celeriac.cli.later import global_options_of_celery
-from celeriac.cli.pages import Lazy, LazyGroup
+from celeriac.cli.pages import Lazy, LazyGroup, show_version
 from celeriac.exceptions import CeleriacError, CeleriacWarning, ImproperlyConfigured, OperationalError, TimeoutError
 
 FAILED: Final = 1
@@ -53,7 +52,14 @@ LATER: Final = {
 
 @click.group(cls=LazyGroup, table=COMMANDS, later=LATER)
 @global_options_of_celery
-@click.version_option(__version__, message="celeriac %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version and exit.",
+)
 def celeriac() -> None:
     """Run tasks in the background: start workers, call tasks, look at queues.
 

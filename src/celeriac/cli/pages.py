@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from celeriac.cli.output import draws_pages
+from celeriac import __version__
+from celeriac.cli.output import Output, draws_pages
 from celeriac.cli.session import Session
 
 GLOBAL_PANEL = "Global options"
@@ -27,7 +28,17 @@ class Option(click.Option):
         self.panel = panel
 
 
-class Command(click.Command):
+class _WithHelp(click.Command):
+    """A command whose help is written as data is: when it cannot be, that is one line and an exit code."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+class Command(_WithHelp):
     """A command that takes the global options.
 
     Args:
@@ -45,7 +56,7 @@ class Command(click.Command):
         _write_options(self, ctx, formatter)
 
 
-class Group(click.Group):
+class Group(_WithHelp, click.Group):
     """A group that takes the global options, as its commands do."""
 
     command_class = Command
@@ -141,6 +152,19 @@ def _remembered(flags: list[str], field: str, help_text: str, **attrs: Any) -> O
     return Option(
         names, callback=remember, expose_value=False, is_eager=True, help=help_text, panel=GLOBAL_PANEL, **attrs
     )
+
+
+def _show_help(context: click.Context, param: click.Parameter, value: Any) -> None:
+    if value and not context.resilient_parsing:
+        Output().line(context.get_help())
+        context.exit()
+
+
+def show_version(context: click.Context, param: click.Parameter, value: Any) -> None:
+    """Write the version and end, for an option that asks for it."""
+    if value and not context.resilient_parsing:
+        Output().line(f"celeriac {__version__}")
+        context.exit()
 
 
 def _nearest(name: str, names: Mapping[str, object]) -> str:

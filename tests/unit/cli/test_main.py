@@ -152,8 +152,9 @@ def test_a_log_file_that_cannot_be_written_ends_a_worker_before_it_starts(tmp_pa
 
 
 @pytest.mark.parametrize(("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "is closed")])
-def test_data_that_cannot_be_written_ends_in_one_line_and_1(tmp_path, redirection, reason):
-    program = f'"{sys.executable}" -m celeriac queue list -q -b "sqlite:///{tmp_path}/q.sqlite3" {redirection}'
+@pytest.mark.parametrize("command", ["queue list -q -b sqlite:///q.sqlite3", "--help", "worker --help", "--version"])
+def test_what_cannot_be_written_ends_in_one_line_and_1(tmp_path, command, redirection, reason):
+    program = f'"{sys.executable}" -m celeriac {command} {redirection}'
 
     ended = subprocess.run(
         program, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60, check=False
