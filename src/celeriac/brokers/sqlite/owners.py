@@ -41,13 +41,16 @@ class OwnerFile:
     def __init__(self, database: Path, number: int) -> None:
         path = _path(database, number)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.unlink(missing_ok=True)
+        # Locked before it has its name: whoever cleans up takes a file that is not locked for a dead owner's.
+        unnamed = path.with_name(f"new-{number}")
+        unnamed.unlink(missing_ok=True)
         self._path = path
-        self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Not a sparse file: on a full disk the first touch of a page would kill this process.
         os.posix_fallocate(self._descriptor, 0, CELLS * _CELL.size)
         self._cells = mmap.mmap(self._descriptor, CELLS * _CELL.size)
+        unnamed.rename(path)
         self._free = list(range(CELLS - 1, -1, -1))
         self._used: dict[int, int] = {}
 

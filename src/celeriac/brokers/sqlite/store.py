@@ -48,6 +48,8 @@ _of_parents: list[Store] = []  # a connection that crossed a fork is never close
 
 def _forget_all() -> None:
     global _registry
+    for store in _stores.values():
+        store.let_go_of_lock()
     _of_parents.extend(_stores.values())
     _stores.clear()
     _registry = threading.RLock()
@@ -144,6 +146,10 @@ class Store:
         """
         with _registry:
             _stores.pop((str(path), synchronous), None)
+
+    def let_go_of_lock(self) -> None:
+        """In a fork: close the copy of the writers' lock, which would keep it locked if the parent died holding it."""
+        os.close(self._lock)
 
     def __del__(self) -> None:
         if self._pid != os.getpid():

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from celeriac.brokers.sqlite.owners import CELLS, DeadOwner, OwnerFile, started_by
+from celeriac.brokers.sqlite.owners import CELLS, DeadOwner, OwnerFile, remove_files, started_by
 
 
 @pytest.fixture
@@ -123,3 +124,22 @@ def test_a_file_may_be_closed_twice(database: Path, owner: OwnerFile):
     owner.close(remove=True)
 
     assert not (Path(f"{database}-owners") / "7").exists()
+
+
+def test_who_cleans_up_takes_nobody_for_dead_who_is_just_registering(database: Path, monkeypatch):
+    """Its row cannot be seen yet, so only the lock speaks for it, and that comes a moment after the file."""
+    flock = fcntl.flock
+
+    def clean_up_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr("fcntl.flock", flock)
+        remove_files(database, but=[])
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", clean_up_first)
+    made = OwnerFile(database, 7)
+
+    remove_files(database, but=[])
+
+    assert DeadOwner.take(database, 7) is None
+    assert [path.name for path in Path(f"{database}-owners").iterdir()] == ["7"]
+    made.close(remove=True)

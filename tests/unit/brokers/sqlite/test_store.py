@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -194,6 +195,33 @@ def test_a_fork_opens_its_own(store: Store, path: Path):
     store.write(lambda db: db.execute(INSERT, ("parent",)), deadline_at=soon(), doing="testing")
     os.close(read)
     os.close(write)
+
+
+def test_a_fork_does_not_keep_the_lock_that_its_parent_died_with(store: Store, path: Path):
+    """The parent is killed amid a transaction, right after it has forked a child that lives on."""
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+
+        def work(connection: sqlite3.Connection) -> None:
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+                os._exit(0)
+            os.write(write, str(child).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Store.at(path).write(work, deadline_at=soon(), doing="testing")
+        os._exit(1)
+    os.waitpid(parent, 0)
+    child = int(os.read(read, 100))
+
+    try:
+        store.write(lambda db: None, deadline_at=soon(5), doing="testing")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(read)
+        os.close(write)
 
 
 def test_a_file_of_another_program_is_refused_and_left_as_it_is(path: Path):
