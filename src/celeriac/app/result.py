@@ -315,8 +315,8 @@ class AsyncResult(RecordReader, Generic[R_co]):
         return record
 
     def exists(self) -> bool:
-        """Say whether there is a record of the run; PENDING alone does not tell an old run from one never sent."""
-        return self._final is not None or self.backend.exists(self.id)
+        """Say whether there is a record of the run now, which PENDING does not tell: it may have expired."""
+        return self.backend.exists(self.id)
 
     @property
     def supports_native_join(self) -> bool:

@@ -71,6 +71,16 @@ def test_exists_tells_pending_runs_from_those_never_heard_of(app, store):
     assert [app.AsyncResult(task_id).exists() for task_id in ("run-1", "run-2")] == [True, False]
 
 
+def test_exists_asks_anew_although_the_result_is_known(app, store):
+    store("run-1", "SUCCESS", 5)
+    result = app.AsyncResult("run-1")
+    result.get()
+
+    app.backend.forget(["run-1"])
+
+    assert (result.exists(), result.state) == (False, "SUCCESS")
+
+
 # -- get ------------------------------------------------------------------------------------------------------------
 
 
