@@ -21,7 +21,8 @@ import celeriac.result
 from celeriac import Celery, Task, signals, states, uuid
 from celeriac.app import app_or_default
 from celeriac.app.base import Celery as SameCelery
-from celeriac.app.task import Task as SameTask
+from celeriac.app.task import Context, Task as SameTask
+from celeriac.app.utils import bugreport
 from celeriac.exceptions import Retry
 from celeriac.result import AsyncResult
 from celeriac.signals import task_prerun
@@ -51,6 +52,8 @@ def check(task: Task[..., int], same_task: SameTask[..., int]) -> None:
     assert_type(celeriac.result.AsyncResult("x").id, str)
     assert_type(app_or_default(), Celery)
     assert_type(uuid(), str)
+    assert_type(Context().retries, int)
+    assert_type(bugreport(app), str)
     assert_type(gen_unique_id(), str)
     assert_type(Retry("x").message, str | None)
 """

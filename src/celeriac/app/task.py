@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, U
 
 from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
-from celeriac.app.context import Context, current_context, leave_context, push_context
+from celeriac.app.context import Context as Context  # imported from here by programs, as in Celery
+from celeriac.app.context import current_context, leave_context, push_context
 from celeriac.app.current import current_app
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.missing import missing_of_task
