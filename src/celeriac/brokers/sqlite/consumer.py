@@ -174,22 +174,35 @@ class SqliteConsumer(Consumer):
     async def _sleep(self, watch: Watch, timeout: float) -> None:
         """Sleep until the bell rings, the file changes or the time is over."""
         loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
         seen = self._data_version()
         until = loop.time() + timeout
-        while (left := until - loop.time()) > 0 and self._data_version() == seen:
-            woken: asyncio.Future[bool] = loop.create_future()
-            # The bell is what wakes; looking by itself is for watches that turn out blind (other kernels, odd mounts).
-            nap = _LOOK_EVERY if watch.descriptor is not None else BLIND_NAP
-            timer = loop.call_later(min(left, nap), _wake, woken)
-            if watch.descriptor is not None:
-                loop.add_reader(watch.descriptor, _wake, woken, True)
+        # The bell is what wakes; looking by itself is for watches that turn out blind (other kernels, odd mounts).
+        nap = _LOOK_EVERY if watch.descriptor is not None else BLIND_NAP
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            """Look again later, without waking the one who sleeps: an idle node does little else."""
+            nonlocal timer
             try:
-                if await woken:
-                    return
-            finally:
-                timer.cancel()
-                if watch.descriptor is not None:
-                    loop.remove_reader(watch.descriptor)
+                over = self._data_version() != seen or loop.time() >= until
+            except BrokerUnavailable as exc:
+                _end(woken, exc)
+                return
+            if over:
+                _end(woken)
+            else:
+                timer = loop.call_later(min(nap, until - loop.time()), look)
+
+        timer = loop.call_later(min(nap, timeout), look)
+        if watch.descriptor is not None:
+            loop.add_reader(watch.descriptor, _end, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            if watch.descriptor is not None:
+                loop.remove_reader(watch.descriptor)
 
     def _data_version(self) -> object:
         return self._store.read("PRAGMA data_version")[0][0]
@@ -374,6 +387,10 @@ def _tokens_of(owner: int) -> tuple[int, int]:
     return owner * _CLAIMS, owner * _CLAIMS + _CLAIMS - 1
 
 
-def _wake(woken: asyncio.Future[bool], rung: bool = False) -> None:
-    if not woken.done():
-        woken.set_result(rung)
+def _end(sleep: asyncio.Future[None], exc: Exception | None = None) -> None:
+    if sleep.done():
+        return
+    if exc is None:
+        sleep.set_result(None)
+    else:
+        sleep.set_exception(exc)

@@ -10,6 +10,8 @@ import pytest
 
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.sqlite import SqliteBroker
+from celeriac.brokers.sqlite.rows import insertion
+from celeriac.brokers.sqlite.store import Store
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message
 from celeriac.testing.clock import ManualClock
@@ -93,4 +95,41 @@ async def test_who_cannot_write_does_not_judge_others(path: Path):
     await yours.extend()
     await mine.close()
     await yours.close()
+    broker.close()
+
+
+async def test_a_sleeping_claim_notices_a_commit_that_rang_no_bell(path: Path):
+    broker = SqliteBroker(path)
+    consumer = broker.consumer(Incarnation.begin("w1"))
+    await consumer.open()
+    claiming = asyncio.create_task(consumer.claim(["q"], limit=1, wait=20))
+    await asyncio.sleep(0.2)
+    assert not claiming.done()
+
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute(*insertion(Message(task_id="a", queue="q", headers=b"{}", body=b"[]")))
+
+    async with asyncio.timeout(10):
+        assert [delivery.message.task_id for delivery in (await claiming).deliveries] == ["a"]
+    await consumer.close()
+    broker.close()
+
+
+async def test_a_sleeping_claim_is_told_when_the_file_cannot_be_read_any_more(path: Path, monkeypatch):
+    broker = SqliteBroker(path)
+    consumer = broker.consumer(Incarnation.begin("w1"))
+    await consumer.open()
+    claiming = asyncio.create_task(consumer.claim(["q"], limit=1, wait=20))
+    await asyncio.sleep(0.05)
+
+    def fail(self: Store, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        raise BrokerUnavailable("the disk has gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "read", fail)
+        async with asyncio.timeout(10):
+            with pytest.raises(BrokerUnavailable, match="the disk has gone"):
+                await claiming
+
+    await consumer.close()
     broker.close()
