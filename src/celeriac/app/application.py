@@ -32,7 +32,8 @@ from celeriac.app.pydantic_tasks import add_pydantic
 from celeriac.app.records import Recorder
 from celeriac.app.registry import Registry
 from celeriac.app.reporting import bugreport
-from celeriac.app.result import AsyncResult
+from celeriac.app.result import AsyncResult as Result
+from celeriac.app.result import bound_class
 from celeriac.app.send import Sender
 from celeriac.app.shared import give_shared_tasks
 from celeriac.app.signals import Signal, import_modules
@@ -43,7 +44,12 @@ from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, read_task_clas
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
-from celeriac.exceptions import AlwaysEagerIgnored, CeleryWarning, DuplicateTaskNameWarning
+from celeriac.exceptions import (
+    AlwaysEagerIgnored,
+    CeleryWarning,
+    DuplicateTaskNameWarning,
+    ImproperlyConfigured,
+)
 from celeriac.states import PENDING
 
 if TYPE_CHECKING:
@@ -124,7 +130,6 @@ class Celery(Configured):
         self.on_after_fork = Signal(name="app.on_after_fork")
         self._tasks = Registry()
         self._finalizing = threading.RLock()
-        self._discoveries: list[Callable[[], None]] = []
         self._stores: _Stores | None = None
         if task_cls is not None:
             self.task_cls = task_cls
@@ -186,20 +191,18 @@ class Celery(Configured):
         bind: bool = False,
         shared: bool = True,
         lazy: bool = True,
-        filter: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+        filter: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> BaseTask[..., Any]:
         if isinstance(function, BaseTask):
             raise TypeError(f"{function!r} is a task already; decorate the function once")
         if not callable(function):
             raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
-        if filter is not None:
-            function = filter(function)
         base = base or self.Task
         name = name or self._name_for(function)
         said = read_task_options(f"task {name!r}", options, base)
-        task = make_task(self, function, name=name, base=base, bind=bind, options=said)
-        return self._keep(task)
+        task = self._keep(make_task(self, function, name=name, base=base, bind=bind, options=said))
+        return task if filter is None else filter(task)
 
     def register_task(self, task: BaseTask[P, R] | type[BaseTask[P, R]], **options: Any) -> BaseTask[P, R]:
         """Make a task of a class of tasks, or of an instance of one.
@@ -220,8 +223,8 @@ class Celery(Configured):
         read_task_class(f"task {task.name!r}", kind)
         for option, value in read_task_options(f"task {task.name!r}", options, kind).items():
             setattr(task, option, value)
-        self._tasks.unregister(task.name)
-        self._keep(task)
+        self._tasks.replace(task)
+        self._bind(task)
         return task
 
     def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
@@ -318,14 +321,13 @@ class Celery(Configured):
             ModuleFailed: such a module raises when it is imported.
         """
 
-        def discover() -> None:
-            names = packages() if callable(packages) else packages or ()
-            import_related(names, related_name)
+        def discover(**_: Any) -> None:
+            import_related(packages() if callable(packages) else packages or (), related_name)
 
         if force:
             discover()
         else:
-            self._discoveries.append(discover)
+            import_modules.connect(discover, sender=self, weak=False)
 
     def load_tasks(self) -> None:
         """Import the modules of `imports` and `include` and those to be discovered, so that `tasks` is complete.
@@ -338,10 +340,9 @@ class Celery(Configured):
         for setting in ("imports", "include"):
             for module in self.conf[setting]:
                 import_tasks(module, f"`{setting}`")
-        discoveries, self._discoveries = self._discoveries, []
-        for discover in discoveries:
-            discover()
-        import_modules.send(sender=self)
+        for _, answer in import_modules.send(sender=self):
+            if isinstance(answer, ImproperlyConfigured):
+                raise answer
         self.finalize()
 
     # -- sending ------------------------------------------------------------------------------------------------
@@ -354,7 +355,7 @@ class Celery(Configured):
         *,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> Result[Any]:
         """Send a call of a task by name; the task need not be known here.
 
         Args:
@@ -382,7 +383,7 @@ class Celery(Configured):
         *,
         task_id: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> AsyncResult[Any]:
+    ) -> Result[Any]:
         """Do what `send_task` does without blocking the event loop."""
         check_task_name(name)
         args, kwargs = arguments_of(args, kwargs)
@@ -411,9 +412,10 @@ class Celery(Configured):
         """An id of this app in this thread: where answers to its calls go, on brokers that carry answers."""
         return oid_of_thread(self)
 
-    def AsyncResult(self, task_id: str, **options: Any) -> AsyncResult[Any]:
-        """Return the result of the call of that id."""
-        return AsyncResult(task_id, app=self, **options)
+    @cached_property
+    def AsyncResult(self) -> type[Result[Any]]:
+        """The class of results of this app: ``app.AsyncResult(id)`` is the result of the call of that id."""
+        return bound_class(self)
 
     def note_state(
         self,

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
-from celeriac.app.imports import module_failed
+from celeriac.app.imports import ModuleMissing, module_failed
 
 
 def import_related(packages: Iterable[str], related_name: str | None) -> list[ModuleType]:
@@ -17,6 +17,7 @@ def import_related(packages: Iterable[str], related_name: str | None) -> list[Mo
         related_name: such as ``tasks``; None imports the packages themselves.
 
     Raises:
+        ModuleMissing: there is no such package.
         ModuleFailed: a module is there and raises when it is imported.
     """
     found = [_import_related(package, related_name) for package in packages]
@@ -25,14 +26,14 @@ def import_related(packages: Iterable[str], related_name: str | None) -> list[Mo
 
 def _import_related(package: str, related_name: str | None) -> ModuleType | None:
     module = _import(package)
-    if related_name is None:
-        return module
-    if module is None or not hasattr(module, "__path__"):
+    if related_name is not None and (module is None or not hasattr(module, "__path__")):
         # A name such as shop.apps.ShopConfig stands for the package around it.
-        package = package.rpartition(".")[0]
-        if not package or _import(package) is None:
-            return None
-    return _import(f"{package}.{related_name}")
+        above = package.rpartition(".")[0]
+        module = _import(above) if above else module
+        package = above if module is not None and above else package
+    if module is None:
+        raise ModuleMissing(f"there is no package {package!r}, which autodiscover_tasks asks for; correct the name")
+    return module if related_name is None else _import(f"{package}.{related_name}")
 
 
 def _import(name: str) -> ModuleType | None:

@@ -67,7 +67,6 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     stamps: Any = msgspec.field(default_factory=dict)
     argsrepr: str | None = None
     kwargsrepr: str | None = None
-    properties: dict[str, Any] = msgspec.field(default_factory=dict)
     loglevel: int | None = None
     logfile: str | None = None
     is_eager: bool = False
@@ -141,6 +140,17 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
             raise AttributeError(f"the request of {self.task!r} has no {name!r}") from None
 
     @property
+    def properties(self) -> dict[str, Any]:
+        """What the message had beside its headers."""
+        return {
+            "correlation_id": self.correlation_id,
+            "reply_to": self.reply_to,
+            "priority": self.delivery_info.get("priority"),
+            "delivery_mode": 2,
+            "delivery_info": self.delivery_info,
+        }
+
+    @property
     def time_limit(self) -> float | None:
         """Seconds after which the run is killed, or None."""
         return (self.timelimit or (None, None))[0]
@@ -199,7 +209,9 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         return getattr(self, name, default)
 
     def note_child(self, result: AsyncResult[Any]) -> None:
-        """Remember a call that the run made, for its record."""
+        """Remember a call that the run made, for its record, unless its task keeps no trail."""
+        if self.current is not None and not self.current.trail:
+            return
         if len(self.children) < CHILDREN_MAX:
             self.children.append(result)
 

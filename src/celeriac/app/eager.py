@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.app.context import Context
+from celeriac.app.context import Context, current_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.follow import call_inline, callbacks_due, errbacks_due
+from celeriac.app.joining import denied_join_result
 from celeriac.app.options import CallOptions
 from celeriac.app.records import Recorder
 from celeriac.app.retrying import EagerRetry
@@ -50,8 +51,10 @@ class Eager:
     ) -> EagerResult[Any]:
         """Run a task, and every attempt that it asks for; arguments are not serialized."""
         said = {name: value for name, value in options.items() if value is not None}
+        run_id = task_id or new_id()
+        outer = current_context() or Context()
         context = Context(
-            id=task_id or new_id(),
+            id=run_id,
             task=task.name,
             args=args,
             kwargs=kwargs,
@@ -68,8 +71,8 @@ class Eager:
             shadow=said.get("shadow"),
             group=said.get("group_id"),
             group_index=said.get("group_index"),
-            root_id=said.get("root_id"),
-            parent_id=said.get("parent_id"),
+            root_id=said.get("root_id") or outer.root_id or outer.id or run_id,
+            parent_id=said.get("parent_id") or outer.id,
             delivery_info={
                 "is_eager": True,
                 "exchange": said.get("exchange"),
@@ -99,7 +102,8 @@ class Eager:
         context = Context.from_request(request, task=task, queue=message.queue, hostname=socket.gethostname())
         context.is_eager = True
         context.delivery_info["is_eager"] = True
-        return self._run(task, context, None)
+        with denied_join_result():
+            return self._run(task, context, None)
 
     async def aapply_async(
         self,

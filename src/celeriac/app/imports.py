@@ -17,6 +17,10 @@ class ModuleFailed(ImproperlyConfigured):
     """A module is there and raises when it is imported; the text ends in the traceback."""
 
 
+class ModuleMissing(ImproperlyConfigured, ModuleNotFoundError):
+    """There is no module of a name that was asked for."""
+
+
 def import_tasks(module: str, asked_by: str) -> None:
     """Import a module for the tasks that it defines.
 
@@ -24,7 +28,7 @@ def import_tasks(module: str, asked_by: str) -> None:
         asked_by: the setting or option that names it.
 
     Raises:
-        ImproperlyConfigured: there is no such module.
+        ModuleMissing: there is no such module.
         ModuleFailed: it raises.
     """
     try:
@@ -32,7 +36,7 @@ def import_tasks(module: str, asked_by: str) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):  # it is there; what it imports is not
             raise module_failed(module, f"which {asked_by} asks for", error) from error
-        raise ImproperlyConfigured(
+        raise ModuleMissing(
             f"there is no module {error.name!r}, which {asked_by} asks for ({module!r}); correct the name, or start "
             "the worker in the folder that holds it"
         ) from error

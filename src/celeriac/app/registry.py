@@ -29,8 +29,18 @@ class Registry(Mapping[str, "Task[..., Any]"]):
         return kept
 
     def unregister(self, name: str) -> None:
-        """Forget a task; unknown names are no error."""
-        self._tasks.pop(name, None)
+        """Forget a task, given by its name or as itself.
+
+        Raises:
+            NotRegistered: there is none of that name.
+        """
+        name = getattr(name, "name", name)
+        if self._tasks.pop(name, None) is None:
+            raise NotRegistered(name)
+
+    def replace(self, task: Task[..., Any]) -> None:
+        """Add a task, in the place of another one of its name."""
+        self._tasks[task.name] = task
 
     def __getitem__(self, name: str) -> Task[..., Any]:
         try:

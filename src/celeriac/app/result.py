@@ -51,6 +51,9 @@ class AsyncResult(RecordReader, Generic[R_co]):
 
     TimeoutError: ClassVar = TimeoutError
 
+    # The app of a class of results, see `bound_class`.
+    _home: ClassVar[Celery | None] = None
+
     def __init__(
         self,
         id: str,
@@ -80,7 +83,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
     @property
     def app(self) -> Celery:
         """The app whose result it is."""
-        return self._app or current_app()
+        return self._app or self._home or current_app()
 
     @property
     def backend(self) -> ResultBackend:
@@ -89,7 +92,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
         Raises:
             ResultBackendDisabled: results are kept nowhere.
         """
-        backend = self._backend or (self._app or current_app()).backend
+        backend = self._backend or (self._app or self._home or current_app()).backend
         if backend is None:
             raise ResultBackendDisabled(
                 f"no result of task {self.id} can be read, because results are not kept: this app has no result "
@@ -307,7 +310,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
         return self._read(found) if found is not None else None
 
     def _read(self, found: StoredResult) -> Record:
-        record = read_record(found.record, (self._app or current_app()).conf.record_form)
+        record = read_record(found.record, self.app.conf.record_form)
         if record.status in states.READY_STATES:
             self._final = record
             if self._listeners:
@@ -472,7 +475,13 @@ class AsyncResult(RecordReader, Generic[R_co]):
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         # Without the app and its connections: what comes out of a pickle belongs to the app that is current there.
-        return _again, (type(self), self.id, self._name, self.parent, self.ignored)
+        kind = next(kind for kind in type(self).__mro__ if vars(kind).get("_home") is None)
+        return _again, (kind, self.id, self._name, self.parent, self.ignored)
+
+
+def bound_class(app: Celery) -> type[AsyncResult[Any]]:
+    """Return a class of results that belong to an app, from which programs can derive their own."""
+    return type("AsyncResult", (AsyncResult,), {"__slots__": (), "__module__": __name__, "_home": app})
 
 
 class _Listener:

@@ -39,8 +39,11 @@ def automatic_retry(task: Task[..., Any], context: Context, exc: BaseException) 
             maximum=int(task.retry_backoff_max),
             jitter=task.retry_jitter,
         )
-    if context.max_retries is not None:
-        said["max_retries"] = context.max_retries
+    limit = context.max_retries
+    if limit is None:
+        limit = getattr(task, "override_max_retries", None)  # what programs set from outside, as with Celery
+    if limit is not None:
+        said["max_retries"] = limit
     return said | {"exc": exc}
 
 

@@ -104,6 +104,7 @@ class Task(Calling[P, R]):
     store_errors_even_if_ignored: bool = _setting("task_store_errors_even_if_ignored")
     store_eager_result: bool = _setting("task_store_eager_result")
     track_started: bool = _setting("task_track_started")
+    send_events: bool = True
     trail: bool = True
     priority: int | None = _setting("task_default_priority")
     sensitive: tuple[str, ...] | bool = ()
@@ -231,9 +232,8 @@ class Task(Calling[P, R]):
             context.eager_retry = EagerRetry(args, kwargs, options)
         else:
             context.following.append(self.app.sender.build_retry(context, args, kwargs, start, options))
-        when = f"in {countdown:g}s" if countdown is not None else f"at {eta}"
-        reason = f": {exc!r}" if exc is not None else ""
-        ending = Retry(f"Retry {when}{reason}", exc, eta_at=start.at if start is not None else None)
+        when = countdown if eta is None else eta
+        ending = Retry(None, exc, when, context.is_eager, eta_at=start.at if start is not None else None)
         if throw:
             raise ending
         return ending
@@ -325,7 +325,7 @@ class Task(Calling[P, R]):
             _raise(exc)
         shown, named = shown_arguments(self, args, kwargs)
         raise self.MaxRetriesExceededError(
-            f"Can't retry {self.name}[{context.id}] args:{bounded_repr(shown)} kwargs:{bounded_repr(named)}",
+            f"Can't retry {self.name}[{context.id}] args:{bounded_repr(tuple(shown))} kwargs:{bounded_repr(named)}",
             task_args=args,
             task_kwargs=kwargs,
         )

@@ -36,6 +36,7 @@ class TaskOptions(TypedDict, total=False):
         ignore_result: keep no results (`task_ignore_result`).
         store_errors_even_if_ignored: keep failures nevertheless (`task_store_errors_even_if_ignored`).
         track_started: store STARTED (`task_track_started`).
+        send_events: tell monitors of its runs.
         trail: note in the record of a run which calls it made.
         priority: of its messages, 0 to 255 (`task_default_priority`).
         expires: seconds or instant after which a run does not start any more.
@@ -72,6 +73,7 @@ class TaskOptions(TypedDict, total=False):
     ignore_result: bool | None
     store_errors_even_if_ignored: bool | None
     track_started: bool | None
+    send_events: bool
     trail: bool
     priority: int | None
     expires: float | datetime | str | None
@@ -116,8 +118,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _delay(value: Any) -> Any:
+    seconds = SECONDS.accept(value)
+    return value if isinstance(value, int) else seconds  # log lines show a whole number as one
+
+
 def _backoff(value: Any) -> Any:
-    return value if isinstance(value, bool) else SECONDS.accept(value)
+    return value if isinstance(value, bool) else _delay(value)
 
 
 # Times are not here: `timing.py` reads them where they are used, and says what is wrong with them.
@@ -134,7 +141,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "acks_on_timeout": _FLAG,
     "autoretry_for": _EXCEPTIONS,
     "compression": or_none(COMPRESSION),
-    "default_retry_delay": SECONDS,
+    "default_retry_delay": Kind(SECONDS.words, _delay),
     "dont_autoretry_for": _EXCEPTIONS,
     "expires": _ANY,
     "ignore_result": _FLAG,
@@ -152,6 +159,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "retry_backoff_max": SECONDS,
     "retry_jitter": FLAG,
     "retry_kwargs": _MAPPING,
+    "send_events": FLAG,
     "sensitive": Kind("a tuple of names of arguments, or True for all", _names),
     "serializer": or_none(SERIALIZER),
     "soft_time_limit": _LIMIT,
