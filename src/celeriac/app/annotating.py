@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ def annotate(task: Task[..., Any], annotations: Any) -> None:
     """Apply what `task_annotations` says of a task: what names it first, then what is for all (``*``).
 
     A value is an attribute. A function becomes a method of the task; under ``@name`` it becomes a wrapper, that is
-    called with the attribute and returns what takes its place.
+    called with the method as its class has it, and returns what takes its place.
 
     Args:
         annotations: a dict of task names and dicts, an object with `annotate(task)` or `annotate_any()`, the dotted
@@ -44,12 +43,14 @@ def _changes_for(task: Task[..., Any], annotation: Any) -> list[Mapping[str, Any
 
 
 def _apply(task: Task[..., Any], name: str, value: Any) -> None:
+    kind = type(task)  # each decorated task has a class of its own, and `task()` looks there
     if name.startswith("@"):
         name = name[1:]
-        value = value(getattr(task, name))
+        setattr(kind, name, value(getattr(kind, name)))
     elif isinstance(value, FunctionType):
-        value = partial(value, task)
-    setattr(task, name, value)
+        setattr(kind, name, value)
+    else:
+        setattr(task, name, value)
 
 
 def _imported(annotation: Any) -> Any:

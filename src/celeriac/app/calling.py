@@ -54,6 +54,9 @@ class Calling(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the body here and now, as the function that it is."""
+        if not self.app.finalized:
+            self.app.finalize(auto=True)
+            return self(*args, **kwargs)  # by an annotation, `__call__` may be another one now
         context = Context(task=self.name, args=args, kwargs=kwargs, current=cast("Any", self))
         if self.is_async:
             return cast("R", _run_within(context, cast("Coroutine[Any, Any, Any]", self.run(*args, **kwargs))))

@@ -271,7 +271,7 @@ def retry_of(
     *,
     now: float,
 ) -> Call:
-    """Return the next attempt at a run: the same id, one retry more, this attempt as its parent.
+    """Return the next attempt at a run: the same id, one retry more, and as its parent that of the run, or itself.
 
     What the message of this attempt said is said again, except where `options` says otherwise.
     """
@@ -288,7 +288,7 @@ def retry_of(
         "time_limit": hard,
         "soft_time_limit": soft,
         "root_id": context.root_id or context.id,
-        "parent_id": context.id,
+        "parent_id": context.parent_id or context.id,
         **_start(start),
         **options.fields,
         **_what_else(context.task, options, rules, options.fields.get("queue", queue)),

@@ -50,6 +50,8 @@ class Eager:
         link_error: Any = None,
     ) -> EagerResult[Any]:
         """Run a task, and every attempt that it asks for; arguments are not serialized."""
+        if not self._app.finalized:
+            self._app.finalize(auto=True)
         said = {name: value for name, value in options.items() if value is not None}
         run_id = task_id or new_id()
         outer = current_context() or Context()

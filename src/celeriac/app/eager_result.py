@@ -63,6 +63,8 @@ class EagerResult(AsyncResult[R_co]):
             callback(self.id, value)
         return cast("R_co", value)
 
+    wait = get
+
     async def aget(
         self,
         timeout: float | None = None,

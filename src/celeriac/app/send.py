@@ -231,6 +231,8 @@ class Sender:
             return rules.of_name(name)
         defaults = task.sending
         if defaults is None or defaults.rules is not rules:
+            if not self.app.finalized:
+                self.app.finalize(auto=True)
             defaults = task.sending = rules.of_task(task)
         return defaults
 

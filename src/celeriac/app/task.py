@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from celeriac.app.calls import Defaults
     from celeriac.app.einfo import ExceptionInfo
     from celeriac.app.pydantic_tasks import Models
+    from celeriac.canvas.signature import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -271,6 +272,31 @@ class Task(Calling[P, R]):
         if context is None or context.current is not self:
             raise RuntimeError(f"task {self.name!r} has no request to pop; push_request comes first")
         leave_context(context)
+
+    def signature_from_request(
+        self,
+        request: Context | None = None,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        **options: Any,
+    ) -> Signature[Any]:
+        """Return the call of a run once more, with its id, arguments and options.
+
+        Args:
+            request: the run; None: the one that is under way.
+            args: instead of its positional arguments.
+            kwargs: instead of its keyword arguments.
+            queue: instead of its queue.
+            options: instead of the options of the same names.
+        """
+        request = self.request if request is None else request
+        said = request.as_execution_options() | ({"queue": queue} if queue else {}) | options
+        return self.signature(
+            request.args if args is None else args, request.kwargs if kwargs is None else kwargs, options=said
+        )
+
+    subtask_from_request = signature_from_request
 
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **fields: Any

@@ -169,8 +169,9 @@ class Tracer:
 
     def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
         einfo = ExceptionInfo(exc)
-        cause = exc.exc and ExceptionInfo(exc.exc)
-        record = self._surroundings.record(context, RETRY, exc.exc, (cause or einfo).traceback)
+        # A reason that was never raised has no traceback.
+        shown = exc if exc.exc is None or exc.exc.__traceback__ is None else exc.exc
+        record = self._surroundings.record(context, RETRY, exc.exc, ExceptionInfo(shown).traceback)
         if self._on_retry is not None:
             self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
         if task_retry.receivers:

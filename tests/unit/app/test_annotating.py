@@ -42,11 +42,21 @@ def test_a_function_becomes_a_method(app, pay):
 
 def test_an_at_sign_wraps_what_is_there(app):
     task = app.task(name="shop.one")(lambda: 1)
-    app.conf.task_annotations = {"shop.one": {"@run": lambda run: lambda: ("wrapped", run())}}
+    app.conf.task_annotations = {"shop.one": {"@__call__": lambda call: lambda self: ("wrapped", call(self))}}
 
     app.finalize()
 
-    assert task.run() == ("wrapped", 1)
+    assert (task(), task.apply().get()) == (("wrapped", 1), ("wrapped", 1))
+
+
+def test_the_first_use_of_a_task_is_enough(app):
+    app.conf.task_annotations = {"*": {"priority": 7}}
+    one, two, three = (app.task(name=name)(lambda: 1) for name in ("shop.one", "shop.two", "shop.three"))
+
+    one.delay()
+
+    assert app.finalized
+    assert (one.priority, two.priority, three.priority) == (7, 7, 7)
 
 
 def test_an_object_can_annotate(app, pay):

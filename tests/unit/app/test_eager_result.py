@@ -75,6 +75,10 @@ def test_get_takes_what_the_get_of_other_results_takes():
     assert (value, told) == (5, [("run-1", 5)])
 
 
+def test_wait_waits_for_nothing():
+    assert EagerResult("run-1", 5, "SUCCESS").wait() == 5
+
+
 def test_it_may_be_read_inside_a_task():
     with entered(Context(id="run-2", task="shop.pay", called_directly=False)):
         assert EagerResult("run-1", 5, "SUCCESS").get() == 5

@@ -268,13 +268,28 @@ class TestRetrying:
         assert (headers["shadow"], headers["ignore_result"]) == ("other name", True)
         assert headers["expires"] == context.expires == "2030-12-31T23:00:00+00:00"
 
-    def test_the_next_attempt_has_the_same_root_and_this_one_as_parent(self, flaky):
+    def test_the_next_attempt_has_the_same_root_and_parent(self, flaky):
         root = Context(id="child", root_id="root", called_directly=False)
         with entered(root):
             context, _ = run(flaky, lambda task: task.retry(throw=False))
 
         headers = headers_of(context.following[0])
-        assert (headers["root_id"], headers["parent_id"]) == ("root", "run-1")
+        assert (headers["root_id"], headers["parent_id"]) == ("root", "child")
+
+    def test_the_next_attempt_of_a_run_without_a_parent_is_its_own(self, flaky):
+        context, _ = run(flaky, lambda task: task.retry(throw=False))
+
+        headers = headers_of(context.following[0])
+        assert (headers["root_id"], headers["parent_id"]) == ("run-1", "run-1")
+
+    def test_a_signature_of_the_run_has_its_id_and_its_options(self, flaky):
+        options = {"queue": "slow", "priority": 4, "headers": {"tenant": "t1"}}
+
+        _, again = run(flaky, lambda task: task.signature_from_request(args=(8,), countdown=3), options=options)
+
+        assert (again.task, again.args, again.options["task_id"]) == (flaky.name, (8,), "run-1")
+        assert (again.options["queue"], again.options["priority"], again.options["countdown"]) == ("slow", 4, 3)
+        assert again.options["headers"] == {"tenant": "t1"}
 
     def test_options_change_what_the_message_said(self, flaky):
         options = {"queue": "slow", "priority": 4}

@@ -20,11 +20,13 @@ class Surroundings:
         self.is_eager = is_eager
         self.record_error = record_error
         self.seen = []
+        self.traceback = ""
 
     def record(self, context, state, value, traceback):
         if state == "SUCCESS" and self.record_error is not None:
             raise self.record_error
         self.seen.append(("record", state))
+        self.traceback = traceback
         return state.encode()
 
     def follow_success(self, context, value):
@@ -108,6 +110,26 @@ class TestHooks:
 
         assert ended.state == "RETRY"
         assert noting.calls[1:] == [("on_retry", "ValueError(1)")]
+
+    def test_the_traceback_of_a_retry_is_that_of_its_reason_if_it_was_raised(self, app):
+        @app.task(name="shop.again")
+        def again(reason):
+            raise Retry("later", reason)
+
+        def raised():
+            try:
+                return int("five")
+            except ValueError as exc:
+                return exc
+
+        tracebacks = []
+        for reason in (KeyError("made up"), raised()):
+            surroundings = Surroundings()
+            traced(again, reason, surroundings=surroundings)
+            tracebacks.append(surroundings.traceback)
+
+        assert 'raise Retry("later", reason)' in tracebacks[0]
+        assert 'int("five")' in tracebacks[1]
 
     @pytest.mark.parametrize(("ending", "state"), [(Ignore(), "IGNORED"), (Reject("no"), "REJECTED")])
     def test_a_run_that_says_how_it_goes_on_calls_none_after_it(self, noting, ending, state):
