@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.contenders import Contender
 from bench.figures import Figures, Standing
-from bench.peers_venv import PeersMissing, interpreter
+from bench.peers_venv import BENCH_PEERS, PeersMissing
 from bench.processes import ROOT, ended
 from bench.redis_server import PORT_VARIABLE, RedisMissing, redis_server
 
@@ -53,7 +53,7 @@ def ring(folder: Path, contenders: Sequence[Contender]) -> Iterator[Ring]:
     with ExitStack() as servers:
         try:
             if not all(contender.ours for contender in contenders):
-                python = interpreter()
+                python = BENCH_PEERS.interpreter()
             if any(contender.needs_redis for contender in contenders):
                 port = servers.enter_context(redis_server(folder))
         except (PeersMissing, RedisMissing) as reason:

@@ -1,18 +1,16 @@
-"""The peers' own environment, `bench/.venv-peers`: made when it is first needed, and again when the list changes."""
+"""Environments for other projects, apart from our own: made when first needed, and again when the list changes."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-HERE: Final = Path(__file__).resolve().parent
-FOLDER: Final = HERE / ".venv-peers"
-REQUIREMENTS: Final = HERE / "peers" / "requirements.txt"
-INSTALLED: Final = FOLDER / "installed.txt"  # a copy of the list that this environment was made from
 _VERSIONS: Final = """
 import importlib.metadata, json, sys
 print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:]}))
@@ -23,16 +21,37 @@ class PeersMissing(Exception):
     """The peers could not be installed, and the text says why."""
 
 
-def interpreter() -> Path:
-    """Return the Python that has the peers, after installing them if need be."""
-    python = FOLDER / "bin" / "python"
-    wanted = REQUIREMENTS.read_text()
-    if not INSTALLED.exists() or INSTALLED.read_text() != wanted:
-        print(f"Installing the peers into {FOLDER} ...", file=sys.stderr)
-        _run(sys.executable, "-m", "venv", "--clear", str(FOLDER))
-        _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS))
-        INSTALLED.write_text(wanted)
-    return python
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersVenv:
+    """An environment for the packages of a list.
+
+    Attributes:
+        folder: where it is.
+        requirements: the list, as pip reads it.
+    """
+
+    folder: Path
+    requirements: Path
+
+    def interpreter(self) -> Path:
+        """Return the Python that has the peers, after installing them if need be. Processes take turns."""
+        python = self.folder / "bin" / "python"
+        installed = self.folder / "installed.txt"  # a copy of the list that this environment was made from
+        wanted = self.requirements.read_text()
+        with self.folder.with_suffix(".lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not installed.exists() or installed.read_text() != wanted:
+                print(f"Installing the peers into {self.folder} ...", file=sys.stderr)
+                _run(sys.executable, "-m", "venv", "--clear", str(self.folder))
+                pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                _run(*pip, "-r", str(self.requirements))
+                installed.write_text(wanted)
+        return python
+
+
+_HERE: Final = Path(__file__).resolve().parent
+
+BENCH_PEERS: Final = PeersVenv(folder=_HERE / ".venv-peers", requirements=_HERE / "peers" / "requirements.txt")
 
 
 def versions(python: str | Path, packages: Iterable[str]) -> dict[str, str]:

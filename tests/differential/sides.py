@@ -1,0 +1,173 @@
+"""The two sides: stock Celery in an environment of its own, and celeriac as it is here; both run the same programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from bench.peers_venv import PeersVenv
+
+_HERE: Final = Path(__file__).resolve().parent
+PROGRAMS: Final = _HERE / "programs"
+CELERY_VENV: Final = PeersVenv(folder=_HERE / ".venv-celery", requirements=_HERE / "celery.txt")
+
+_SIDE_SECONDS: Final = 240.0
+_WORKER: Final = ("-A", "shop", "worker", "-n", "w1@shop", "-c", "4")
+_CELERY_WORKER: Final = """
+from celery.__main__ import main
+from kombu.transport.sqlalchemy import Transport
+Transport.polling_interval = 0.02  # else every message waits for up to a second
+main()
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What is particular to one side.
+
+    Attributes:
+        package: the name in place of `celeriac`.
+        python: its interpreter.
+        memory_results: URL of results that are kept in the process.
+        broker: URL for the live programs, with `{folder}` in it.
+        results: the same for their results.
+        settings: what the app of the live programs needs to run fast here.
+        worker: what starts their worker, after the name of the interpreter.
+        imported_once: modules that would else be imported by each program for itself.
+        databases: SQLite files to be created with a write-ahead log, which is far faster.
+    """
+
+    package: str
+    python: Path
+    memory_results: str
+    broker: str
+    results: str
+    settings: Mapping[str, Any]
+    worker: Sequence[str]
+    imported_once: Sequence[str]
+    databases: Sequence[str] = ()
+
+
+@cache
+def installing() -> Future[Path]:
+    """Begin to install Celery, if need be; what is returned is the interpreter that has it, or `PeersMissing`."""
+    return ThreadPoolExecutor(1).submit(CELERY_VENV.interpreter)
+
+
+def celery_side() -> Side:
+    """Return Celery's side, once Celery is installed.
+
+    Raises:
+        PeersMissing: it cannot be installed.
+    """
+    return Side(
+        package="celery",
+        python=installing().result(),
+        memory_results="cache+memory://",
+        broker="sqla+sqlite:///{folder}/queue.db",
+        results="db+sqlite:///{folder}/results.db",
+        settings={
+            "broker_transport_options": {"connect_args": {"timeout": 20}},  # 5 s are not enough on a busy machine
+            "worker_timer_precision": 0.02,
+            "worker_lost_wait": 1.0,
+        },
+        worker=[
+            *("-c", _CELERY_WORKER, *_WORKER, "-l", "INFO"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ],
+        imported_once=[
+            *(
+                "celery.app.amqp",
+                "celery.app.trace",
+                "celery.backends.cache",
+                "celery.backends.database",
+                "celery.canvas",
+            ),
+            *("kombu.transport.memory", "kombu.transport.sqlalchemy", "sqlalchemy.dialects.sqlite", "msgpack", "yaml"),
+        ],
+        databases=["queue.db", "results.db"],
+    )
+
+
+def our_side() -> Side:
+    """Return celeriac's side."""
+    return Side(
+        package="celeriac",
+        python=Path(sys.executable),
+        memory_results="memory://",
+        broker="sqlite:///{folder}/work.db",
+        results="sqlite:///{folder}/work.db",
+        settings={},
+        worker=["-m", "celeriac", *_WORKER],
+        imported_once=["celeriac.brokers.memory", "celeriac.brokers.sqlite", "celeriac.backends.sqlite"],
+    )
+
+
+def run_side(side: Side, folder: Path, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the programs on one side; return their answers by name, and tracebacks of modules that were not imported.
+
+    Args:
+        side: which.
+        folder: an empty one for its files.
+        names: of the programs to run; all when there are none.
+    """
+    copy_programs(folder, side.package)
+    for name in side.databases:
+        with contextlib.closing(sqlite3.connect(folder / name)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+    answers = folder / "answers.json"
+    variables = {
+        "DIFFERENTIAL_MEMORY_RESULTS": side.memory_results,
+        "DIFFERENTIAL_BROKER": side.broker.replace("{folder}", str(folder)),
+        "DIFFERENTIAL_RESULTS": side.results.replace("{folder}", str(folder)),
+        "DIFFERENTIAL_SETTINGS": json.dumps(side.settings).replace("{folder}", str(folder)),
+        "DIFFERENTIAL_WORKER": json.dumps(side.worker),
+        "DIFFERENTIAL_IMPORTED_ONCE": json.dumps(side.imported_once),
+        "C_FORCE_ROOT": "1",
+        "PYTHONWARNINGS": "ignore",
+        "TZ": "UTC",
+    }
+    command = [str(side.python), str(_HERE / "side.py"), str(folder), str(answers), *names]
+    log = folder / "side.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env={**os.environ, **variables}, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            process.wait(_SIDE_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # what is left of it: its worker, for one
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.wait() != 0:
+        raise RuntimeError(f"{side.package}'s side failed ({process.returncode}):\n{log.read_text()}")
+    found: dict[str, Any] = json.loads(answers.read_text())
+    return found
+
+
+def run_both(folder: Path, names: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the programs on both sides at the same time; return Celery's answers and ours."""
+    sides = [celery_side(), our_side()]
+    folders = [folder / side.package for side in sides]
+    for one in folders:
+        one.mkdir()
+    with ThreadPoolExecutor(2) as threads:
+        celery, ours = threads.map(run_side, sides, folders, [names, names])
+    return celery, ours
+
+
+def copy_programs(folder: Path, package: str) -> None:
+    """Copy the programs, with the word `celeriac` replaced by the name of that package."""
+    for path in PROGRAMS.glob("*.py"):
+        (folder / path.name).write_text(re.sub(r"\bceleriac\b", package, path.read_text()))
