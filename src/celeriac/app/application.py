@@ -22,6 +22,7 @@ from celeriac.app.context import running_task, worker_context
 from celeriac.app.current import set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
+from celeriac.app.entry import run_command, run_worker
 from celeriac.app.hiding import hiding_of
 from celeriac.app.imports import import_tasks, imported
 from celeriac.app.missing import missing_of_app
@@ -447,6 +448,18 @@ class Celery(Configured):
     def now(self) -> datetime:
         """Return the time in the app's zone."""
         return datetime.now(self.conf.zone)
+
+    def worker_main(self, argv: Sequence[str] | None = None) -> int:
+        """Run a worker until it is stopped, and return its exit code: ``app.worker_main(["worker", "-c", "2"])``.
+
+        Args:
+            argv: the command ``worker`` and its options; None is what this program was given.
+        """
+        return run_worker(self, argv)
+
+    def start(self, argv: Sequence[str] | None = None) -> int:
+        """Run any command of the command line, and return its exit code."""
+        return run_command(self, argv)
 
     def uses_utc_timezone(self) -> bool:
         """Say whether times without a zone are in UTC."""
