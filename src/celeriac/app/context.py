@@ -85,7 +85,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         cls,
         request: TaskRequest,
         *,
-        task: Task[..., Any],
+        task: Task[..., Any] | None,
         queue: str,
         hostname: str | None = None,
         redelivered: bool = False,

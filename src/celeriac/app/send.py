@@ -158,10 +158,13 @@ class Sender:
         defaults = self._defaults(context.task or "", context.current, rules)
         return self._encode(retry_of(context, args, kwargs, start, said, defaults, now=time.time()), said)
 
-    def build_following(self, call: Signature[Any], parent: Context) -> Message:
+    def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
         """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
 
         Whether the arguments fit the task is not checked: the run that they are for is the one to fail.
+
+        Args:
+            announced: receivers of signals are told of it.
 
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
@@ -171,7 +174,8 @@ class Sender:
         try:
             said = read_call_options(call.task, options, lenient=True)
             task = call.task
-            return self._encode(self._call(task, call.args, call.kwargs, said, task_id, parent), said)
+            made = self._call(task, call.args, call.kwargs, said, task_id, parent)
+            return self._encode(made, said) if announced else self._write(made, self._origin_now())
         except (TypeError, ValueError, NotImplementedError) as error:
             raise EncodeError(f"task {call.task!r}, which follows {parent.id}, cannot be sent: {error}") from error
 

@@ -24,6 +24,7 @@ from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
+from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settle import after_bury, after_drop
 from celeriac.worker.settler import Ending, Settler
@@ -76,6 +77,7 @@ class Intake:
         accept: Accept,
         form: RecordForm,
         lease_lost: Callable[[], Any],
+        errbacks: Errbacks,
     ) -> None:
         self._consumer = consumer
         self._queues = queues
@@ -94,6 +96,7 @@ class Intake:
         self._accept = accept
         self._form = form
         self._lease_lost = lease_lost
+        self._errbacks = errbacks
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
         self._taking: asyncio.Future[None] | None = None
@@ -261,7 +264,8 @@ class Intake:
                 how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at(), form=self._form)
             case Bury(reason=reason):
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
-                how = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)
+                buried = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)
+                how = self._errbacks.add_to(buried)
         self._settler.add(Ending(held, how))
 
     async def _ack_early(self, early: list[Held]) -> None:

@@ -20,6 +20,7 @@ from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
+from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
@@ -58,6 +59,7 @@ class Supervisor:
         self._incarnation = Incarnation.begin(plan.node)
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
+        self._errbacks = Errbacks(app)
         self._durations = Durations()
         self._policy = Policy(
             max_crashes=app.conf.task_max_crashes,
@@ -134,6 +136,7 @@ class Supervisor:
             accept=plan.accept,
             form=plan.form,
             lease_lost=self._begin_again,
+            errbacks=self._errbacks,
         )
         self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
         cleaners: list[Callable[[], int]] = [app.broker.clean]
@@ -192,8 +195,10 @@ class Supervisor:
             done_at=self._done_at(),
             form=self._plan.form,
         )
-        if isinstance(how, Settlement) and how.dead_reason is not None:
-            logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
+        if isinstance(how, Settlement):
+            how = self._errbacks.add_to(how)
+            if how.dead_reason is not None:
+                logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
 
     def _end_unfinished(self, held: Held) -> None:
@@ -212,7 +217,7 @@ class Supervisor:
             done_at=self._done_at(),
             form=self._plan.form,
         )
-        self._settler.add(Ending(held, lost))
+        self._settler.add(Ending(held, self._errbacks.add_to(lost) if isinstance(lost, Settlement) else lost))
 
     def _hand_back(self, unstarted: list[Held]) -> None:
         """Give back what no child has begun; what the store has forgotten already is published again."""
