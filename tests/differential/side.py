@@ -147,7 +147,7 @@ class Run:
     def end(self) -> dict[str, Any]:
         """Have its process ended; return what it has written."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self.pipe)
         took = time.monotonic() - self._began_at
@@ -160,7 +160,6 @@ class Run:
 def _perform(program: Any, inlet: int) -> None:
     from observing import as_json
 
-    os.setpgid(0, 0)
     quiet = os.open(f"{program.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for standard in (1, 2):
         os.dup2(quiet, standard)
