@@ -23,7 +23,8 @@ def run(page: Path, folder: Path) -> tuple[int, str]:
     environment = os.environ | {
         "CELERIAC_HOME": str(folder / ".celeriac"),
         "PATH": os.pathsep.join([scripts, os.environ["PATH"]]),
-        "PYTHONPATH": str(REPOSITORY),
+        # The sources of this checkout, also where another one is installed.
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)]),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.docs.run_page", str(page)],
