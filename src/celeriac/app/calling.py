@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
-from celeriac.app.context import Context, entered
+from celeriac.app.context import Context, current_context, entered
 from celeriac.app.options import CallOptions
 from celeriac.app.result import AsyncResult as Result
 from celeriac.canvas.signature import Signature
@@ -53,10 +53,19 @@ class Calling(Generic[P, R]):
         raise NotImplementedError(f"task class {type(self).__qualname__} has no body: define its `run` method")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the body here and now, as the function that it is."""
+        """Run the body here and now, as the function that it is.
+
+        A class that overrides this, and calls it from there, has its body run in the run that is under way.
+        """
         if not self.app.finalized:
+            call = type(self).__call__
             self.app.finalize(auto=True)
-            return self(*args, **kwargs)  # by an annotation, `__call__` may be another one now
+            if type(self).__call__ is not call:  # by an annotation
+                return self(*args, **kwargs)
+        context = current_context()
+        if context is not None and context.awaits_body and context.current is cast("Any", self):
+            context.awaits_body = False
+            return self.run(*args, **kwargs)
         context = Context(task=self.name, args=args, kwargs=kwargs, current=cast("Any", self))
         if self.is_async:
             return cast("R", _run_within(context, cast("Coroutine[Any, Any, Any]", self.run(*args, **kwargs))))

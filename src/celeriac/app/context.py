@@ -34,6 +34,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         eager_retry: the next attempt of a run that happens in the calling process.
         following: messages that the outcome of the run must publish.
         crashes: earlier runs of this message whose process died under them.
+        awaits_body: the task's own `__call__` runs, and has not come to the body yet.
         outer: the context in which this one was entered.
     """
 
@@ -78,6 +79,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     children: list[AsyncResult[Any]] = msgspec.field(default_factory=list)
     following: list[Message] = msgspec.field(default_factory=list)
     current: Task[..., Any] | None = None
+    awaits_body: bool = False
     outer: Context | None = None
 
     @classmethod
@@ -254,6 +256,14 @@ def worker_context() -> Context | None:
     """Return the context of the run that a worker started, past any tasks that it called as functions; else None."""
     context = _current.get()
     while context is not None and context.called_directly:
+        context = context.outer
+    return context
+
+
+def context_of(task: Task[..., Any]) -> Context | None:
+    """Return the innermost context in which the body of `task` runs here, past those of tasks that it called."""
+    context = _current.get()
+    while context is not None and context.current is not task:
         context = context.outer
     return context
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, U
 from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
 from celeriac.app.context import Context as Context  # imported from here by programs, as in Celery
-from celeriac.app.context import current_context, leave_context, push_context
+from celeriac.app.context import context_of, current_context, leave_context, push_context
 from celeriac.app.current import current_app
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.missing import missing_of_task
@@ -258,8 +258,7 @@ class Task(Calling[P, R]):
     @property
     def request(self) -> Context:
         """The run that this task is in; outside of one, a context that says `called_directly`."""
-        context = current_context()
-        return context if context is not None and context.current is self else Context(task=self.name, current=self)
+        return context_of(self) or Context(task=self.name, current=self)
 
     def push_request(self, **fields: Any) -> Token[Context | None]:
         """Pretend, in tests of bodies, that a run is under way: ``task.push_request(id="x", retries=2)``."""

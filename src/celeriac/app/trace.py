@@ -70,7 +70,8 @@ class Tracer:
     def __init__(self, task: Task[..., Any], surroundings: Surroundings) -> None:
         self.task = task
         self._surroundings = surroundings
-        self._body: Callable[..., Any] = task if _has_own(task, "__call__") else task.run
+        self._calls_task = _has_own(task, "__call__")
+        self._body: Callable[..., Any] = task if self._calls_task else task.run
         self._before_start = _hook(task, "before_start")
         self._on_success = _hook(task, "on_success")
         self._on_failure = _hook(task, "on_failure")
@@ -85,6 +86,7 @@ class Tracer:
             throw: raise what the body raises, `Retry` too, instead of ending the run with it.
         """
         task = self.task
+        context.awaits_body = self._calls_task
         token = push_context(context)
         ended = None
         try:

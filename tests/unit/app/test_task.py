@@ -129,6 +129,23 @@ class TestCallingInPlace:
         assert both == [((1,), True), ((2,), True)]
         assert app.current_task is None
 
+    def test_a_task_still_has_its_request_while_it_calls_another(self, app):
+        @app.task
+        def inner():
+            return outer.request.id
+
+        @app.task(bind=True)
+        def outer(self):
+            return inner()
+
+        outer.push_request(id="run-1")
+        try:
+            seen = outer.run()
+        finally:
+            outer.pop_request()
+
+        assert seen == "run-1"
+
     def test_a_task_called_inside_another_does_not_see_the_request_of_that(self, app, add):
         @app.task(bind=True)
         def outer(self):

@@ -177,6 +177,43 @@ class TestHooks:
 
         assert repr(traced(task).value) == "RuntimeError('not today')"
 
+    def test_the_body_that_an_own_call_comes_to_is_in_the_run(self, app):
+        class Guarded(Task):
+            def __call__(self, *args, **kwargs):
+                return super().__call__(*args, **kwargs)
+
+        @app.task(base=Guarded, bind=True)
+        def told(self, again):
+            inner = self(False) if again else None
+            return self.request.id, self.request.called_directly, inner
+
+        ended = traced(told, True)
+
+        assert ended.value == ("run-1", False, (None, True, None))
+
+    def test_an_own_call_happens_once_also_where_it_is_the_first_use_of_the_app(self, app):
+        calls = []
+
+        class Guarded(Task):
+            def __call__(self, *args, **kwargs):
+                calls.append(args)
+                return super().__call__(*args, **kwargs)
+
+        app.task(base=Guarded, name="shop.guarded")(lambda x: x)(1)
+
+        assert calls == [(1,)]
+
+    def test_a_retry_from_within_an_own_call_is_one(self, app):
+        class Guarded(Task):
+            def __call__(self, *args, **kwargs):
+                return super().__call__(*args, **kwargs)
+
+        @app.task(base=Guarded, bind=True)
+        def flaky(self):
+            raise self.retry(exc=ValueError("not yet"))
+
+        assert traced(flaky).state == "RETRY"
+
     def test_a_class_may_replace_the_call_of_the_body(self, app):
         class Timed(Task):
             def __call__(self, *args, **kwargs):
