@@ -151,7 +151,7 @@ class Eager:
 
     def follow_success(self, context: Context, value: Any) -> None:
         """Call the callbacks: with `task_always_eager` they run here too, else they are sent."""
-        for callback in callbacks_due(context, value):
+        for callback in callbacks_due(context, value, app=self._app):
             callback.apply_async()
 
     def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:

@@ -71,9 +71,9 @@ def check_following(task_name: str, request: Any) -> None:
         )
 
 
-def callbacks_due(context: Context, value: Any) -> list[Signature[Any]]:
+def callbacks_due(context: Context, value: Any, *, app: Celery) -> list[Signature[Any]]:
     """Return the callbacks of a run that returned `value`, complete: arguments, parents, and a group of several."""
-    return _grouped(_signatures(context.callbacks), context, value)
+    return _grouped(_signatures(context.callbacks, app), context, value)
 
 
 def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]], list[InlineErrback]]:
@@ -84,7 +84,7 @@ def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]]
     """
     sent: list[Signature[Any]] = []
     inline: list[InlineErrback] = []
-    for call in _signatures(context.errbacks):
+    for call in _signatures(context.errbacks, app):
         task = app.tasks.get(call.task)
         if task is not None and _is_called_here(task, call):
             inline.append(InlineErrback(task, call))
@@ -101,7 +101,7 @@ def after_success(context: Context, value: Any, *, sender: Sender) -> list[Messa
     """
     if not context.callbacks:
         return []
-    messages = [sender.build_following(call, context) for call in callbacks_due(context, value)]
+    messages = [sender.build_following(call, context) for call in callbacks_due(context, value, app=sender.app)]
     if context.current is None or context.current.trail:
         for message in messages:
             context.note_child(AsyncResult(message.task_id, app=sender.app))
@@ -151,8 +151,11 @@ def call_inline(
             logger.exception("Errback %r of task %s[%s] raised", errback.task.name, context.task, context.id)
 
 
-def _signatures(carried: Iterable[Any] | None) -> list[Signature[Any]]:
-    return [maybe_signature(each, clone=True) for each in carried or ()]
+def _signatures(carried: Iterable[Any] | None, app: Celery) -> list[Signature[Any]]:
+    """Make signatures of what a message carried, for this app; what belongs to an app already keeps it."""
+    return [
+        each.clone() if isinstance(each, Signature) else maybe_signature(each, app=app) for each in carried or ()
+    ]
 
 
 def _grouped(

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from celeriac import AsyncResult, Task
+from celeriac import AsyncResult, Celery, Task
+from celeriac.app import current
 from celeriac.app.eager_result import EagerResult
 from celeriac.exceptions import EncodeError, Retry
 
@@ -132,6 +133,20 @@ class TestAlwaysEager:
         assert seen[0] == 5
         assert seen[1][0] == "run-1"
         assert result.failed()
+
+    def test_callbacks_and_errbacks_are_those_of_its_own_app(self, app, add, monkeypatch):
+        other = Celery("other", broker="memory://", set_as_current=False)
+        monkeypatch.setattr(current, "_current", other)
+        seen = []
+
+        @app.task(name="shop.note")
+        def note(value):
+            seen.append(value)
+
+        add.apply_async((2, 3), link=note.s())
+        add.apply_async((2, "x"), link_error=note.s(), task_id="run-1")
+
+        assert seen == [5, "run-1"]
 
     def test_a_countdown_is_not_waited_for(self, add):
         assert add.apply_async((1, 2), countdown=3600).get() == 3
