@@ -153,9 +153,7 @@ def call_inline(
 
 def _signatures(carried: Iterable[Any] | None, app: Celery) -> list[Signature[Any]]:
     """Make signatures of what a message carried, for this app; what belongs to an app already keeps it."""
-    return [
-        each.clone() if isinstance(each, Signature) else maybe_signature(each, app=app) for each in carried or ()
-    ]
+    return [each.clone() if isinstance(each, Signature) else maybe_signature(each, app=app) for each in carried or ()]
 
 
 def _grouped(

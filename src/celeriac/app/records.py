@@ -42,9 +42,15 @@ class Recorder:
             return None
         if isinstance(value, BaseException) and state != SUCCESS:
             value = exception_map(value, self._form)
-        return self.state(
-            context, state, value, traceback=traceback, done_at=None if state == RETRY else self.done_at()
-        )
+        done_at = None if state == RETRY else self.done_at()
+        try:
+            return self.state(context, state, value, traceback=traceback, done_at=done_at)
+        except EncodeError:
+            if state == SUCCESS:
+                raise
+            # Arguments that this serializer cannot write must not hide why the run failed.
+            unsaid = {"args": None, "kwargs": None}
+            return self.state(context, state, value, traceback=traceback, done_at=done_at, more=unsaid)
 
     def state(
         self,

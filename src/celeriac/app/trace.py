@@ -97,17 +97,24 @@ class Tracer:
                 self._call(context, self._after_return, ended.state, ended.value, context.id, args, kwargs, ended.einfo)
             return ended
         finally:
-            if task_postrun.receivers:
-                task_postrun.send(
-                    sender=task,
-                    task_id=context.id,
-                    task=task,
-                    args=args,
-                    kwargs=kwargs,
-                    retval=ended and ended.value,
-                    state=ended and ended.state,
-                )
-            pop_context(token)
+            try:
+                self._tell_of_the_end(context, args, kwargs, ended)
+            finally:
+                pop_context(token)
+
+    def _tell_of_the_end(
+        self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], ended: Traced | None
+    ) -> None:
+        if task_postrun.receivers:
+            task_postrun.send(
+                sender=self.task,
+                task_id=context.id,
+                task=self.task,
+                args=args,
+                kwargs=kwargs,
+                retval=ended and ended.value,
+                state=ended and ended.state,
+            )
 
     def _run(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool) -> Traced:
         began = time.perf_counter()
@@ -166,7 +173,7 @@ class Tracer:
             return exc
         try:
             return self.task.retry(**said, throw=False)
-        except Exception as instead:  # noqa: BLE001 - `exc` itself after too many, or what is wrong with retry_kwargs
+        except BaseException as instead:  # noqa: BLE001 - `exc` itself after too many, or what is wrong with retry_kwargs
             return instead
 
     def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
@@ -208,10 +215,10 @@ class Tracer:
         return Traced(FAILURE, exc, einfo, record)
 
     def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
-        """Call a hook that comes after the outcome: what it raises is logged, and changes nothing."""
+        """Call a hook that comes after the outcome: what it raises, SystemExit too, is logged and changes nothing."""
         try:
             self._finish(hook(*args))
-        except Exception:
+        except BaseException:
             if self._surroundings.is_eager:
                 raise
             logger.exception("%s of task %s[%s] raised", hook.__name__, self._name(context), context.id)

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 from celeriac.app.application import Celery
 from celeriac.app.context import Context
+from celeriac.app.einfo import ExceptionInfo
 from celeriac.app.follow import after_failure, after_success, call_inline, check_following
 from celeriac.app.records import Recorder
+from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer
 from celeriac.exceptions import DecodeError, NotRegistered, Reject, SoftTimeLimitExceeded
+from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
 from celeriac.worker.settle import failure_record
+
+logger: Final = logging.getLogger("celeriac.trace")
 
 
 class Executor:
@@ -59,9 +65,10 @@ class Executor:
             request = read_request(message, limits=self._limits, accept=self._accept)
             tracer = self._tracer_for(request)
         except (DecodeError, NotRegistered) as exc:
-            failure = failure_record(message, exc, self._recorder.done_at(), form=self._form)
             reason = f"{type(exc).__name__}: {exc}"
-            return Outcome(run.number, FAILURE, failure, 0, time.perf_counter() - began, dead_reason=reason)
+            return Outcome(
+                run.number, FAILURE, self._failure(message, exc), 0, time.perf_counter() - began, dead_reason=reason
+            )
         context = Context.from_request(
             request,
             task=tracer.task,
@@ -70,7 +77,10 @@ class Executor:
             redelivered=run.redelivered,
             crashes=run.crashes,
         )
-        traced = tracer.trace(context, request.args, request.kwargs)
+        try:
+            traced = tracer.trace(context, request.args, request.kwargs)
+        except BaseException as exc:  # noqa: BLE001 - a child that dies of it would take the message for a crash
+            traced = self._internal_error(run, context, exc)
         dead_reason, requeue = self._fate_of(tracer.task, traced)
         record = traced.record
         state = traced.state
@@ -87,6 +97,32 @@ class Executor:
             dead_reason,
             requeue,
         )
+
+    def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
+        """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""
+        context.following.clear()
+        einfo = ExceptionInfo(exc)
+        logger.critical(
+            "Task %s[%s] failed by an error around its body: %r\n%s",
+            context.task,
+            context.id,
+            exc,
+            einfo.traceback,
+        )
+        task_internal_error.send(
+            sender=context.current,
+            task_id=context.id,
+            args=context.args,
+            kwargs=context.kwargs,
+            request=context,
+            exception=exc,
+            traceback=einfo.tb,
+            einfo=einfo,
+        )
+        return Traced(FAILURE, exc, einfo, self._failure(run.message, exc))
+
+    def _failure(self, message: Message, exc: BaseException) -> bytes:
+        return failure_record(message, exc, self._recorder.done_at(), form=self._form)
 
     def _fate_of(self, task: Task[..., Any], traced: Traced) -> tuple[str | None, bool]:
         """Return why the message is a dead letter, if it is one, and whether it is to be delivered again."""

@@ -8,7 +8,7 @@ import pytest
 
 from celeriac import Task
 from celeriac.app import signals
-from celeriac.app.context import Context
+from celeriac.app.context import Context, current_context
 from celeriac.app.trace import Tracer
 from celeriac.exceptions import EncodeError, Ignore, Reject, Retry
 
@@ -293,6 +293,18 @@ class TestRetryingByItself:
         delays = {traced(task, "value", retries=4).value.eta_at for _ in range(20)}
 
         assert len(delays) > 1
+
+
+def test_a_receiver_that_leaves_the_program_leaves_no_run_behind(noting):
+    def leave(**_):
+        raise SystemExit(1)
+
+    signals.task_postrun.connect(leave, sender=noting)
+
+    with pytest.raises(SystemExit):
+        traced(noting)
+
+    assert current_context() is None
 
 
 class TestThrowing:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 from uuid import uuid4
 
-from celeriac import Celery
+import pytest
+
+from celeriac import Celery, Task
+from celeriac.app.signals import task_internal_error, task_prerun
 from celeriac.wire.results import read_record
 from celeriac.worker.execute import Executor
 from celeriac.worker.runs import Run
@@ -29,3 +33,73 @@ def test_a_coroutine_that_a_plain_wrapper_returns_is_awaited():
     assert outcome.state == "SUCCESS"
     assert outcome.record is not None
     assert read_record(outcome.record).result == 42
+
+
+@pytest.fixture
+def app():
+    return Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False)
+
+
+def executed(app, task, *args):
+    executor = Executor(app, "w@here")
+    outcome = executor.execute(Run(1, app.sender.build(task, args, {}), redelivered=False, crashes=0))
+    executor.close()
+    return outcome
+
+
+@pytest.mark.parametrize("hook", ["on_success", "after_return"])
+def test_a_hook_that_leaves_the_program_leaves_the_run_as_it_ended(app, hook):
+    def leave(*_):
+        raise SystemExit(1)
+
+    leaving = type("Leaving", (Task,), {hook: leave})
+
+    outcome = executed(app, app.task(base=leaving, name="shop.work")(lambda: 5))
+
+    assert outcome.state == "SUCCESS"
+
+
+def test_leaving_the_program_can_be_tried_again_until_there_were_too_many(app):
+    @app.task(name="shop.leave", autoretry_for=(SystemExit,), max_retries=0)
+    def leave():
+        raise SystemExit(1)
+
+    outcome = executed(app, leave)
+
+    assert outcome.state == "FAILURE"
+
+
+def test_what_is_raised_around_the_body_fails_the_run_and_is_told(app, caplog):
+    told = []
+
+    def leave(**_):
+        raise SystemExit(7)
+
+    def hear(exception, task_id, **_):
+        told.append((repr(exception), task_id))
+
+    work = app.task(name="shop.work")(lambda: 5)
+    task_prerun.connect(leave, sender=work)
+    task_internal_error.connect(hear, sender=work)
+
+    with caplog.at_level(logging.CRITICAL, "celeriac.trace"):
+        outcome = executed(app, work)
+
+    assert outcome.state == "FAILURE"
+    assert [what for what, _ in told] == ["SystemExit(7)"]
+    assert read_record(outcome.record).task_id == told[0][1]
+    assert "SystemExit(7)" in caplog.text
+
+
+def test_arguments_that_became_unwritable_do_not_hide_why_a_run_failed(app):
+    app.conf.result_extended = True
+
+    @app.task(name="shop.spoil")
+    def spoil(values):
+        values.append(object())
+        raise ValueError("the reason")
+
+    outcome = executed(app, spoil, [1])
+
+    assert outcome.state == "FAILURE"
+    assert "the reason" in str(read_record(outcome.record).result)
