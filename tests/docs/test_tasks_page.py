@@ -34,6 +34,6 @@ def test_the_page_lists_every_field_of_the_request():
     listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
     # What the run leaves behind for those who settle it, and what `retry` was told.
-    internal = {"current", "eager_retry", "following", "max_retries", "outer"}
+    internal = {"awaits_body", "current", "eager_retry", "following", "max_retries", "outer"}
     properties = {name for name, value in vars(Context).items() if isinstance(value, property)}
     assert listed == (set(Context.__struct_fields__) - internal) | properties
