@@ -78,6 +78,6 @@ def redirect_output(level: str | int) -> None:
 
 def flush_output() -> None:
     """Log what was printed without an end of line. Does nothing where output is not redirected."""
-    if isinstance(sys.stdout, LoggedStream):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # a body may have put something else in the place of either
+        if isinstance(stream, LoggedStream):
+            stream.flush()

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 
 import pytest
 
-from celeriac.app.redirecting import LoggedStream
+from celeriac.app.redirecting import LoggedStream, flush_output
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def test_a_handler_that_prints_does_not_go_round_in_circles(stream, caplog):
     logger.removeHandler(handler)
 
     assert caplog.messages == ["once"]
+
+
+def test_a_stream_that_a_body_has_replaced_is_left_alone(stream, caplog, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", None)
+    stream.write("begun")
+
+    flush_output()
+
+    assert caplog.messages == ["begun"]
 
 
 def test_binary_data_go_to_the_original(stream):
