@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,24 @@ if TYPE_CHECKING:
     from celeriac.app.task import Task
 
 
-def annotate(task: Task[..., Any], annotations: Any) -> None:
+def read_annotations(said: Any) -> list[Any]:
+    """Return what `task_annotations` says as a list of dicts and objects, those imported that are given by a path."""
+    if not said:
+        return []
+    return [_imported(one) for one in (said if isinstance(said, (list, tuple)) else [said])]
+
+
+def annotate(task: Task[..., Any], annotations: Sequence[Any]) -> None:
     """Apply what `task_annotations` says of a task: what names it first, then what is for all (``*``).
 
     A value is an attribute. A function becomes a method of the task; under ``@name`` it becomes a wrapper, that is
     called with the method as its class has it, and returns what takes its place.
 
     Args:
-        annotations: a dict of task names and dicts, an object with `annotate(task)` or `annotate_any()`, the dotted
-            path of one, or a list of any of these.
+        annotations: dicts of task names and dicts, objects with `annotate(task)` or `annotate_any()`.
     """
-    each = annotations if isinstance(annotations, (list, tuple)) else [annotations]
-    for one in each:
-        for changes in _changes_for(task, _imported(one)):
+    for one in annotations:
+        for changes in _changes_for(task, one):
             for name, value in (changes or {}).items():
                 _apply(task, name, value)
 

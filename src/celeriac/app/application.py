@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, Unpack, overload
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from celeriac.app.annotating import annotate
+from celeriac.app.annotating import annotate, read_annotations
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.autodiscovery import import_related
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
-from celeriac.app.current import set_current_app, set_default_app
+from celeriac.app.current import living_apps, set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
@@ -130,14 +130,16 @@ class Celery(Configured):
         self.on_after_finalize = Signal(name="app.on_after_finalize")
         self.on_after_fork = Signal(name="app.on_after_fork")
         self._tasks = Registry()
+        self._not_annotated: deque[BaseTask[..., Any]] = deque()
         self._finalizing = threading.RLock()
+        self._is_finalizing = False
         self._stores: _Stores | None = None
         if task_cls is not None:
             self.task_cls = task_cls
         if set_as_current:
             self.set_current()
         self.on_init()
-        _apps.add(self)
+        living_apps.add(self)
 
     def on_init(self) -> None:
         """Be called at the end of `__init__`, for subclasses."""
@@ -224,8 +226,9 @@ class Celery(Configured):
         read_task_class(f"task {task.name!r}", kind)
         for option, value in read_task_options(f"task {task.name!r}", options, kind).items():
             setattr(task, option, value)
+        hiding_of(task)
         self._tasks.replace(task)
-        self._bind(task)
+        self._bind(task, stacklevel=3)
         return task
 
     def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
@@ -233,7 +236,7 @@ class Celery(Configured):
         hiding_of(task)  # raises where `sensitive` names no argument: here, and not once an argument has been shown
         kept = self._tasks.register(task)
         if kept is task:
-            self._bind(task)
+            self._bind(task, stacklevel=5)
             return task
         warnings.warn(
             f"two functions claim the task name {task.name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
@@ -243,18 +246,19 @@ class Celery(Configured):
         )
         return kept
 
-    def _bind(self, task: BaseTask[..., Any]) -> None:
+    def _bind(self, task: BaseTask[..., Any], *, stacklevel: int) -> None:
         idle = [name for name in NO_EFFECT_YET if name in vars(task) or name in vars(type(task))]
         if any(getattr(task, name) is not None for name in idle):
             warnings.warn(
                 f"task {task.name!r} has {', '.join(idle)}, which nothing in this version of celeriac goes by",
                 CeleryWarning,
-                stacklevel=5,
+                stacklevel=stacklevel,
             )
         if task.pydantic:
             add_pydantic(task)
-        if self.finalized and self.conf.task_annotations:
-            annotate(task, self.conf.task_annotations)
+        self._not_annotated.append(task)
+        if self.finalized:
+            self._annotate(read_annotations(self.conf.task_annotations))
         task.on_bound(self)
 
     @property
@@ -267,21 +271,40 @@ class Celery(Configured):
     def finalize(self, auto: bool = False) -> None:
         """Complete the tasks: shared ones are added, `task_annotations` applied. Happens by itself at the first use.
 
+        Other threads that use the tasks meanwhile wait until they are complete.
+
         Raises:
             RuntimeError: it would happen by itself, and the app was made with ``autofinalize=False``.
+            ImproperlyConfigured: the settings are wrong; the tasks are not complete, and the next use says so again.
         """
+        if auto and not self.autofinalize and not self.finalized:
+            raise RuntimeError(f"app {self.main!r} was used before its `finalize` (autofinalize=False)")
+        annotations = read_annotations(self.conf.task_annotations)  # before the lock: it may import modules
         with self._finalizing:
-            if self.finalized:
+            if self.finalized or self._is_finalizing:  # the latter: what happens in here uses the tasks
                 return
-            if auto and not self.autofinalize:
-                raise RuntimeError(f"app {self.main!r} was used before its `finalize` (autofinalize=False)")
+            self._is_finalizing = True
+            try:
+                give_shared_tasks(self)
+                self._annotate(annotations)
+            finally:
+                self._is_finalizing = False
             self.finalized = True
-            give_shared_tasks(self)
-            annotations = self.conf.task_annotations
-            if annotations:
-                for task in list(self._tasks.values()):
-                    annotate(task, annotations)
+            self._annotate(annotations)  # what another thread has made while it could not know of the end
             self.on_after_finalize.send(sender=self)
+
+    def _annotate(self, annotations: Sequence[Any]) -> None:
+        """Annotate the tasks that are not yet: each once, whichever threads are at it."""
+        while True:
+            try:
+                task = self._not_annotated.popleft()
+            except IndexError:
+                return
+            try:
+                annotate(task, annotations)
+            except BaseException:
+                self._not_annotated.appendleft(task)
+                raise
 
     @cached_property
     def Task(self) -> type[BaseTask[..., Any]]:
@@ -552,7 +575,9 @@ class Celery(Configured):
 
     if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property of that name raised AttributeError: have it say why again
+                return object.__getattribute__(self, name)
             raise missing_of_app(self.__dict__.get("main"), name, dir(type(self)))
 
     def __repr__(self) -> str:
@@ -560,12 +585,11 @@ class Celery(Configured):
 
 
 def _after_fork() -> None:
-    for app in list(_apps):
+    for app in list(living_apps):
         if app.on_after_fork.receivers:
             app.on_after_fork.send(sender=app)
 
 
-_apps: WeakSet[Celery] = WeakSet()
 os.register_at_fork(after_in_child=_after_fork)
 
 

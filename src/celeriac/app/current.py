@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from weakref import WeakSet
 
 from celeriac.app.context import running_task
 from celeriac.canvas.sender import look_up_senders_with
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 _current: Celery | None = None
 _default: Celery | None = None
+
+living_apps: Final[WeakSet[Celery]] = WeakSet()
+"""Every app of this process that somebody still holds."""
 
 
 def set_current_app(app: Celery) -> None:
@@ -43,6 +47,11 @@ def current_app() -> Celery:
         ImproperlyConfigured: nobody has made an app, and ``C_STRICT_APP`` is set.
     """
     return _current or _default or _make_default_app()
+
+
+def apps_named(main: str | None) -> list[Celery]:
+    """Return the current app and the others of this process, as far as they have that name."""
+    return [app for app in (current_app(), *living_apps) if app.main == main]
 
 
 def _make_default_app() -> Celery:

@@ -31,11 +31,15 @@ def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
 
 
 @overload
-def shared_task(*, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundTaskDecorator: ...
+def shared_task(
+    *, bind: Literal[True], base: type[Task[..., Any]] | None = None, **options: Unpack[TaskOptions]
+) -> BoundTaskDecorator: ...
 
 
 @overload
-def shared_task(*, bind: Literal[False] = False, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
+def shared_task(
+    *, bind: Literal[False] = False, base: type[Task[..., Any]] | None = None, **options: Unpack[TaskOptions]
+) -> TaskDecorator: ...
 
 
 def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from datetime import datetime
+from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, Unpack, cast
 
@@ -13,7 +14,7 @@ from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
 from celeriac.app.context import Context as Context  # imported from here by programs, as in Celery
 from celeriac.app.context import context_of, current_context, leave_context, push_context
-from celeriac.app.current import current_app
+from celeriac.app.current import apps_named, current_app
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.missing import missing_of_task
 from celeriac.app.options import MessageOptions
@@ -140,6 +141,10 @@ class Task(Calling[P, R]):
         object.__setattr__(self, name, value)
         if name != "sending":
             self.__dict__.pop("sending", None)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self.__dict__.pop("sending", None)
 
     # -- the body, and what is called around it -----------------------------------------------------------------
 
@@ -327,11 +332,13 @@ class Task(Calling[P, R]):
 
     if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property of that name raised AttributeError: have it say why again
+                return object.__getattribute__(self, name)
             raise missing_of_task(self.name, name, dir(type(self)))
 
     def __reduce__(self) -> Any:
-        return _task_of, (self.app, self.name)
+        return _task_of, (self.app.main, self.name, type(self).__module__)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name} of {self.app.main or 'an unnamed app'}>"
@@ -406,8 +413,12 @@ class _BoundObject:
         return function if task is None else lambda *args, **kwargs: function(task, *args, **kwargs)
 
 
-def _task_of(app: Celery, name: str) -> Task[..., Any]:
-    return app.tasks[name]
+def _task_of(main: str | None, name: str, module: str) -> Task[..., Any]:
+    """Find the task that was pickled: in an app of that name, once the task's module is imported."""
+    if module and module not in sys.modules:
+        import_module(module)
+    app = next((app for app in apps_named(main) if name in app.tasks), None)
+    return (app or current_app()).tasks[name]
 
 
 def _raise(exc: BaseException) -> NoReturn:

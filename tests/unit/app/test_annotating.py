@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from celeriac import shared_task
+from celeriac.app import shared
 from celeriac.exceptions import ImproperlyConfigured
 
 
@@ -68,6 +70,33 @@ def test_an_object_can_annotate(app, pay):
     app.finalize()
 
     assert pay.default_retry_delay == 60
+
+
+def test_a_shared_task_is_annotated_once(app, monkeypatch):
+    monkeypatch.setattr(shared, "_makers", [])
+
+    @shared_task(name="shop.shared")
+    def share():
+        return 1
+
+    def doubled(run):
+        return staticmethod(lambda: 2 * run())
+
+    app.conf.task_annotations = {"*": {"@run": doubled}}
+
+    assert app.tasks["shop.shared"].run() == 2
+
+
+def test_what_is_wrong_is_said_at_every_use(app, pay):
+    class Broken:
+        def annotate(self, task):
+            raise LookupError(task.name)
+
+    app.conf.task_annotations = Broken()
+
+    for _ in range(3):
+        with pytest.raises(LookupError, match="pay"):
+            app.finalize()
 
 
 def test_what_cannot_annotate_is_named(app, pay):

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import threading
 from uuid import uuid4
 
 import pytest
 
-from celeriac import Celery, shared_task
+from celeriac import Celery, Task, shared_task
 from celeriac.app import shared
 
 
@@ -41,6 +42,26 @@ def test_calling_it_calls_that_of_the_current_app():
     assert (which.app, which.name) == (second, f"{__name__}.which")
     first.set_current()
     assert which.app is first
+
+
+def test_a_thread_that_comes_while_they_are_given_waits_for_them():
+    app, seen = app_named("busy"), []
+    thread = threading.Thread(target=lambda: seen.append("shop.second" in app.tasks))
+
+    class First(Task):
+        @classmethod
+        def on_bound(cls, taker):
+            if taker is app:  # those of other tests get shared tasks as well
+                thread.start()
+                thread.join(0.2)  # it must not end before the other task is there
+
+    shared_task(name="shop.first", base=First)(lambda: 1)
+    shared_task(name="shop.second")(lambda: 2)
+
+    app.finalize()
+    thread.join(5)
+
+    assert seen == [True]
 
 
 def test_it_cannot_be_decorated_twice():

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+from unittest import mock
 
 import pytest
 
-from celeriac import AsyncResult
+from celeriac import AsyncResult, Celery, Task
 from celeriac.app.context import Context, entered
-from celeriac.exceptions import MaxRetriesExceededError, Retry
+from celeriac.exceptions import CeleryWarning, MaxRetriesExceededError, Retry
 from celeriac.wire.protocol import read_request
 from tests.unit.app.messages import arguments_of, headers_of
 
@@ -25,6 +31,55 @@ def add(app):
 def context_of(task, message, **more):
     """Return the context in which a worker would run a message."""
     return Context.from_request(read_request(message), task=task, queue=message.queue, **more)
+
+
+class TestPickling:
+    def test_it_comes_back_as_itself_whichever_app_is_current(self, app, add):
+        Celery("other", broker="memory://")
+
+        assert pickle.loads(pickle.dumps(add)) is add
+
+    def test_another_process_imports_its_module(self, tmp_path, monkeypatch):
+        (tmp_path / "pickled_shop.py").write_text(
+            "from celeriac import Celery\napp = Celery('pickled', broker='memory://')\n"
+            "@app.task\ndef add(x, y):\n    return x + y\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        pickled = pickle.dumps(importlib.import_module("pickled_shop").add)
+        script = "import pickle, sys; print(pickle.loads(bytes.fromhex(sys.argv[1]))(2, 3))"
+
+        ran = subprocess.run(
+            [sys.executable, "-c", script, pickled.hex()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
+
+        assert (ran.stdout, ran.stderr) == ("5\n", "")
+
+
+class TestRegisteringClasses:
+    def test_what_is_to_be_hidden_must_be_an_argument(self, app):
+        class Pay(Task):
+            name = "shop.pay"
+            sensitive = ("card",)
+
+            def run(self, amount): ...
+
+        with pytest.raises(ValueError, match="names 'card', which is none of its arguments"):
+            app.register_task(Pay)
+
+    def test_warnings_point_to_the_line_that_registers(self, app):
+        class Pay(Task):
+            name = "shop.pay"
+            rate_limit = "1/s"
+
+            def run(self): ...
+
+        with pytest.warns(CeleryWarning, match="rate_limit") as caught:
+            app.register_task(Pay)
+
+        assert caught[0].filename == __file__
 
 
 class TestMaking:
@@ -85,6 +140,28 @@ class TestMaking:
         add.ignore_result = True
 
         assert add.ignore_result is True
+
+    def test_an_option_that_was_patched_for_a_while_is_forgotten_by_calls(self, add, sent):
+        with mock.patch.object(add, "priority", 5):
+            add.delay(1)
+        add.delay(1)
+
+        assert sorted(message.priority for message in sent()) == [0, 5]
+
+    def test_an_attribute_that_does_not_exist_is_named_with_the_nearest(self, add):
+        with pytest.raises(AttributeError, match="has no 'dely'; did you mean 'delay'"):
+            add.dely  # noqa: B018
+
+    def test_what_a_property_misses_is_what_is_named(self, app):
+        class Stored(Task):
+            @property
+            def database(self):
+                return self.conection  # type: ignore[attr-defined]  # the mistake that is meant
+
+        task = app.task(base=Stored, name="shop.stored")(lambda: 1)
+
+        with pytest.raises(AttributeError, match="has no 'conection'"):
+            task.database  # noqa: B018
 
     @pytest.mark.parametrize(
         ("option", "value", "error"),
