@@ -98,6 +98,10 @@ class Proxy(Generic[T]):
     def __setattr__(self, attribute: str, value: Any) -> None:
         setattr(self._find(), attribute, value)
 
+    def __reduce__(self) -> Any:
+        found: Any = self._find()
+        return found.__reduce__()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         found: Any = self._find()
         return found(*args, **kwargs)

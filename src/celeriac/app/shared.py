@@ -66,13 +66,20 @@ def _share(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., A
     _makers.append(make)
     for app in list(_finalized):
         make(app)
-    return cast("Task[..., Any]", _SharedTask(find))
+    return cast("Task[..., Any]", _SharedTask(find, function))
 
 
 class _SharedTask(Proxy["Task[..., Any]"]):
-    """Stand for the current app's task."""
+    """Stand for the current app's task, and look like the function to those who look at modules."""
 
-    __slots__ = ()
+    def __init__(self, find: Callable[[], Task[..., Any]], function: Callable[..., Any]) -> None:
+        super().__init__(find)
+        for name in ("__doc__", "__module__", "__name__", "__qualname__"):
+            if hasattr(function, name):
+                object.__setattr__(self, name, getattr(function, name))
+
+    # Not looked up: whoever asks whether it is a task may do so before there is an app.
+    __class__ = property(lambda self: Task)
 
 
 def give_shared_tasks(app: Celery) -> None:

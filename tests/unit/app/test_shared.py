@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from uuid import uuid4
 
@@ -62,6 +64,25 @@ def test_a_thread_that_comes_while_they_are_given_waits_for_them():
     thread.join(5)
 
     assert seen == [True]
+
+
+def test_it_looks_like_a_task_and_like_its_function():
+    @shared_task
+    def documented():
+        """Say what it does."""
+
+    assert isinstance(documented, Task)
+    assert (documented.__doc__, documented.__module__) == ("Say what it does.", __name__)
+
+
+def test_it_can_be_pickled_and_copied():
+    @shared_task(name="shop.carried")
+    def carried(): ...
+
+    app = app_named("carrier")
+
+    assert pickle.loads(pickle.dumps(carried)) is app.tasks["shop.carried"]
+    assert copy.deepcopy([carried]) == [app.tasks["shop.carried"]]
 
 
 def test_it_cannot_be_decorated_twice():
