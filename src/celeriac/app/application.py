@@ -51,7 +51,7 @@ from celeriac.exceptions import (
     DuplicateTaskNameWarning,
     ImproperlyConfigured,
 )
-from celeriac.states import PENDING
+from celeriac.states import PENDING, RETRY
 
 if TYPE_CHECKING:
     from celeriac.app.typed import AsyncTask, BoundTaskDecorator, TaskDecorator
@@ -457,8 +457,8 @@ class Celery(Configured):
             return
         name = state or PENDING
         record = Recorder(self.conf).state(context, name, meta, task_id=wanted, more=fields)
-        meta = ResultMeta(task_id=wanted, state=name, record=record, retries=context.retries)
-        backend.note([meta])
+        retries = context.retries if wanted == context.id else _attempt_of(wanted, backend)
+        backend.note([ResultMeta(task_id=wanted, state=name, record=record, retries=retries)])
 
     def bugreport(self) -> str:
         """Return what to paste into a bug report: versions, platform, stores, settings that are not at their defaults.
@@ -582,6 +582,12 @@ class Celery(Configured):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self._tasks)} tasks>"
+
+
+def _attempt_of(task_id: str, backend: ResultBackend) -> int:
+    """Return the attempt that a run elsewhere has come to, as its record tells."""
+    kept = backend.get(task_id)
+    return 0 if kept is None else kept.retries + (kept.state == RETRY)
 
 
 def _after_fork() -> None:

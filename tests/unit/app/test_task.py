@@ -13,6 +13,7 @@ import pytest
 
 from celeriac import AsyncResult, Celery, Task
 from celeriac.app.context import Context, entered
+from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import CeleryWarning, MaxRetriesExceededError, Retry
 from celeriac.wire.protocol import read_request
 from tests.unit.app.messages import arguments_of, headers_of
@@ -80,6 +81,23 @@ class TestRegisteringClasses:
             app.register_task(Pay)
 
         assert caught[0].filename == __file__
+
+
+class TestUpdatingStates:
+    @pytest.mark.parametrize("kept", ["STARTED", "RETRY"])
+    def test_a_later_attempt_can_be_told_of_by_a_thread_of_it(self, app, add, kept):
+        app.backend.store([ResultMeta(task_id="run-1", state=kept, record=b"{}", retries=2)])
+
+        add.update_state("run-1", "HALFWAY", {"done": 5})
+
+        assert app.AsyncResult("run-1").state == "HALFWAY"
+
+    def test_what_has_ended_stays_as_it_is(self, app, add):
+        add.update_state("run-1", "FAILURE", {"exc_type": "ValueError", "exc_message": ["1"]})
+
+        add.update_state("run-1", "HALFWAY", {"done": 5})
+
+        assert app.AsyncResult("run-1").state == "FAILURE"
 
 
 class TestMaking:
