@@ -159,7 +159,8 @@ def test_a_replayed_letter_is_waited_for_anew(split: Project):
     with pytest.raises(WorkerLostError):
         result.get(timeout=20)
     split.open_gate("gate")
-    (letter,) = split.app.dead_letters.newest()
+    # The record is stored before the message becomes a dead letter: between the two it is neither lost nor answered.
+    (letter,) = wait_until(split.app.dead_letters.newest, what="the dead letter")
 
     assert split.app.dead_letters.replay([letter.number, 999]) == [result.id]
 
