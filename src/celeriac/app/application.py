@@ -3,62 +3,39 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from celeriac.app.annotating import annotate, read_annotations
 from celeriac.app.arguments import arguments_of, check_task_name
-from celeriac.app.autodiscovery import import_related
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
 from celeriac.app.current import living_apps, set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
-from celeriac.app.hiding import hiding_of
-from celeriac.app.imports import import_tasks, imported
 from celeriac.app.missing import missing_of_app
-from celeriac.app.naming import task_name
 from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
-from celeriac.app.pydantic_tasks import add_pydantic
 from celeriac.app.records import Recorder
-from celeriac.app.registry import Registry
+from celeriac.app.registering import Registering
 from celeriac.app.reporting import bugreport
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.result import bound_class
 from celeriac.app.send import Sender
-from celeriac.app.shared import give_shared_tasks
-from celeriac.app.signals import Signal, import_modules
+from celeriac.app.signals import Signal
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task as BaseTask
-from celeriac.app.task import make_task
-from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, read_task_class, read_task_options
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
-from celeriac.exceptions import (
-    AlwaysEagerIgnored,
-    CeleryWarning,
-    DuplicateTaskNameWarning,
-    ImproperlyConfigured,
-)
+from celeriac.exceptions import AlwaysEagerIgnored
 from celeriac.states import PENDING, RETRY
-
-if TYPE_CHECKING:
-    from celeriac.app.typed import AsyncTask, BoundTaskDecorator, TaskDecorator
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 
 class _Stores(msgspec.Struct, frozen=True):
@@ -70,7 +47,7 @@ class _Stores(msgspec.Struct, frozen=True):
     backend: ResultBackend | None
 
 
-class Celery(Configured):
+class Celery(Registering, Configured):
     """Register tasks, and send calls of them.
 
     Args:
@@ -97,8 +74,6 @@ class Celery(Configured):
         on_configure, on_after_configure, on_after_finalize, on_after_fork: signals of this app.
     """
 
-    task_cls: type[BaseTask[..., Any]] | str = BaseTask
-
     def __init__(
         self,
         main: str | None = None,
@@ -122,20 +97,11 @@ class Celery(Configured):
         self._set_up_settings(
             changes or {}, settings, named, source=config_source, silent=config_source_silent, namespace=namespace
         )
-        self.strict_typing = strict_typing
-        self.autofinalize = autofinalize
-        self.finalized = False
+        self._set_up_tasks(task_cls, autofinalize=autofinalize, strict_typing=strict_typing)
         self.sender = Sender(self)
         self.eager = Eager(self)
-        self.on_after_finalize = Signal(name="app.on_after_finalize")
         self.on_after_fork = Signal(name="app.on_after_fork")
-        self._tasks = Registry()
-        self._not_annotated: deque[BaseTask[..., Any]] = deque()
-        self._finalizing = threading.RLock()
-        self._is_finalizing = False
         self._stores: _Stores | None = None
-        if task_cls is not None:
-            self.task_cls = task_cls
         if set_as_current:
             self.set_current()
         self.on_init()
@@ -148,226 +114,6 @@ class Celery(Configured):
         """Return the arguments with which an app like this one is made elsewhere; a subclass may add its own."""
         own = {"task_cls": vars(self).get("task_cls"), "strict_typing": self.strict_typing}
         return {**super().__reduce_keys__(), **own}
-
-    # -- tasks --------------------------------------------------------------------------------------------------
-
-    @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
-
-    @overload
-    def task(self, function: Callable[P, R], /) -> BaseTask[P, R]: ...
-
-    @overload
-    def task(
-        self, /, *, bind: Literal[True], base: type[BaseTask[..., Any]] | None = None, **options: Unpack[TaskOptions]
-    ) -> BoundTaskDecorator: ...
-
-    @overload
-    def task(
-        self,
-        /,
-        *,
-        bind: Literal[False] = False,
-        base: type[BaseTask[..., Any]] | None = None,
-        **options: Unpack[TaskOptions],
-    ) -> TaskDecorator: ...
-
-    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Make a task of a function: ``@app.task``, or ``@app.task(bind=True, max_retries=5)``.
-
-        Args:
-            function: what to run; a coroutine function too.
-            bind: give the task itself to the function as its first argument.
-            base: the class to make it of, with hooks and attributes of its own; None: `app.Task`.
-            options: see `TaskOptions`; also attributes that `base` has.
-        """
-        if function is None:
-            return lambda function: self._task_of(function, **options)
-        return self._task_of(function, **options)
-
-    def _task_of(
-        self,
-        function: Callable[..., Any],
-        *,
-        name: str | None = None,
-        base: type[BaseTask[..., Any]] | None = None,
-        bind: bool = False,
-        shared: bool = True,
-        lazy: bool = True,
-        filter: Callable[[Any], Any] | None = None,
-        **options: Any,
-    ) -> BaseTask[..., Any]:
-        if isinstance(function, BaseTask):
-            raise TypeError(f"{function!r} is a task already; decorate the function once")
-        if not callable(function):
-            raise TypeError(f"@app.task makes tasks of functions, got {function!r}; options are given by name")
-        base = base or self.Task
-        name = name or self._name_for(function)
-        said = read_task_options(f"task {name!r}", options, base)
-        task = self._keep(make_task(self, function, name=name, base=base, bind=bind, options=said))
-        return task if filter is None else filter(task)
-
-    def register_task(self, task: BaseTask[P, R] | type[BaseTask[P, R]], **options: Any) -> BaseTask[P, R]:
-        """Make a task of a class of tasks, or of an instance of one.
-
-        Its name is the class's attribute `name`, or made of module and class. Unlike with the decorator, a later task
-        takes the name of an earlier one.
-
-        Args:
-            options: see `TaskOptions`.
-        """
-        if isinstance(task, type):
-            task = task()
-        kind = type(task)
-        vars(task).update(app=self, abstract=False)
-        if task.typing is None:
-            task.typing = self.strict_typing
-        task.name = task.name or self.gen_task_name(kind.__name__, kind.__module__)
-        read_task_class(f"task {task.name!r}", kind)
-        for option, value in read_task_options(f"task {task.name!r}", options, kind).items():
-            setattr(task, option, value)
-        hiding_of(task)
-        self._tasks.replace(task)
-        self._bind(task, stacklevel=3)
-        return task
-
-    def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
-        """Register a task, bind it to this app, and return the one that has its name now."""
-        hiding_of(task)  # raises where `sensitive` names no argument: here, and not once an argument has been shown
-        kept = self._tasks.register(task)
-        if kept is task:
-            self._bind(task, stacklevel=5)
-            return task
-        warnings.warn(
-            f"two functions claim the task name {task.name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
-            "called; give one of them another name with @app.task(name=...)",
-            DuplicateTaskNameWarning,
-            stacklevel=4,
-        )
-        return kept
-
-    def _bind(self, task: BaseTask[..., Any], *, stacklevel: int) -> None:
-        idle = [name for name in NO_EFFECT_YET if name in vars(task) or name in vars(type(task))]
-        if any(getattr(task, name) is not None for name in idle):
-            warnings.warn(
-                f"task {task.name!r} has {', '.join(idle)}, which nothing in this version of celeriac goes by",
-                CeleryWarning,
-                stacklevel=stacklevel,
-            )
-        if task.pydantic:
-            add_pydantic(task)
-        self._not_annotated.append(task)
-        if self.finalized:
-            self._annotate(read_annotations(self.conf.task_annotations))
-        task.on_bound(self)
-
-    @property
-    def tasks(self) -> Registry:
-        """The registered tasks, by name."""
-        if not self.finalized:
-            self.finalize(auto=True)
-        return self._tasks
-
-    def finalize(self, auto: bool = False) -> None:
-        """Complete the tasks: shared ones are added, `task_annotations` applied. Happens by itself at the first use.
-
-        Other threads that use the tasks meanwhile wait until they are complete.
-
-        Raises:
-            RuntimeError: it would happen by itself, and the app was made with ``autofinalize=False``.
-            ImproperlyConfigured: the settings are wrong; the tasks are not complete, and the next use says so again.
-        """
-        if auto and not self.autofinalize and not self.finalized:
-            raise RuntimeError(f"app {self.main!r} was used before its `finalize` (autofinalize=False)")
-        annotations = read_annotations(self.conf.task_annotations)  # before the lock: it may import modules
-        with self._finalizing:
-            if self.finalized or self._is_finalizing:  # the latter: what happens in here uses the tasks
-                return
-            self._is_finalizing = True
-            try:
-                give_shared_tasks(self)
-                self._annotate(annotations)
-            finally:
-                self._is_finalizing = False
-            self.finalized = True
-            self._annotate(annotations)  # what another thread has made while it could not know of the end
-            self.on_after_finalize.send(sender=self)
-
-    def _annotate(self, annotations: Sequence[Any]) -> None:
-        """Annotate the tasks that are not yet: each once, whichever threads are at it."""
-        while True:
-            try:
-                task = self._not_annotated.popleft()
-            except IndexError:
-                return
-            try:
-                annotate(task, annotations)
-            except BaseException:
-                self._not_annotated.appendleft(task)
-                raise
-
-    @cached_property
-    def Task(self) -> type[BaseTask[..., Any]]:
-        """The class that tasks of this app are made of, bound to it: `task_cls`, or `Task`."""
-        return self.create_task_cls()
-
-    def create_task_cls(self) -> type[BaseTask[..., Any]]:
-        """Return a class of tasks that belongs to this app."""
-        base = self.task_cls
-        if isinstance(base, str):
-            base = imported(base, "task_cls")
-        return type(base.__name__, (base,), {"app": self, "__module__": base.__module__, "abstract": True})
-
-    def _name_for(self, function: Callable[..., Any]) -> str:
-        name = getattr(function, "__name__", None)
-        if name is None:
-            raise TypeError(f"{function!r} has no name of its own; give it one with @app.task(name=...)")
-        return self.gen_task_name(name, function.__module__)
-
-    def gen_task_name(self, name: str, module: str) -> str:
-        """Return the name of a task for a function; override it to name tasks otherwise."""
-        return task_name(name, module, self.main)
-
-    def autodiscover_tasks(
-        self,
-        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
-        related_name: str | None = "tasks",
-        force: bool = False,
-    ) -> None:
-        """Have the module ``tasks`` of each package imported when task modules are, that is when a worker starts.
-
-        Args:
-            packages: their names, or a function that returns them when they are needed.
-            related_name: the module's name; None imports the packages themselves.
-            force: import now.
-
-        Raises:
-            ModuleFailed: such a module raises when it is imported.
-        """
-
-        def discover(**_: Any) -> None:
-            import_related(packages() if callable(packages) else packages or (), related_name)
-
-        if force:
-            discover()
-        else:
-            import_modules.connect(discover, sender=self, weak=False)
-
-    def load_tasks(self) -> None:
-        """Import the modules of `imports` and `include` and those to be discovered, so that `tasks` is complete.
-
-        Workers call it.
-
-        Raises:
-            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
-        """
-        for setting in ("imports", "include"):
-            for module in self.conf[setting]:
-                import_tasks(module, f"`{setting}`")
-        for _, answer in import_modules.send(sender=self):
-            if isinstance(answer, ImproperlyConfigured):
-                raise answer
-        self.finalize()
 
     # -- sending ------------------------------------------------------------------------------------------------
 
