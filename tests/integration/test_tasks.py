@@ -112,6 +112,26 @@ def test_the_hooks_of_a_class_print_as_the_survey_shows(project: Project):
     ]
 
 
+def test_a_line_without_an_end_is_of_its_task_too(project: Project):
+    project.use_also("@app.task\ndef begins():\n    print('begun', end='')\n")
+    node = project.start(concurrency=1)
+
+    project.call("begins").get(timeout=10)
+
+    assert node.stop() == 0
+    assert lines_of(project, "begun") == ["WARNING/ForkPoolWorker-1] tasks.begins: begun"]
+
+
+def test_a_package_that_is_not_there_is_one_line(project: Project):
+    project.use_also("app.autodiscover_tasks(['no_such_shop'])")
+    node = project.start(ready=False)
+
+    assert node.wait_exit() == 2
+    log = node.log_path.read_text()
+    assert "there is no package 'no_such_shop'" in log
+    assert "Traceback" not in log
+
+
 def test_printing_is_left_alone_when_the_settings_say_so(project: Project):
     project.use_also(CUSTOM_TASK + "\n\napp.conf.worker_redirect_stdouts = False\n")
     node = project.start("-l", "INFO", concurrency=1)

@@ -258,13 +258,20 @@ class Registering:
             ModuleFailed: such a module raises when it is imported.
         """
 
-        def discover(**_: Any) -> None:
+        def discover() -> None:
             import_related(packages() if callable(packages) else packages or (), related_name)
+
+        def discover_when_asked(**_: Any) -> ImproperlyConfigured | None:
+            try:
+                discover()
+            except ImproperlyConfigured as error:  # returned, because what receivers raise is logged as their fault
+                return error
+            return None
 
         if force:
             discover()
         else:
-            import_modules.connect(discover, sender=self, weak=False)
+            import_modules.connect(discover_when_asked, sender=self, weak=False)
 
     def load_tasks(self) -> None:
         """Import the modules of `imports` and `include` and those to be discovered, so that `tasks` is complete.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from inspect import getattr_static
 from typing import Any, Final, TypedDict
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
@@ -192,7 +193,7 @@ def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict
     for name, value in options.items():
         kind = _KINDS.get(name)
         if kind is None:
-            if name.startswith("_") or not hasattr(base, name):
+            if name.startswith("_") or not hasattr(base, name) or isinstance(getattr_static(base, name), property):
                 known = ", ".join(_KINDS)
                 raise TypeError(f"{what} has no option {name!r}; there are {known}, and what its base class has")
             kept[name] = value

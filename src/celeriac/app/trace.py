@@ -16,6 +16,7 @@ import msgspec
 
 from celeriac.app.context import Context, pop_context, push_context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.redirecting import flush_output
 from celeriac.app.retrying import automatic_retry
 from celeriac.app.signals import task_failure, task_postrun, task_prerun, task_retry, task_success
 from celeriac.app.task import Task
@@ -99,6 +100,7 @@ class Tracer:
         finally:
             try:
                 self._tell_of_the_end(context, args, kwargs, ended)
+                flush_output()
             finally:
                 pop_context(token)
 

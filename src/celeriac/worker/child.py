@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 
 from celeriac.app.application import Celery
-from celeriac.app.redirecting import flush_output
 from celeriac.worker import packets
 from celeriac.worker.execute import Executor
 from celeriac.worker.runs import READY, Outcome, decode_run, encode
@@ -27,9 +26,7 @@ def serve(app: Celery, end: socket.socket, *, hostname: str) -> None:
     try:
         packets.send(end, encode(Outcome(READY, "", None, 0, 0.0)))
         while packet := packets.receive(end):
-            outcome = executor.execute(decode_run(packet))
-            flush_output()
-            packets.send(end, encode(outcome))
+            packets.send(end, encode(executor.execute(decode_run(packet))))
     except OSError:
         return  # the supervisor has gone; nobody is left to tell
     finally:

@@ -185,6 +185,7 @@ class TestMaking:
         ("option", "value", "error"),
         [
             ("max_retry", 1, "has no option 'max_retry'"),
+            ("backend", "x", "has no option 'backend'"),
             ("max_retries", -1, "max_retries of task 'shop.t' must be a whole number >= 0, or None, got -1"),
             ("default_retry_delay", "5", "default_retry_delay of task 'shop.t' must be a number of seconds"),
             ("serializer", "jsn", "serializer of task 'shop.t' must be one of 'json', 'msgpack'"),
