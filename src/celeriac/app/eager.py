@@ -168,8 +168,11 @@ class Eager:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(coroutine)
-        return _in_thread(asyncio.run, coroutine)
+            in_loop = False
+        else:
+            in_loop = True
+        # Not in the `except` above: what the body raises would be said to come from there.
+        return _in_thread(asyncio.run, coroutine) if in_loop else asyncio.run(coroutine)
 
 
 def _in_thread(function: Callable[[Any], Any], argument: Any) -> Any:

@@ -8,7 +8,14 @@ from types import TracebackType
 from typing import Final
 
 _TRACEBACK_MAX_CHARS: Final = 64 * 1024
-_OURS: Final = frozenset(str(Path(__file__).with_name(name)) for name in ("trace.py", "task.py", "eager.py"))
+_PACKAGE: Final = Path(__file__).parents[1]
+_OURS: Final = frozenset(
+    str(_PACKAGE / name)
+    for name in ("app/trace.py", "app/task.py", "app/calling.py", "app/eager.py", "worker/execute.py")
+)
+_LIBRARY: Final = Path(traceback.__file__).parent
+# What stands between us and the body of a coroutine.
+_RUNNERS: Final = (str(_LIBRARY / "asyncio"), str(_LIBRARY / "concurrent"), "uvloop")
 
 
 class ExceptionInfo:
@@ -31,7 +38,7 @@ class ExceptionInfo:
     @property
     def tb(self) -> TracebackType | None:
         inner = self.exception.__traceback__
-        while inner is not None and inner.tb_frame.f_code.co_filename in _OURS:
+        while inner is not None and _is_around_bodies(inner.tb_frame.f_code.co_filename):
             inner = inner.tb_next
         return inner
 
@@ -51,3 +58,7 @@ class ExceptionInfo:
 
     def __repr__(self) -> str:
         return f"<ExceptionInfo: {self.exception!r}>"
+
+
+def _is_around_bodies(file: str) -> bool:
+    return file in _OURS or file.startswith(_RUNNERS)

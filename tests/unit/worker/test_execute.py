@@ -91,6 +91,16 @@ def test_what_is_raised_around_the_body_fails_the_run_and_is_told(app, caplog):
     assert "SystemExit(7)" in caplog.text
 
 
+def test_the_traceback_of_a_coroutine_begins_in_its_body(app):
+    @app.task(name="shop.pay")
+    async def pay():
+        raise ValueError("no money")
+
+    record = read_record(executed(app, pay).record)
+
+    assert (record.traceback or "").count("  File ") == 1
+
+
 def test_arguments_that_became_unwritable_do_not_hide_why_a_run_failed(app):
     app.conf.result_extended = True
 
