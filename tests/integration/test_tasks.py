@@ -64,6 +64,14 @@ def dies_for_good():
     os.kill(os.getpid(), 9)
 
 
+@app.task(bind=True, retry_on_worker_lost=True, max_retries=2, default_retry_delay=0, acks_late=False)
+def dies_again(self, until):
+    note("began", "dies_again")
+    if self.request.retries < until:
+        os.kill(os.getpid(), 9)
+    return self.request.retries
+
+
 @app.task(bind=True)
 def tells(self, gate):
     self.update_state(state="PROGRESS", meta={"done": 1, "of": 2})
@@ -185,6 +193,18 @@ def test_a_task_may_fail_at_its_first_crash(project: Project):
         project.call("dies_for_good").get(timeout=10)
 
     assert (project.began("dies"), project.dead_reasons()) == (1, [])
+
+
+def test_a_crash_may_count_as_a_retry(project: Project):
+    project.use_also(ENDINGS)
+    project.start()
+
+    survives, dies = project.call("dies_again", 1), project.call("dies_again", 9)
+
+    assert survives.get(timeout=20) == 1
+    with pytest.raises(WorkerLostError, match="SIGKILL"):
+        dies.get(timeout=20)
+    assert (project.began("dies_again"), project.dead_reasons()) == (2 + 3, [])
 
 
 def test_a_dead_letter_calls_the_errbacks_that_it_carries(project: Project):

@@ -151,12 +151,19 @@ class Sender:
         kwargs: Mapping[str, Any],
         start: Moment | None,
         options: MessageOptions,
+        *,
+        announced: bool = True,
     ) -> Message:
-        """Make the message of the next attempt at a run, which starts at `start` or at once."""
+        """Make the message of the next attempt at a run, which starts at `start` or at once.
+
+        Args:
+            announced: receivers of signals are told of it.
+        """
         said = read_message_options(context.task or "", options) if options else NOTHING_SAID
         rules = self._rules_now()
         defaults = self._defaults(context.task or "", context.current, rules)
-        return self._encode(retry_of(context, args, kwargs, start, said, defaults, now=time.time()), said)
+        call = retry_of(context, args, kwargs, start, said, defaults, now=time.time())
+        return self._encode(call, said) if announced else self._write(call, self._origin_now())
 
     def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
         """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.

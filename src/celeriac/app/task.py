@@ -102,6 +102,7 @@ class Task(Calling[P, R]):
     acks_on_failure: bool | None = _setting("task_acks_on_failure")
     acks_on_timeout: bool | None = _setting("task_acks_on_timeout")
     reject_on_worker_lost: bool | None = _setting("task_reject_on_worker_lost")
+    retry_on_worker_lost: bool = _setting("task_retry_on_worker_lost")
     ignore_result: bool = _setting("task_ignore_result")
     store_errors_even_if_ignored: bool = _setting("task_store_errors_even_if_ignored")
     store_eager_result: bool = _setting("task_store_eager_result")

@@ -34,6 +34,7 @@ class TaskOptions(TypedDict, total=False):
         acks_on_failure: likewise, for failures only.
         acks_on_timeout: likewise, for time limits only.
         reject_on_worker_lost: False fails a run whose process died, instead of running it again.
+        retry_on_worker_lost: count a run whose process died as a retry, with its delay and limit.
         ignore_result: keep no results (`task_ignore_result`).
         store_errors_even_if_ignored: keep failures nevertheless (`task_store_errors_even_if_ignored`).
         track_started: store STARTED (`task_track_started`).
@@ -71,6 +72,7 @@ class TaskOptions(TypedDict, total=False):
     acks_on_failure: bool | None
     acks_on_timeout: bool | None
     reject_on_worker_lost: bool | None
+    retry_on_worker_lost: bool | None
     ignore_result: bool | None
     store_errors_even_if_ignored: bool | None
     track_started: bool | None
@@ -155,6 +157,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "pydantic_strict": _FLAG,
     "rate_limit": _ANY,
     "reject_on_worker_lost": _FLAG,
+    "retry_on_worker_lost": _FLAG,
     "resultrepr_maxsize": whole(at_least=16),
     "retry_backoff": Kind("True, False or a number of seconds >= 0", _backoff),
     "retry_backoff_max": SECONDS,

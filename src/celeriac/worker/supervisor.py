@@ -25,6 +25,7 @@ from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
+from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
@@ -60,6 +61,7 @@ class Supervisor:
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
         self._errbacks = Errbacks(app)
+        self._lost_runs = LostRuns(app)
         self._durations = Durations()
         self._policy = Policy(
             max_crashes=app.conf.task_max_crashes,
@@ -185,11 +187,16 @@ class Supervisor:
             return
         text = how_it_died(died.status, died.peak_kib)
         logger.error("the child (pid %d) that ran task %s[%s] %s", died.pid, held.intake.task, held.intake.id, text)
+        task = self._app.tasks[held.intake.task]
+        retried = self._lost_runs.retried(held.delivery, text) if task.retry_on_worker_lost else None
+        if retried is not None:
+            self._settler.add(Ending(held, retried))
+            return
         how = after_crash(
             held.delivery,
             held.intake,
             died=text,
-            again=not held.acked and self._app.tasks[held.intake.task].reject_on_worker_lost is not False,
+            again=not held.acked and task.reject_on_worker_lost is not False and not task.retry_on_worker_lost,
             policy=self._policy,
             now=self._intake.now(),
             done_at=self._done_at(),

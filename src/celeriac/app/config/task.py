@@ -172,7 +172,7 @@ class TaskSettings(Group):
         "None and True: run again a task whose process died, up to `task_max_crashes`; False: fail it at once.",
         old="CELERY_REJECT_ON_WORKER_LOST",
     )
-    task_retry_on_worker_lost: bool = later(
+    task_retry_on_worker_lost: bool = works(
         FLAG, False, "Count such a run as a retry, with its delay and its limit.", old="CELERY_RETRY_ON_WORKER_LOST"
     )
     task_remote_tracebacks: bool = works(
