@@ -3,27 +3,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from observing import PATIENCE, POLL, get, program, raised
+from observing import PATIENCE, POLL, get, note, notes, program, raised
 from shop import app
 
 from celeriac import signature
-
-
-def note(name, *words):
-    with Path(f"links-{name}").open("a") as file:
-        file.write(" ".join(map(str, words)) + "\n")
-
-
-def notes(name, number):
-    """Return the sorted lines of a file of notes, when there are that many."""
-    path = Path(f"links-{name}")
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        lines = path.read_text().splitlines() if path.exists() else []
-        if len(lines) >= number:
-            break
-        time.sleep(POLL)
-    return sorted(lines)
 
 
 @app.task
@@ -52,7 +35,7 @@ def keep_result(self, result, name):
 def a_link_gets_the_result():
     add.apply_async((1, 2), link=keep_result.s("one"), task_id="link-1")
     add.apply_async((3, 4), link=[keep_result.s("two"), keep.si("two", "fixed")], task_id="link-2")
-    first, second = notes("one", 1), notes("two", 2)
+    first, second = sorted(notes("one", 1)), sorted(notes("two", 2))
     return {"one": first, "two": second, "children": sorted(_flat(_values_of_children("link-2")), key=str)}
 
 
@@ -72,7 +55,7 @@ def _flat(values):
 @program()
 def links_of_links():
     add.apply_async((1, 1), link=add.s(10).set(link=keep_result.s("deep")), task_id="link-3")
-    return {"seen": notes("deep", 1)}
+    return {"seen": sorted(notes("deep", 1))}
 
 
 @program()
@@ -103,14 +86,14 @@ def bound_errback(self, task_id):
 def errbacks_with_the_request():
     result = fail.apply_async(link_error=with_request.s(), task_id="errback-1")
     kind = raised(get, result)
-    return {"raised": kind, "seen": notes("errors", 1)}
+    return {"raised": kind, "seen": sorted(notes("errors", 1))}
 
 
 @program()
 def errbacks_with_the_id():
     fail.apply_async(link_error=with_id.s(), task_id="errback-2")
     fail.apply_async(link_error=[bound_errback.s()], task_id="errback-3")
-    return {"seen": [notes("errors-by-id", 1), notes("errors-bound", 1)]}
+    return {"seen": [sorted(notes("errors-by-id", 1)), sorted(notes("errors-bound", 1))]}
 
 
 @program()
@@ -123,7 +106,7 @@ def signatures_that_are_sent():
     return {
         "partial": get(sig.delay(2)),
         "by name": get(by_name.apply_async()),
-        "linked": notes("sig", 1),
+        "linked": sorted(notes("sig", 1)),
         "immutable": get(add.si(4, 5).apply_async((1, 2))),
         "options": get(add.s(1, 1).set(countdown=0, task_id="sig-2").apply_async()),
         "id": app.AsyncResult("sig-2").get(timeout=PATIENCE, interval=POLL),

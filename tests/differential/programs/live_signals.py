@@ -1,28 +1,9 @@
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
-from observing import PATIENCE, POLL, get, program, raised
+from observing import get, note, notes, program, raised
 from shop import app
 
 from celeriac import signals
-
-
-def note(task_id, *words):
-    with Path(f"signals-{task_id}").open("a") as file:
-        file.write(" ".join(map(str, words)) + "\n")
-
-
-def notes(task_id, number):
-    path = Path(f"signals-{task_id}")
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        lines = path.read_text().splitlines() if path.exists() else []
-        if len(lines) >= number:
-            break
-        time.sleep(POLL)
-    return lines
 
 
 @app.task(bind=True, max_retries=1)
