@@ -132,7 +132,7 @@ class Registering:
         if isinstance(task, type):
             task = task()
         kind = type(task)
-        vars(task).update(app=self, abstract=False)
+        vars(task)["app"] = self
         if task.typing is None:
             task.typing = self.strict_typing
         task.name = task.name or self.gen_task_name(kind.__name__, kind.__module__)
@@ -229,7 +229,7 @@ class Registering:
         base = self.task_cls
         if isinstance(base, str):
             base = imported(base, "task_cls")
-        return type(base.__name__, (base,), {"app": self, "__module__": base.__module__, "abstract": True})
+        return type(base.__name__, (base,), {"app": self, "__module__": base.__module__})
 
     def _name_for(self, function: Callable[..., Any]) -> str:
         name = getattr(function, "__name__", None)
@@ -255,7 +255,8 @@ class Registering:
             force: import now.
 
         Raises:
-            ModuleFailed: such a module raises when it is imported.
+            ModuleMissing: with `force`, a package is not there.
+            ModuleFailed: likewise, such a module raises when it is imported.
         """
 
         def discover() -> None:

@@ -82,7 +82,7 @@ class Task(Calling[P, R]):
     name: str = cast("str", None)
     is_async: bool = False
     origin: str = ""
-    abstract: bool = True
+    abstract: bool = True  # nothing goes by it: programs that were written for Celery say it of their base classes
 
     max_retries: int | None = 3
     default_retry_delay: float = 180
@@ -391,7 +391,6 @@ def make_task(
             "app": app,
             "name": name,
             "run": body,
-            "abstract": False,
             "typing": options.get("typing", app.strict_typing if base.typing is None else base.typing),
             "__doc__": function.__doc__,
             "__module__": getattr(function, "__module__", None) or "",

@@ -181,8 +181,8 @@ class Tracer:
     def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
         einfo = ExceptionInfo(exc)
         # A reason that was never raised has no traceback.
-        shown = exc if exc.exc is None or exc.exc.__traceback__ is None else exc.exc
-        record = self._surroundings.record(context, RETRY, exc.exc, ExceptionInfo(shown).traceback)
+        shown = einfo if exc.exc is None or exc.exc.__traceback__ is None else ExceptionInfo(exc.exc)
+        record = self._surroundings.record(context, RETRY, exc.exc, shown.traceback)
         if self._on_retry is not None:
             self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
         if task_retry.receivers:
