@@ -64,7 +64,7 @@ def no_link_after_a_failure():
     kind = raised(get, failed)
     add.apply_async((1, 2), link=keep_result.s("barrier"))
     notes("barrier", 1)
-    return {"raised": kind, "seen": Path("links-never").exists(), "children": failed.children or []}
+    return {"raised": kind, "seen": Path("notes-never").exists(), "children": failed.children or []}
 
 
 @app.task
