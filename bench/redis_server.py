@@ -1,9 +1,10 @@
-"""A Redis of our own for the peers: on a free loopback port, with nothing on disk, ended by its process id."""
+"""A Redis of our own: on a free loopback port, in a folder of its own, started and ended by its process id."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ PORT_VARIABLE: Final = "BENCH_REDIS_PORT"
 MESSAGES: Final = 0
 RESULTS: Final = 1  # a database of their own, so that its number of keys is the number of results
 
+_IN_MEMORY: Final = ("--save", "", "--appendonly", "no")
+_ANSWERS_WITHIN: Final = 10.0
+
 
 class RedisMissing(Exception):
     """There is no redis-server here, and the text says how to get one."""
@@ -29,17 +33,61 @@ def url(database: int) -> str:
     return f"redis://127.0.0.1:{os.environ[PORT_VARIABLE]}/{database}"
 
 
+class RedisServer:
+    """Run one redis-server, which may be killed and started again in its folder and on its port.
+
+    Args:
+        folder: where it keeps its files and its log.
+        options: further arguments; without any it keeps nothing on disk, which is as fast as Redis gets.
+        port: None takes a free one.
+    """
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._options = options or _IN_MEMORY
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process that runs now, or ran last."""
+        assert self._process is not None, "start() comes first"
+        return self._process
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections (it may still be loading, or want a password)."""
+        argv = [_program(), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), *self._options]
+        log = self.folder / "redis.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True)
+        _wait_until_it_answers(self._process, self.port, log)
+
+    def kill(self) -> None:
+        """End it as a power cut of its machine would, but for what the system still writes."""
+        self.process.kill()
+        self.process.wait(_ANSWERS_WITHIN)
+
+    def stop(self) -> None:
+        """End it; may be called twice."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            try:
+                self._process.wait(_ANSWERS_WITHIN)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+
 @contextmanager
 def redis_server(folder: Path) -> Iterator[int]:
-    """Run a server without persistence, which is as fast as Redis gets, and yield its port."""
-    program = _program()
-    port = _free_port()
-    argv = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with (folder / "redis.log").open("wb") as log:
-        server = subprocess.Popen([*argv, "--dir", str(folder)], stdout=log, stderr=log, start_new_session=True)
-    with ended(server):
-        _wait_until_it_answers(server, port, folder / "redis.log")
-        yield port
+    """Run a server without persistence and yield its port."""
+    server = RedisServer(folder)
+    server.start()
+    with ended(server.process):
+        yield server.port
 
 
 def version() -> str:
@@ -70,7 +118,8 @@ def _installed() -> str | None:
     return shutil.which("redis-server")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -78,12 +127,12 @@ def _free_port() -> int:
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline_at = time.monotonic() + 10
+    deadline_at = time.monotonic() + _ANSWERS_WITHIN
     while server.poll() is None and time.monotonic() < deadline_at:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                if connection.recv(16).startswith(b"+PONG"):
+                if connection.recv(16).startswith((b"+PONG", b"-NOAUTH", b"-LOADING")):
                     return
         except OSError:
             time.sleep(0.02)

@@ -1,8 +1,8 @@
 """What every test shares: the suite's size, and an environment free of the user's settings.
 
-The size itself is in `tests/size.py`. A system server that tests need gets a file of its own under `tests/servers/`,
-with a session fixture that starts it by pid on a free loopback port, or uses the URL in `CELERIAC_TEST_<NAME>_URL`;
-where there is neither, it skips, and fails when `CI` is set.
+The size itself is in `tests/size.py`. A system server that tests need has a file of its own under `tests/servers/`,
+with fixtures that start it by pid on a free loopback port, or use the URL in `CELERIAC_TEST_<NAME>_URL`; where there is
+neither, they skip, and fail when `CI` is set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.servers.redis import redis_db, redis_server, redis_url
 from tests.size import SIZE
+
+__all__ = ["redis_db", "redis_server", "redis_url"]
 
 # Speed is never asserted, so a slow machine fails no property.
 settings.register_profile("tenth", deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import celery  # type: ignore[import-not-found]  # installed in bench/.venv-peers
-import redis  # type: ignore[import-not-found]  # installed in bench/.venv-peers
+import redis
 
 from bench.redis_server import MESSAGES, RESULTS, url
 

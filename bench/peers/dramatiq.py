@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import dramatiq  # type: ignore[import-not-found]  # installed in bench/.venv-peers
-import redis  # type: ignore[import-not-found]  # installed in bench/.venv-peers
+import redis
 from dramatiq.brokers.redis import RedisBroker  # type: ignore[import-not-found]  # installed in bench/.venv-peers
 from dramatiq.results import Results  # type: ignore[import-not-found]  # installed in bench/.venv-peers
 from dramatiq.results.backends import RedisBackend  # type: ignore[import-not-found]  # installed in bench/.venv-peers

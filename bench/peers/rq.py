@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import redis  # type: ignore[import-not-found]  # installed in bench/.venv-peers
+import redis
 import rq  # type: ignore[import-not-found]  # installed in bench/.venv-peers
 
 from bench.redis_server import MESSAGES, url
