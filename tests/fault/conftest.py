@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.project import project
+from tests.integration.project import project, pytest_generate_tests
 
-__all__ = ["project"]
+__all__ = ["project", "pytest_generate_tests"]
 
 _told = pytest.StashKey[list[str]]()
 

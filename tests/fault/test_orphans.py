@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.integration.project import Node, Project, wait_until
+from tests.integration.stores import UNCOUNTED
 
 pytestmark = pytest.mark.fault
 
@@ -49,7 +50,7 @@ def test_a_node_without_one_of_its_two_halves_ends_whole_with_bodies_and_what_th
     project.open_gate("gate-of-fork")
     project.start(name="w2")
     project.wait_begun("body", times=2)
-    wait_until(lambda: not project.select("SELECT 1 FROM message"))
+    wait_until(project.is_empty)
     assert [words[:2] for words in project.notes if words[0] == "ended"].count(["ended", "body"]) == 1
 
 
@@ -61,7 +62,7 @@ def test_a_node_without_its_forkserver_gives_its_work_back_uncounted_and_ends_as
     forkserver_of(node).kill()
 
     assert node.wait_exit(within=GONE_WITHIN) == 1
-    assert project.select("SELECT owner, crashes, node_losses FROM message") == [(None, 0, 0)]
+    assert [kept.accounts for kept in project.kept()] == [UNCOUNTED]
     assert "forkserver" in node.log
 
 
@@ -83,7 +84,7 @@ def test_a_death_is_noticed_although_a_fork_holds_the_childs_socket_open(project
 
     os.kill(child, signal.SIGKILL)
 
-    wait_until(lambda: project.select("SELECT 1 FROM message WHERE crashes = 1 AND owner IS NULL"), within=BACK_WITHIN)
+    wait_until(lambda: [kept.crashes for kept in project.kept() if not kept.held] == [1], within=BACK_WITHIN)
 
 
 def test_a_run_ends_although_its_fork_lives_on(project: Project):

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.integration.project import project
+from tests.integration.project import project, pytest_generate_tests
 
-__all__ = ["project"]
+__all__ = ["project", "pytest_generate_tests"]

@@ -1,11 +1,10 @@
-"""Real projects: a folder with a tasks.py and a database, and the worker processes that a test starts in it."""
+"""Real projects: a folder with a tasks.py, a store, and the worker processes that a test starts in it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,8 +18,11 @@ import pytest
 
 from celeriac import Celery
 from celeriac.app.result import AsyncResult
+from tests.integration.stores import Kept, RedisStore, SqliteStore, Store
 
 SAMPLE_TASKS: Final = Path(__file__).with_name("tasks.py")
+
+ENGINES: Final = ("sqlite",)
 
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up on something that has no deadline of its own."""
@@ -140,14 +142,18 @@ class Node:
 
 
 class Project:
-    """A folder in which workers run, seen by the test as producer, as onlooker and as saboteur."""
+    """A folder in which workers run, seen by the test as producer, as onlooker and as saboteur.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        store: where messages and results are; None is the SQLite file ``work.db`` in the folder.
+    """
+
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
         self.folder = folder
-        self.database = folder / "work.db"
+        self.store = store or SqliteStore(folder / "work.db")
         self.nodes: list[Node] = []
-        self.app = Celery("tasks", broker=f"sqlite:///{self.database}", set_as_current=False)
-        self.use(SAMPLE_TASKS.read_text())
+        self.app = Celery("tasks", set_as_current=False, **self.store.urls)
+        self.use(SAMPLE_TASKS.read_text().replace(SqliteStore.source, self.store.source))
 
     def use(self, source: str) -> None:
         """Make this the project's tasks.py."""
@@ -194,33 +200,30 @@ class Project:
     def wait_begun(self, name: str, *, times: int = 1, within: float = PATIENCE) -> None:
         wait_until(lambda: self.began(name) >= times, within=within, what=f"run {times} of {name!r}\n{self.logs()}")
 
-    def select(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Look into the database."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
-            return connection.execute(sql, parameters).fetchall()
+    def is_empty(self) -> bool:
+        """Say whether nothing waits and nothing is held."""
+        return self.store.is_empty()
 
-    def change(self, sql: str, *parameters: object) -> None:
-        """Write into the database, as anybody can."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
-            connection.execute(sql, parameters)
+    def kept(self) -> list[Kept]:
+        """Return all messages that are not done with."""
+        return self.store.kept()
 
     def held_by(self, node: Node) -> int:
         """Count the messages that a node has claimed and not settled."""
-        sql = (
-            "SELECT count(*) FROM message JOIN owner ON message.owner >> 32 = owner.number"
-            " WHERE json_extract(incarnation, '$.pid') = ?"
-        )
-        return int(self.select(sql, node.pid)[0][0])
+        return self.store.held_by(node.pid)
 
     def dead_reasons(self) -> list[str]:
-        return [reason for (reason,) in self.select("SELECT reason FROM dead_letter ORDER BY number")]
+        return self.store.dead_reasons()
 
     def assert_clean(self) -> None:
-        """Nothing waits, nobody holds anything, no owner is left, and the file is in order."""
-        assert self.select("SELECT id, queue, owner, eta FROM message") == []
-        assert self.select("SELECT number, incarnation FROM owner") == []
-        assert list(Path(f"{self.database}-owners").iterdir()) == []
-        assert self.select("PRAGMA integrity_check") == [("ok",)]
+        """Nothing waits, nobody holds anything, no owner is left, and the store is in order."""
+        self.store.assert_clean()
+
+    @property
+    def sqlite(self) -> SqliteStore:
+        """The store, where a test is about the file and what is in it."""
+        assert isinstance(self.store, SqliteStore), "this test is for SQLite: mark it with `engines`"
+        return self.store
 
     def logs(self) -> str:
         return "\n".join(node.log_end for node in self.nodes)
@@ -241,18 +244,39 @@ class Project:
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Project]:
+def opened(folder: Path, store: Store | None = None) -> Iterator[Project]:
     """Make a project with the sample tasks; no worker runs in it yet, and none is left at the end."""
-    made = Project(folder)
+    made = Project(folder, store)
     try:
         yield made
     finally:
         made.close()
 
 
+@contextlib.contextmanager
+def opened_store(engine: str, request: pytest.FixtureRequest) -> Iterator[Store | None]:
+    """Give a store for a project; None for the file in its folder."""
+    if engine == "sqlite":
+        yield None
+        return
+    store = RedisStore.on(request.getfixturevalue("redis_url"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a project on every engine, or on those that it is marked for."""
+    if "engine" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("engines")
+        metafunc.parametrize("engine", marker.args if marker else ENGINES)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with opened(tmp_path) as made:
+def project(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """Give a project whose messages and results the engine keeps."""
+    with opened_store(engine, request) as store, opened(tmp_path, store) as made:
         yield made
 
 

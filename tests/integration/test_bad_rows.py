@@ -99,7 +99,7 @@ BROKEN_ACCOUNTS: dict[str, Mapping[str, Any]] = {
 def insert(project: Project, **changes: Any) -> None:
     row = {"queue": "celery", "priority": 0, "task_id": ID, "headers": headers(), "body": body(), **changes}
     names = ", ".join(row)
-    project.change(f"INSERT INTO message ({names}) VALUES ({', '.join('?' * len(row))})", *row.values())
+    project.sqlite.change(f"INSERT INTO message ({names}) VALUES ({', '.join('?' * len(row))})", *row.values())
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +114,9 @@ def worked(shared: Project) -> Project:
     """The project with its node running; started again only when a test before has killed it."""
     if not shared.nodes or shared.nodes[-1].process.poll() is not None:
         shared.start()
-    shared.change("DELETE FROM message")
-    shared.change("DELETE FROM dead_letter")
-    shared.change("DELETE FROM result")
+    shared.sqlite.change("DELETE FROM message")
+    shared.sqlite.change("DELETE FROM dead_letter")
+    shared.sqlite.change("DELETE FROM result")
     return shared
 
 
@@ -132,7 +132,7 @@ def test_a_bad_row_is_dead_lettered_with_its_reason_and_the_node_goes_on(worked:
     assert change.get("task_id", ID) != ID or worked.app.AsyncResult(ID).state == "FAILURE"
     assert worked.call("add", 1, 2).get(timeout=10) == 3
     assert {process.pid for process in node.members()} == pids, node.log_end
-    assert worked.select("SELECT count(*) FROM message") == [(0,)]
+    assert worked.sqlite.select("SELECT count(*) FROM message") == [(0,)]
 
 
 @pytest.mark.parametrize("change", BROKEN_ACCOUNTS.values(), ids=BROKEN_ACCOUNTS.keys())
@@ -196,7 +196,7 @@ def test_bad_rows_between_good_ones_hold_nothing_up(worked: Project):
 def test_a_replayed_dead_letter_gets_a_new_answer(worked: Project):
     insert(worked, headers=headers(retries="many"))
     wait_until(worked.dead_reasons, within=10)
-    worked.change("UPDATE dead_letter SET headers = ?", headers())
+    worked.sqlite.change("UPDATE dead_letter SET headers = ?", headers())
     (letter,) = worked.app.broker.dead_letters()
 
     worked.app.broker.replay([letter.number])
@@ -212,7 +212,7 @@ def test_text_that_is_no_utf_8_holds_nobody_up(worked: Project, column: str):
     pids = {process.pid for process in node.members()}
 
     with contextlib.suppress(sqlite3.IntegrityError):
-        worked.change(
+        worked.sqlite.change(
             "INSERT INTO message (queue, priority, task_id, headers, body, content_type, content_encoding)"
             " SELECT queue, priority, id, headers, body, type, encoding FROM (SELECT 'celery' AS queue, 0 AS priority,"
             f" {_broken(column, 'task_id', repr(ID))} AS id, ? AS headers, ? AS body,"
@@ -224,7 +224,7 @@ def test_text_that_is_no_utf_8_holds_nobody_up(worked: Project, column: str):
 
     for _ in range(3):
         assert worked.call("add", 1, 2).get(timeout=10) == 3
-    assert worked.select("SELECT count(*) FROM message") == [(0,)]
+    assert worked.sqlite.select("SELECT count(*) FROM message") == [(0,)]
     assert {process.pid for process in node.members()} == pids, node.log_end
 
 

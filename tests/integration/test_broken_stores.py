@@ -18,6 +18,8 @@ from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
 from tests.integration.project import Project, wait_until
 
+pytestmark = pytest.mark.engines("sqlite")
+
 DEADLINE = 3.0
 """`task_publish_timeout`."""
 
@@ -42,7 +44,7 @@ def locked(path: Path) -> Iterator[None]:
 def test_a_call_on_a_locked_database_fails_within_its_deadline_and_names_the_file(project: Project):
     project.call("add", 1, 2)
 
-    with locked(project.database):
+    with locked(project.sqlite.path):
         began = time.monotonic()
         with pytest.raises(BrokerUnavailable, match=r"work\.db was locked") as raised:
             project.call("add", 1, 2)
@@ -50,7 +52,7 @@ def test_a_call_on_a_locked_database_fails_within_its_deadline_and_names_the_fil
 
     assert took < 3 * DEADLINE
     assert not raised.value.maybe_published
-    assert project.select("SELECT count(*) FROM message") == [(1,)]
+    assert project.sqlite.select("SELECT count(*) FROM message") == [(1,)]
 
 
 def test_a_node_outlives_a_lock_and_loses_nothing_by_it(project: Project):
@@ -60,7 +62,7 @@ def test_a_node_outlives_a_lock_and_loses_nothing_by_it(project: Project):
     for number in range(2):
         project.wait_begun(f"before-{number}")
 
-    with locked(project.database):
+    with locked(project.sqlite.path):
         project.open_gate("gate")
         wait_until(lambda: sum(words[0] == "ended" for words in project.notes) == 2)
         node.wait_for_log("cannot settle")
@@ -81,12 +83,11 @@ def test_a_lock_of_ten_seconds_makes_no_node_call_another_dead(project: Project)
     for number in range(2):
         project.wait_begun(f"run-{number}")
 
-    with locked(project.database):
+    with locked(project.sqlite.path):
         until = time.monotonic() + 11.0
         wait_until(lambda: time.monotonic() > until)
-    beats = "SELECT coalesce(sum(beat), 0) FROM owner"
-    enough = project.select(beats)[0][0] + 4
-    wait_until(lambda: project.select(beats)[0][0] >= enough or any("declared dead" in node.log for node in nodes))
+    enough = project.store.beats() + 4
+    wait_until(lambda: project.store.beats() >= enough or any("declared dead" in node.log for node in nodes))
     project.open_gate("gate")
 
     for call in calls:
@@ -100,7 +101,7 @@ def test_a_lock_of_ten_seconds_makes_no_node_call_another_dead(project: Project)
 def test_a_reader_that_never_ends_holds_nobody_up(project: Project):
     project.start()
     project.call("add", 1, 2).get(timeout=10)
-    connection = sqlite3.connect(project.database)
+    connection = sqlite3.connect(project.sqlite.path)
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM message").fetchall()
 

@@ -143,8 +143,7 @@ def test_results_of_all_kinds_are_kept_in_the_form_that_was_asked_for(project: P
 
 
 def _record(project: Project, result: AsyncResult[Any]) -> Any:
-    found = project.select("SELECT record FROM result WHERE task_id = ?", result.id)
-    return found[0][0] if found else None
+    return project.store.record(result.id)
 
 
 def test_results_that_nobody_could_read_end_a_worker_before_it_starts(project: Project):

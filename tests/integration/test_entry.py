@@ -31,6 +31,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.engines("sqlite")
 def test_a_program_can_be_a_worker(project: Project):
     (project.folder / "program.py").write_text(PROGRAM)
     log_path = project.folder / "program.log"

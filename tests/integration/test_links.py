@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from celeriac import signature
@@ -49,7 +47,7 @@ def test_a_callback_gets_the_result_and_may_have_one_of_its_own(project: Project
     project.call("add", 2, 3, task_id="first", link=then)
 
     assert project.app.AsyncResult("third").get(timeout=10) == 115
-    second = json.loads(project.select("SELECT record FROM result WHERE task_id = 'second'")[0][0])
+    second = project.store.results()["second"]
     assert (second["result"], second["parent_id"]) == (15, "first")
     assert node.stop() == 0
     project.assert_clean()
@@ -61,7 +59,7 @@ def test_several_callbacks_run_once_each(project: Project):
     result = project.call("echo", 1, link=[task("add", number, task_id=f"then-{number}") for number in range(5)])
 
     assert [project.app.AsyncResult(f"then-{number}").get(timeout=10) for number in range(5)] == [1, 2, 3, 4, 5]
-    children = json.loads(project.select("SELECT record FROM result WHERE task_id = ?", result.id)[0][0])["children"]
+    children = project.store.results()[result.id]["children"]
     assert {task_id for ((task_id, _), _) in children} == {f"then-{number}" for number in range(5)}
 
 

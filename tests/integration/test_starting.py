@@ -58,7 +58,7 @@ def test_an_app_that_calls_tasks_on_import_works(project: Project):
     node = project.start()
 
     assert [project.call("call_add", number, 1).get(timeout=20) for number in range(3)]
-    wait_until(lambda: not project.select("SELECT 1 FROM message"))
+    wait_until(project.is_empty)
     assert project.began("on-import") == 2  # supervisor and forkserver import the app, each once
     assert node.stop() == 0
     project.assert_clean()
@@ -85,9 +85,9 @@ def test_a_node_does_not_take_its_dead_predecessor_for_a_namesake(project: Proje
     project.start().kill()
 
     node = project.start()
-    wait_until(lambda: project.select("SELECT count(*) FROM owner") == [(1,)], what="the recovery of the dead one")
-    (beat,) = project.select("SELECT beat FROM owner")[0]
-    wait_until(lambda: project.select("SELECT beat FROM owner")[0][0] > beat + 1)
+    wait_until(lambda: len(project.store.owners()) == 1, what="the recovery of the dead one")
+    beat = project.store.beats()
+    wait_until(lambda: project.store.beats() > beat + 1)
 
     assert "another node is named" not in node.log
 
@@ -95,16 +95,17 @@ def test_a_node_does_not_take_its_dead_predecessor_for_a_namesake(project: Proje
 def test_the_banner_says_where_and_what(project: Project):
     node = project.start("-Q", "a,b")
 
-    for text in (f"sqlite:///{project.database}", "concurrency: 2 (prefork", ".> a", ".> b", ". tasks.add"):
+    for text in (project.store.urls["broker"], "concurrency: 2 (prefork", ".> a", ".> b", ". tasks.add"):
         assert text in node.log
 
 
+@pytest.mark.engines("sqlite")
 def test_files_are_for_their_owner_alone(project: Project):
     project.start()
     project.call("add", 1, 2).get(timeout=10)
 
     files = [path for path in project.folder.rglob("work.db*") if path.is_file()]
-    files += list(Path(f"{project.database}-owners").iterdir())
+    files += list(Path(f"{project.sqlite.path}-owners").iterdir())
 
     assert len(files) > 3
     assert {stat.S_IMODE(os.stat(path).st_mode) & 0o077 for path in files} == {0}
@@ -121,6 +122,7 @@ def test_a_purge_at_the_start_deletes_what_waits(project: Project):
     assert set(project.runs()) == {"new"}
 
 
+@pytest.mark.engines("sqlite")
 def test_no_url_at_all_means_the_file_of_the_app(project: Project, tmp_path_factory: pytest.TempPathFactory):
     home = tmp_path_factory.mktemp("home")
     project.use((project.folder / "tasks.py").read_text().replace(', broker="sqlite:///work.db"', ""))

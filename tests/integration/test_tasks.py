@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -256,8 +255,7 @@ def test_extended_results_tell_what_ran_where(project: Project):
     result = project.call("add", 2, 3)
 
     assert result.get(timeout=10) == 5
-    [[record]] = project.select("SELECT record FROM result")
-    told = json.loads(record)
+    told = project.store.results()[result.id]
     assert (told["name"], told["args"], told["kwargs"], told["retries"], told["queue"]) == (
         "tasks.add", [2, 3], {}, 0, "celery",
     )  # fmt: skip

@@ -13,6 +13,8 @@ from celeriac import Celery
 from celeriac.exceptions import WorkerLostError
 from tests.integration.project import Project, wait_until
 
+pytestmark = pytest.mark.engines("sqlite")
+
 MORE_THAN_IS_HELD = 4_000
 
 BACKEND = "app.conf.update(result_backend='sqlite:///results.db')"
@@ -25,7 +27,7 @@ def split(project: Project) -> Project:
     project.app.close()
     project.app = Celery(
         "tasks",
-        broker=f"sqlite:///{project.database}",
+        broker=f"sqlite:///{project.sqlite.path}",
         backend=f"sqlite:///{project.folder / 'results.db'}",
         set_as_current=False,
     )
@@ -43,7 +45,7 @@ def test_results_arrive_where_they_are_looked_for(split: Project):
 
     assert [split.call("add", number, 1).get(timeout=10) for number in range(20)] == list(range(1, 21))
 
-    assert split.select("SELECT * FROM result") == []
+    assert split.store.records() == {}
     assert len(results(split)) == 20
     assert node.stop() == 0
     split.assert_clean()
@@ -90,7 +92,7 @@ def test_a_node_whose_results_cannot_be_stored_stops_claiming(split: Project):
         connection.execute("ROLLBACK")
 
     assert begun < MORE_THAN_IS_HELD
-    wait_until(lambda: not split.select("SELECT 1 FROM message LIMIT 1"))
+    wait_until(split.is_empty)
     assert set(split.runs().values()) == {1}
 
 
@@ -100,16 +102,16 @@ def test_what_was_stored_before_a_crash_is_recognised_and_not_run_again(split: P
     result = split.call("gated", "once", "gate")
     split.wait_begun("once")
 
-    with contextlib.closing(sqlite3.connect(split.database, isolation_level=None)) as connection:
+    with contextlib.closing(sqlite3.connect(split.sqlite.path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         split.open_gate("gate")
         wait_until(lambda: result.ready(), what="the result")
         node.kill()
         connection.execute("ROLLBACK")
-    assert split.select("SELECT count(*) FROM message") == [(1,)]
+    assert len(split.kept()) == 1
     second = split.start(name="w2")
 
-    wait_until(lambda: not split.select("SELECT 1 FROM message"))
+    wait_until(split.is_empty)
     assert split.began("once") == 1
     assert second.stop() == 0
     split.assert_clean()
@@ -130,7 +132,7 @@ def test_a_record_is_not_stored_before_what_follows_is_published(split: Project)
     result = split.call("again")
     split.wait_begun("again")
 
-    with contextlib.closing(sqlite3.connect(split.database, isolation_level=None)) as connection:
+    with contextlib.closing(sqlite3.connect(split.sqlite.path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         split.open_gate("gate")
         node.wait_for_log("cannot settle")
@@ -147,8 +149,8 @@ def test_results_may_be_kept_nowhere(project: Project):
     project.call("noted", "run")
     project.wait_begun("run")
 
-    wait_until(lambda: not project.select("SELECT 1 FROM message"))
-    assert project.select("SELECT * FROM result") == []
+    wait_until(project.is_empty)
+    assert project.store.records() == {}
     assert node.stop() == 0
 
 
