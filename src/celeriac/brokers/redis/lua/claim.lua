@@ -1,0 +1,80 @@
+-- Take messages and become their owner.
+--   KEYS  epochs, held, started, counts, delayed, delayed:counts, then lists: the first is served first
+--   ARGV  owner, epoch, ahead, first tag, most messages, most bytes together (a single one may weigh more),
+--         bytes from which a message is too large to be sent, bytes of its end that are sent instead,
+--         tags that have begun, tags that have ended
+-- Returns {1} or {2} when refused (`fence`), else
+--   {0, now, instant at which the next delayed message is due (asked for when nothing was taken) or '',
+--    1 when more may be due, how many lists in front were found empty,
+--    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes}}
+-- Lists and messages are named by their position, from 1. The n-th message has the tag `first tag + n - 1`.
+-- Each message is recorded before the next one is taken.
+-- include clock
+-- include fence
+-- include records
+-- include delayed
+-- include notes
+local stands = standing(KEYS[1], ARGV[1], ARGV[2])
+if stands ~= 0 then return {stands} end
+allow_when_full(KEYS[4])
+local held, now = KEYS[2], server_now(tonumber(ARGV[3]))
+if ARGV[9] ~= '' or ARGV[10] ~= '' then note(KEYS[3], held, ARGV[9], ARGV[10]) end
+local promoted = promote(KEYS[5], KEYS[6], now, 500)
+local tag, most, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local too_large, tail = tonumber(ARGV[7]), tonumber(ARGV[8])
+local counted = redis.call('HLEN', KEYS[4]) > 0
+local envelopes, runs, counts, sizes, errors, empty = {}, {}, {}, {}, {}, 0
+local taken = 0
+for i = 7, #KEYS do
+    if taken == most or room <= 0 then break end
+    local list, before = KEYS[i], taken
+    local head, drained = #list .. ':' .. list, false
+    while taken < most do
+        local envelope = redis.pcall('RPOP', list)
+        if type(envelope) ~= 'string' then
+            if envelope then
+                errors[#errors + 1] = i - 6
+                errors[#errors + 1] = envelope.err
+            end
+            drained = true
+            break
+        end
+        if taken > 0 and #envelope > room then
+            redis.call('RPUSH', list, envelope)
+            room = 0
+            break
+        end
+        local recorded = redis.pcall('HSET', held, string.format('%d', tag + taken), head .. envelope)
+        if type(recorded) == 'table' then
+            redis.call('RPUSH', list, envelope)
+            return recorded
+        end
+        room = room - #envelope
+        taken = taken + 1
+        if counted then
+            local entry = redis.call('HGET', KEYS[4], fingerprint(envelope, 1))
+            if entry then
+                counts[#counts + 1] = taken
+                counts[#counts + 1] = entry
+            end
+        end
+        if #envelope > too_large then
+            sizes[#sizes + 1] = taken
+            sizes[#sizes + 1] = #envelope
+            envelope = string.sub(envelope, -tail)
+        end
+        envelopes[taken] = envelope
+    end
+    if taken > before then
+        runs[#runs + 1] = i - 6
+        runs[#runs + 1] = taken - before
+    end
+    if not drained then break end
+    empty = empty + 1
+end
+local next_due = ''
+if taken == 0 then
+    local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
+    next_due = first[2] or ''
+end
+return {0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes}

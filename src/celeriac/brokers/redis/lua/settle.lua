@@ -1,0 +1,106 @@
+-- End claims, with all that follows from them.
+--   KEYS  epochs, held, started, counts, delayed, delayed:counts, dead, dead:last, queues, then those that the plan names
+--   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
+--         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
+-- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}:
+--   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
+--   message  {list (KEYS), envelope (ARGV), due or 0, unique}
+--   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
+-- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
+-- from 1. When nobody is that owner any more all are refused.
+-- Claim by claim: what follows is published, the result stored, the letter kept, and the claim deleted last. One that
+-- fails on the way stays claimed, and the others go on.
+-- include clock
+-- include fence
+-- include records
+-- include delayed
+-- include notes
+-- include results
+local stands = standing(KEYS[1], ARGV[1], ARGV[2])
+if stands == 1 then return {1} end
+local plan = cmsgpack.unpack(ARGV[8])
+local held, refused, failed = KEYS[2], {}, {}
+if stands == 2 then
+    for i = 1, #plan do refused[i] = i end
+    return {0, refused, failed}
+end
+allow_when_full(KEYS[4])
+local now = server_now(tonumber(ARGV[3]))
+if ARGV[6] ~= '' or ARGV[7] ~= '' then note(KEYS[3], held, ARGV[6], ARGV[7]) end
+
+local function publish(list, envelope, due, unique)
+    if due == 0 then
+        redis.call('LPUSH', list, envelope)
+    else
+        file(KEYS[5], KEYS[6], due, unique, list, #list .. ':' .. list .. envelope)
+    end
+end
+
+local function bury(letter, tag, result)
+    local record = redis.call('HGET', held, tag)
+    local number = redis.call('INCR', KEYS[8])
+    local fields = {as_text(now), ARGV[letter[3]], '', '', ''}
+    if result ~= 0 then
+        fields[3], fields[4], fields[5] = KEYS[result[1]], KEYS[result[2]], ARGV[5]
+    end
+    for i = 1, 5 do fields[i] = #fields[i] .. ':' .. fields[i] end
+    redis.call('HSET', KEYS[7], number, table.concat(fields) .. record)
+    redis.call('ZADD', KEYS[letter[1]], number, number)
+    redis.call('SADD', KEYS[9], letter[2])
+end
+
+local function attempt(i, work, ...)
+    local ok, err = pcall(work, ...)
+    if not ok then
+        failed[#failed + 1] = i
+        failed[#failed + 1] = type(err) == 'table' and err.err or tostring(err)
+    end
+    return ok
+end
+
+local accepted, seen, stored = {}, {}, false
+for i, claim in ipairs(plan) do
+    local tag = string.format('%d', claim[1])
+    if seen[tag] or redis.call('HEXISTS', held, tag) == 0 then
+        refused[#refused + 1] = i
+    else
+        local ok = true
+        if claim[4] ~= 0 then
+            ok = attempt(i, function()
+                for _, m in ipairs(claim[4]) do publish(KEYS[m[1]], ARGV[m[2]], m[3], m[4]) end
+            end)
+        end
+        if ok then
+            accepted[#accepted + 1] = i
+            stored = stored or claim[3] ~= 0
+        end
+    end
+    seen[tag] = true
+end
+
+if stored then
+    if ARGV[5] ~= '' then redis.call('SELECT', ARGV[5]) end
+    local kept = {}
+    for _, i in ipairs(accepted) do
+        local r = plan[i][3]
+        if r == 0 or attempt(i, keep_result, KEYS[r[1]], KEYS[r[2]], ARGV[r[3]], r[4], r[5], r[6], 'store') then
+            kept[#kept + 1] = i
+        end
+    end
+    accepted = kept
+    if ARGV[5] ~= '' then redis.call('SELECT', ARGV[4]) end
+end
+
+for _, i in ipairs(accepted) do
+    local claim = plan[i]
+    local tag = string.format('%d', claim[1])
+    if claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]) then
+        if claim[2] == 1 then
+            local record = redis.call('HGET', held, tag)
+            local _, at = list_of(record)
+            redis.call('HDEL', KEYS[4], fingerprint(record, at))
+        end
+        redis.call('HDEL', held, tag)
+    end
+end
+return {0, refused, failed}
