@@ -1,0 +1,459 @@
+"""Commands to Redis from any thread of a process, each within one absolute deadline.
+
+A `Link` keeps idle connections for all threads; a thread that needs one takes it, and gives it back when the answer is
+there. What has no answer by then is closed: nothing can read another command's answer. A publishing connection is a
+`Session`: it numbers what it publishes, so a repeat after a lost answer changes nothing (rules of the publish script).
+
+Deadlines hold by the timeouts of sockets, set anew before each read to what is left. That costs 1 µs per call; a thread
+that watches deadlines would cost less here, and has to be seen to at forks and under gevent.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from celeriac.brokers.redis.connections import MORE, Reader, Word, ask, connect, left, new_reader, pack
+from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, refusal, unanswered
+from celeriac.brokers.redis.options import RedisOptions
+from celeriac.brokers.redis.place import RedisPlace
+from celeriac.exceptions import BrokerUnavailable
+
+_READ_SIZE: Final = 65_536
+_FRESH: Final = 1.0  # seconds for which an idle connection is used without a look at it
+_NAPS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
+_PING_WITHIN: Final = 1.0
+_LOOK_EVERY: Final = 0.05
+
+
+class Scripted(Protocol):
+    """Be a Lua script.
+
+    Attributes:
+        text: its source.
+        sha: SHA1 of that, in hexadecimal digits.
+    """
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def sha(self) -> str: ...
+
+
+class Line:
+    """Hold one connection at most; used by one thread at a time.
+
+    Attributes:
+        sock: logged in, with nothing unread on it; or None.
+        used_at: monotonic instant of its last answer.
+        asked: something was sent since this was last set to False.
+    """
+
+    __slots__ = ("__weakref__", "_buffer", "_reader", "asked", "sock", "used_at")
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        self.used_at = 0.0
+        self._buffer = bytearray(_READ_SIZE)
+        self._reader: Reader = new_reader()
+        self.asked = False
+
+    def take(self, sock: socket.socket) -> None:
+        """Begin to use a connection that is logged in."""
+        self.sock = sock
+        self._reader = new_reader()
+        self.used_at = monotonic()
+
+    def drop(self) -> None:
+        """Close the connection."""
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
+
+    def __del__(self) -> None:
+        self.drop()  # nobody can use it further, and a socket that is only forgotten warns
+
+    def exchange(self, packed: bytes, deadline_at: float) -> Any:
+        """Send a command and return its answer; errors are returned, too.
+
+        Raises:
+            OSError: there is no answer, and the connection cannot be used further.
+        """
+        sock = self.sock
+        assert sock is not None
+        sock.settimeout(left(deadline_at))
+        self.asked = True
+        sock.sendall(packed)
+        return self.receive(deadline_at)
+
+    def receive(self, deadline_at: float) -> Any:
+        """Return the next answer."""
+        sock, reader, buffer = self.sock, self._reader, self._buffer
+        assert sock is not None
+        answer = reader.gets()
+        while answer is MORE:
+            count = sock.recv_into(buffer)
+            if not count:
+                raise ConnectionResetError("the server closed the connection")
+            reader.feed(buffer, 0, count)
+            answer = reader.gets()
+            if answer is MORE:
+                sock.settimeout(left(deadline_at))
+        self.used_at = monotonic()
+        return answer
+
+    def is_broken(self) -> bool:
+        """Say whether an idle connection was closed by the server, or has an answer on it that nobody asked for."""
+        if self.sock is None:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class Link:
+    """Send commands to one place, from any thread. `at` gives each process its own.
+
+    Attributes:
+        place: where.
+        options: how.
+    """
+
+    def __init__(self, place: RedisPlace, options: RedisOptions) -> None:
+        self.place = place
+        self.options = options
+        self._begin()
+        _links.add(self)
+
+    @classmethod
+    def at(cls, place: RedisPlace, options: RedisOptions) -> Link:
+        """Return this process's link to a place; it connects when it is used."""
+        link = _shared.get((place, options))
+        if link is None:
+            link = _shared.setdefault((place, options), cls(place, options))
+        return link
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._idle: deque[Session] = deque()
+        self._lines: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._freed = threading.Condition()
+        self._waiting = 0
+        self._first = 0
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections to the parent."""
+        for line in list(self._lines):
+            _let_go(line)
+        self._begin()
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    def call(self, *words: Word, deadline_at: float, repeatable: bool = False) -> Any:
+        """Send one command and return its answer: bytes, int, None or a list of these; a map comes as a flat list.
+
+        Args:
+            words: the command and its arguments.
+            deadline_at: monotonic instant by which the call has ended.
+            repeatable: doing it twice does no harm, so it is done again when its answer is lost.
+
+        Raises:
+            BrokerUnavailable: no answer by the deadline; `maybe_published` says whether it may have been executed.
+            BrokerFull: the server has reached its memory limit.
+            OperationalError: the server answered an error; the text has it.
+        """
+        with self.session(deadline_at=deadline_at) as session:
+            return session.call(*words, deadline_at=deadline_at, repeatable=repeatable)
+
+    def run(
+        self,
+        script: Scripted,
+        keys: Sequence[str | bytes],
+        args: Sequence[Word],
+        *,
+        deadline_at: float,
+        repeatable: bool = True,
+    ) -> Any:
+        """Run a script and return its answer; the server is given its text when it does not have it.
+
+        Args and errors are those of `call`.
+        """
+        session = self._take(deadline_at)
+        try:
+            return session.run(script, keys, args, deadline_at=deadline_at, repeatable=repeatable)
+        finally:
+            self._give_back(session)
+
+    def pipeline(
+        self, commands: Sequence[Sequence[Word]], *, deadline_at: float, repeatable: bool = False
+    ) -> list[Any]:
+        """Send several commands at once and return their answers; args and errors are those of `call`.
+
+        It is no transaction. The first error that the server answered is raised, after all were executed.
+        """
+        with self.session(deadline_at=deadline_at) as session:
+            return session.pipeline(commands, deadline_at=deadline_at, repeatable=repeatable)
+
+    @contextmanager
+    def session(self, *, deadline_at: float | None = None) -> Iterator[Session]:
+        """Lend a connection for several commands in order.
+
+        Args:
+            deadline_at: until when to wait for one when all that may be open are in use; None: 3 s from now.
+
+        Raises:
+            BrokerUnavailable: none became free.
+        """
+        session = self._take(monotonic() + _SESSION_WITHIN if deadline_at is None else deadline_at)
+        try:
+            yield session
+        finally:
+            self._give_back(session)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when they are given back. May be called twice."""
+        idle, self._idle = self._idle, deque()
+        for session in idle:
+            session.drop()
+
+    # -- connections ----------------------------------------------------------------------------------------------
+
+    def _take(self, deadline_at: float) -> Session:
+        if self._pid != os.getpid():  # a fork that Python was not told of
+            self.after_fork()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        most = self.options.max_connections
+        if most is None or len(self._lines) < most:
+            return self._new()
+        return self._wait_for_one(most, deadline_at)
+
+    def _new(self) -> Session:
+        session = Session(self)
+        self._lines.add(session)
+        return session
+
+    def _wait_for_one(self, most: int, deadline_at: float) -> Session:
+        with self._freed:
+            self._waiting += 1
+            try:
+                while monotonic() < deadline_at:
+                    if self._idle:
+                        return self._idle.pop()
+                    if len(self._lines) < most:  # a thread that was killed has lost one
+                        return self._new()
+                    self._freed.wait(min(_LOOK_EVERY, max(0.0, deadline_at - monotonic())))
+            finally:
+                self._waiting -= 1
+        raise BrokerUnavailable(
+            f"all {most} connections to redis at {self.place.address} are in use by other threads; "
+            "raise broker_pool_limit (results: redis_max_connections)"
+        )
+
+    def _give_back(self, session: Session) -> None:
+        if session.pid != os.getpid():
+            return
+        self._idle.append(session)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def connect(self, line: Line, deadline_at: float) -> None:
+        """Give a line a connection.
+
+        Raises:
+            BrokerUnavailable: no server of the place can be reached.
+        """
+        sock, self._first = connect(self.place, self.options, deadline_at=deadline_at, first=self._first)
+        line.take(sock)
+
+    def turn_away(self) -> None:
+        """Begin with the next endpoint from now on: the one that was used cannot do what it should."""
+        self._first = (self._first + 1) % len(self.place.endpoints)
+
+
+_SESSION_WITHIN: Final = 3.0
+
+
+class Session(Line):
+    """Send commands over one connection at a time, in order; used by one thread at a time.
+
+    It outlives its connections: after a lost answer it connects anew and repeats, under the same number.
+
+    Attributes:
+        producer: id of what publishes here; never used by anybody else.
+    """
+
+    __slots__ = ("_link", "_number", "pid", "producer")
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+        self._number = 0
+        self.pid = os.getpid()
+        self.producer = secrets.token_hex(8)
+
+    def next_number(self) -> int:
+        """Return the number of the next batch, from 1."""
+        self._number += 1
+        return self._number
+
+    def call(self, *words: Word, deadline_at: float, repeatable: bool = False) -> Any:
+        """Do as `Link.call` on this connection."""
+        return self._get(words, deadline_at, repeatable)
+
+    def run(
+        self,
+        script: Scripted,
+        keys: Sequence[str | bytes],
+        args: Sequence[Word],
+        *,
+        deadline_at: float,
+        repeatable: bool = True,
+    ) -> Any:
+        """Do as `Link.run` on this connection."""
+        words = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        try:
+            return self._get(words, deadline_at, repeatable)
+        except _Unknown:
+            return self._get(("EVAL", script.text, len(keys), *keys, *args), deadline_at, repeatable)
+
+    def pipeline(
+        self, commands: Sequence[Sequence[Word]], *, deadline_at: float, repeatable: bool = False
+    ) -> list[Any]:
+        """Do as `Link.pipeline` on this connection."""
+        packed = b"".join(pack(tuple(words)) for words in commands)
+        name = f"{len(commands)} commands"
+        answers: list[Any] = self._ask(packed, name, deadline_at, repeatable, count=len(commands))
+        for answer in answers:
+            if isinstance(answer, ServerError):
+                raise refusal(answer, self._link.place.address, name)
+        return [flat(answer) for answer in answers]
+
+    def _get(self, words: tuple[Word, ...], deadline_at: float, repeatable: bool) -> Any:
+        answer = self._ask(pack(words), words[0], deadline_at, repeatable)
+        if isinstance(answer, ServerError):
+            if answer.code == "NOSCRIPT":
+                raise _Unknown
+            raise refusal(answer, self._link.place.address, str(words[0]))
+        return flat(answer) if type(answer) is dict or type(answer) is set else answer
+
+    def _ask(self, packed: bytes, name: Word, deadline_at: float, repeatable: bool, *, count: int = 0) -> Any:
+        """Return the answer to one command, or to `count` of them; the rule of repeating is here."""
+        started_at = monotonic()
+        unsure = False
+        error: Exception | None = None
+        attempt = 0
+        while True:
+            if attempt:
+                self._nap(attempt, deadline_at)
+            attempt += 1
+            try:
+                if self.sock is None or started_at - self.used_at > _FRESH:
+                    self._freshen(deadline_at)
+            except BrokerUnavailable as unavailable:
+                if error is None or monotonic() >= deadline_at:
+                    unavailable.maybe_published = unsure
+                    raise
+                continue
+            self.asked = False
+            try:
+                answer = self.exchange(packed, deadline_at)
+                if count:
+                    answer = [answer, *(self.receive(deadline_at) for _ in range(count - 1))]
+            except OSError as lost:
+                self.drop()
+                unsure, error = unsure or self.asked, lost
+                if not repeatable or monotonic() >= deadline_at:
+                    break
+            except BaseException:
+                self.drop()
+                raise
+            else:
+                if not isinstance(answer, ServerError) or answer.code not in PASSING:
+                    return answer
+                error = answer
+                if answer.code in ELSEWHERE:
+                    self.drop()
+                    self._link.turn_away()
+                if monotonic() >= deadline_at:
+                    break
+        where = self._link.place.address
+        raise unanswered(error, where, str(name), monotonic() - started_at, sent=unsure) from error
+
+    def _nap(self, attempt: int, deadline_at: float) -> None:
+        """Wait before the next attempt, longer each time."""
+        nap = _NAPS[min(attempt, len(_NAPS)) - 1]
+        time.sleep(max(0.0, min(nap, deadline_at - monotonic())))
+
+    def _freshen(self, deadline_at: float) -> None:
+        """Make sure that there is a connection, and that one which was idle still stands."""
+        if self.sock is not None and (self.is_broken() or not self._still_answers(deadline_at)):
+            self.drop()
+        if self.sock is None:
+            self._link.connect(self, deadline_at)
+
+    def _still_answers(self, deadline_at: float) -> bool:
+        """Try a connection that was idle for long: what lies between may have forgotten it."""
+        after = self._link.options.check_after
+        if not after or monotonic() - self.used_at < after:
+            return True
+        assert self.sock is not None
+        now = monotonic()
+        try:
+            ask(self.sock, ("PING",), min(now + _PING_WITHIN, now + (deadline_at - now) / 2))
+        except (OSError, ServerError):
+            return False
+        return True
+
+
+class _Unknown(Exception):
+    """Say that the server does not have a script."""
+
+
+def flat(answer: Any) -> Any:
+    """Return an answer of protocol 3 as protocol 2 has it: a map as a flat list, a set as a list."""
+    if isinstance(answer, dict):
+        return [part for pair in answer.items() for part in pair]
+    return list(answer) if isinstance(answer, set) else answer
+
+
+_shared: dict[tuple[RedisPlace, RedisOptions], Link] = {}
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
+_of_parents: list[socket.socket] = []
+
+
+def _let_go(line: Line) -> None:
+    """Give up a connection of the parent process without closing it there.
+
+    Its descriptor comes to name nothing. The object stays: closing it would tell gevent's loop, which is the parent's,
+    too, until it is made anew.
+    """
+    sock, line.sock = line.sock, None
+    if sock is None:
+        return
+    _of_parents.append(sock)
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(nothing, sock.fileno(), inheritable=False)
+    os.close(nothing)
+
+
+def _after_fork() -> None:
+    for link in list(_links):
+        link.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
