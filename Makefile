@@ -19,6 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An empty file per set of packages says that it is installed as pyproject.toml wants it.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 DOCS := $(VENV)/.installed-docs
 
 .PHONY: demo test test-full lint bench docs servers clean
@@ -41,7 +42,7 @@ lint: $(DEV)
 	$(BIN)/mypy --strict src tests demo bench
 	$(BIN)/pytest -q tests/test_layers.py tests/test_links.py
 
-bench: $(RUN)
+bench: $(BENCH)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(DOCS)
@@ -66,10 +67,15 @@ $(RUN): pyproject.toml | $(BIN)/python
 	@$(PIP_INSTALL) -e ".[fast]"
 	@touch $@
 
+$(BENCH): pyproject.toml | $(BIN)/python
+	@echo "Installing celeriac with what its engines need into $(VENV) ..."
+	@$(PIP_INSTALL) -e ".[fast,redis]"
+	@touch $@ $(RUN)
+
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing celeriac and its development tools into $(VENV) ..."
 	@$(PIP_INSTALL) -e ".[fast,lint,test]"
-	@touch $@ $(RUN)
+	@touch $@ $(RUN) $(BENCH)
 
 $(DOCS): pyproject.toml | $(BIN)/python
 	@echo "Installing the documentation tools into $(VENV) ..."

@@ -1,22 +1,25 @@
-"""Measure celeriac on SQLite beside its peers, on this machine, in this run."""
+"""Measure celeriac on each of its engines beside its peers, on this machine, in this run."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bench import saved
 from bench.contenders import CONTENDERS
 from bench.contest import ring
 from bench.processes import stop_cleanly_when_told
 from bench.report import Report, Size, measure
 from bench.table import contest_table, findings_table, notes
 
-QUICK = Size(rounds=1, share=0.1, idle=2.0, starts=1)
+QUICK = Size(rounds=1, share=0.1, idle=2.0, starts=1, waiting=2_000)
+FULL = Size(waiting=1_000_000, slopes=True)
 
 
 def main() -> int:
@@ -24,12 +27,16 @@ def main() -> int:
     stop_cleanly_when_told()
     asked = arguments().parse_args()
     contenders = [one for one in CONTENDERS if asked.only is None or one.name in asked.only]
-    size = replace(QUICK if asked.quick else Size(), slopes=asked.full)
+    size = FULL if asked.full else Size()
+    if asked.quick:
+        size = replace(QUICK, slopes=size.slopes)
     begun_at = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder, ring(Path(folder), contenders) as here:
-        report = measure(here, contenders, size)
+        report = measure(here, contenders, size, command(sys.argv[1:]))
     print(f"measured in {time.monotonic() - begun_at:.0f} s", file=sys.stderr)
-    print(as_json(report) if asked.json else as_text(report))
+    if asked.save:
+        asked.save.write_bytes(saved.written(report))
+    print(saved.written(report).decode() if asked.json else as_text(report))
     return 0 if report.complete else 1
 
 
@@ -40,8 +47,15 @@ def arguments() -> argparse.ArgumentParser:
         "--only", type=names, metavar="A,B", help=f"some of {', '.join(one.name for one in CONTENDERS)}"
     )
     parser.add_argument("--quick", action="store_true", help="one round with a tenth of the tasks: does it run at all?")
-    parser.add_argument("--full", action="store_true", help="drain 1,000,000 queued messages, too: some minutes more")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="with 1,000,000 queued messages, as many results, as many that wait, and 1,000 queues: many minutes more",
+    )
     parser.add_argument("--json", action="store_true", help="print every round as JSON instead of the tables")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="write every round to a file, too, for `python -m bench.page FILE`"
+    )
     return parser
 
 
@@ -53,6 +67,11 @@ def names(text: str) -> set[str]:
     return chosen
 
 
+def command(argv: Sequence[str]) -> str:
+    """Say how this run was asked for."""
+    return shlex.join(["python", "-m", "bench", *argv])
+
+
 def as_text(report: Report) -> str:
     """Write the tables and what is needed to judge them."""
     parts = [
@@ -61,31 +80,10 @@ def as_text(report: Report) -> str:
         contest_table(report.standings),
         "drained/s runs from the twentieth part finished to the last; delay()/s are single calls, one after the other; "
         "(2.0×) is twice as good as Celery in this run.",
-        findings_table(report.findings) if report.findings else "",
+        *map(findings_table, report.sections),
         notes(report.standings, report.versions),
-        *(f"NOT MEASURED: {trouble}" for trouble in report.troubles),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def as_json(report: Report) -> str:
-    """Write every round, for comparing runs."""
-    standings = [
-        {"name": one.contender.name, "trouble": one.trouble, "rounds": [asdict(figures) for figures in one.rounds]}
-        for one in report.standings
-    ]
-    findings = [{**asdict(one), "reached": one.reached} for one in report.findings]
-    return json.dumps(
-        {
-            "machine": report.machine,
-            "others_cores": report.others_cores,
-            "versions": report.versions,
-            "standings": standings,
-            "findings": findings,
-            "troubles": report.troubles,
-        },
-        indent=2,
-    )
 
 
 if __name__ == "__main__":

@@ -1,28 +1,22 @@
-"""celeriac on SQLite: messages and results in one file.
-
-The worker imports this module as its app, so nothing is imported here that a small app would not.
-"""
+"""celeriac on SQLite: messages and results in one file. The worker imports this module as its app."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 
+from bench.ours import Ours
 from celeriac import Celery
 
 _file = Path(os.environ["BENCH_FOLDER"]) / "celeriac.sqlite3"
 _synchronous = os.environ.get("BENCH_SYNCHRONOUS", "NORMAL")
 app = Celery("bench", broker=f"sqlite:///{_file}?synchronous={_synchronous}")
 
-WORKER = [sys.executable, "-m", "celeriac", "-A", "bench.celeriac_sqlite", "worker", "-c", "2", "-l", "warning"]
-
-
-@app.task
-def noop() -> None: ...
+ours = Ours(app, "bench.celeriac_sqlite")
+WORKER, publish, call_and_wait = ours.worker, ours.publish, ours.call_and_wait
 
 
 def prepare() -> None:
@@ -30,16 +24,7 @@ def prepare() -> None:
         shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
-def publish(count: int) -> None:
-    for _ in range(count):
-        noop.delay()
-
-
 def finished() -> int:
     # Every result is a new row here, so the last id is their number; counting them would read the whole index.
     with closing(sqlite3.connect(f"file:{_file}?mode=ro", uri=True)) as connection:
         return int(connection.execute("SELECT coalesce(max(id), 0) FROM result").fetchone()[0])
-
-
-def call_and_wait() -> None:
-    noop.delay().get(timeout=10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 
@@ -18,7 +18,7 @@ class Contender:
         queued: tasks of one drain: a few seconds' work for it.
         settings: where it differs from its defaults, and why.
         packages: distributions whose versions matter.
-        ours: runs in the environment of this run, not in that of the peers.
+        venv: name of the environment that it runs in, and of its list in `bench/peers/`; None is that of this run.
         needs_redis: without a server it is left out.
         environment: variables that its processes get.
     """
@@ -29,31 +29,52 @@ class Contender:
     queued: int
     settings: str
     packages: tuple[str, ...]
-    ours: bool = False
+    venv: str | None = "peers"
     needs_redis: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ours(self) -> bool:
+        """Whether this is celeriac."""
+        return self.venv is None
 
-CELERIAC: Final = Contender(
-    name="celeriac",
+
+CELERIAC_REDIS: Final = Contender(
+    name="celeriac-redis",
+    label="celeriac, Redis",
+    module="bench.celeriac_redis",
+    queued=60_000,
+    settings="defaults (late ack, adaptive dispatch), with uvloop; results in a database of their own.",
+    packages=("celeriac", "redis", "hiredis", "uvloop"),
+    venv=None,
+)
+
+CELERIAC_SQLITE: Final = Contender(
+    name="celeriac-sqlite",
     label="celeriac, SQLite",
     module="bench.celeriac_sqlite",
     queued=40_000,
     settings="defaults (late ack, synchronous=NORMAL, adaptive dispatch), with uvloop.",
     packages=("celeriac", "uvloop"),
-    ours=True,
+    venv=None,
     needs_redis=False,
 )
 
-WITHOUT_UVLOOP: Final = Contender(
-    name="celeriac-no-uvloop",
+REDIS_WITHOUT_UVLOOP: Final = replace(
+    CELERIAC_REDIS,
+    name="celeriac-redis-no-uvloop",
+    label="celeriac, Redis, no uvloop",
+    settings="the same on asyncio's own loop.",
+    packages=("celeriac", "redis", "hiredis"),
+    environment={"CELERIAC_NO_UVLOOP": "1"},
+)
+
+SQLITE_WITHOUT_UVLOOP: Final = replace(
+    CELERIAC_SQLITE,
+    name="celeriac-sqlite-no-uvloop",
     label="celeriac, SQLite, no uvloop",
-    module="bench.celeriac_sqlite",
-    queued=40_000,
     settings="the same on asyncio's own loop.",
     packages=("celeriac",),
-    ours=True,
-    needs_redis=False,
     environment={"CELERIAC_NO_UVLOOP": "1"},
 )
 
@@ -121,6 +142,30 @@ PEERS: Final = (
         settings="SimpleWorker: its default worker forks for every job and is ten times slower with an empty one.",
         packages=("rq", "redis", "hiredis"),
     ),
+    Contender(
+        name="arq",
+        label="arq, Redis",
+        module="bench.peers.arq",
+        queued=4_000,
+        settings=(
+            "uvloop; twice its command, which is one process; 50 jobs at once, by default 10; "
+            "queue and results polled for every 1 and 0.5 ms, by default every 500."
+        ),
+        packages=("arq", "redis", "hiredis", "uvloop"),
+        venv="peers-arq",
+    ),
+    Contender(
+        name="saq",
+        label="saq, Redis",
+        module="bench.peers.saq",
+        queued=8_000,
+        settings=(
+            "uvloop; 50 jobs at once in each process: its default, 10, drained half; "
+            "results polled for every 0.5 ms, by default every 500."
+        ),
+        packages=("saq", "redis", "hiredis", "uvloop"),
+        venv="peers-saq",
+    ),
 )
 
-CONTENDERS: Final = (CELERIAC, WITHOUT_UVLOOP, *PEERS)
+CONTENDERS: Final = (CELERIAC_REDIS, REDIS_WITHOUT_UVLOOP, CELERIAC_SQLITE, SQLITE_WITHOUT_UVLOOP, *PEERS)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.contenders import Contender
 from bench.figures import Figures, Standing
-from bench.peers_venv import BENCH_PEERS, PeersMissing
+from bench.peers_venv import PeersMissing, bench_peers
 from bench.processes import ROOT, ended
 from bench.redis_server import PORT_VARIABLE, RedisMissing, redis_server
 
@@ -28,54 +28,62 @@ class Ring:
 
     Attributes:
         folder: files of this run; removed afterwards.
-        peers_python: interpreter of the peers; None when they could not be installed.
+        pythons: interpreters of the peers, by the name of their environment.
         redis_port: None when there is no server.
-        missing: why one of these two is None.
+        missing: why one of these is not there, by that name, or by "redis".
     """
 
     folder: Path
-    peers_python: Path | None
+    pythons: Mapping[str, Path]
     redis_port: int | None
-    missing: str = ""
+    missing: Mapping[str, str]
 
-    def environment(self, contender: Contender | None = None) -> dict[str, str]:
+    def obstacle(self, contender: Contender) -> str | None:
+        """Say why a contender cannot be measured here, if it cannot."""
+        needed = [*([contender.venv] if contender.venv else []), *(["redis"] if contender.needs_redis else [])]
+        return next((self.missing[name] for name in needed if name in self.missing), None)
+
+    def python(self, contender: Contender) -> Path:
+        """Return the interpreter that a contender runs in."""
+        return self.pythons[contender.venv] if contender.venv else Path(sys.executable)
+
+    def environment(self, contender: Contender) -> dict[str, str]:
         """Return what the processes of a contender find in their environment."""
         variables = {**os.environ, "BENCH_FOLDER": str(self.folder), "PYTHONPATH": str(ROOT)}
         if self.redis_port is not None:
             variables[PORT_VARIABLE] = str(self.redis_port)
-        return variables | dict(contender.environment if contender else {})
+        return variables | dict(contender.environment)
 
 
 @contextmanager
 def ring(folder: Path, contenders: Sequence[Contender]) -> Iterator[Ring]:
     """Set up what these contenders need. What cannot be had is said in `missing`, and is no error."""
-    python, port, missing = None, None, ""
-    with ExitStack() as servers:
+    pythons: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    for name in sorted({one.venv for one in contenders if one.venv}):
         try:
-            if not all(contender.ours for contender in contenders):
-                python = BENCH_PEERS.interpreter()
+            pythons[name] = bench_peers(name).interpreter()
+        except PeersMissing as reason:
+            missing[name] = str(reason)
+    with ExitStack() as servers:
+        port = None
+        try:
             if any(contender.needs_redis for contender in contenders):
                 port = servers.enter_context(redis_server(folder))
-        except (PeersMissing, RedisMissing) as reason:
-            missing = str(reason)
-        yield Ring(folder=folder, peers_python=python, redis_port=port, missing=missing)
+        except RedisMissing as reason:
+            missing["redis"] = str(reason)
+        yield Ring(folder=folder, pythons=pythons, redis_port=port, missing=missing)
 
 
 def hold(here: Ring, contenders: Sequence[Contender], *, rounds: int, share: float) -> list[Standing]:
     """Measure everybody `rounds` times with `share` of their tasks. A contender that fails once is not asked again."""
-    standings = [Standing(contender=one, rounds=[], trouble=_obstacle(here, one)) for one in contenders]
+    standings = [Standing(contender=one, rounds=[], trouble=here.obstacle(one)) for one in contenders]
     for number in range(1, rounds + 1):
         for standing in standings:
             if standing.trouble is None:
                 print(f"round {number} of {rounds}: {standing.contender.label} ...", file=sys.stderr)
                 _measure(here, standing, share)
     return standings
-
-
-def _obstacle(here: Ring, contender: Contender) -> str | None:
-    if (contender.needs_redis and here.redis_port is None) or (not contender.ours and here.peers_python is None):
-        return here.missing
-    return None
 
 
 def _measure(here: Ring, standing: Standing, share: float) -> None:
@@ -90,19 +98,22 @@ def _measure(here: Ring, standing: Standing, share: float) -> None:
 
 def publish(here: Ring, contender: Contender, count: int) -> dict[str, float]:
     """Fill the queue of a contender."""
-    return _trial(here, contender, "publish", count)
+    return trial(here, contender, "publish", count)
 
 
 def work(here: Ring, contender: Contender, count: int) -> dict[str, float]:
     """Have its worker empty the queue."""
-    return _trial(here, contender, "work", count)
+    return trial(here, contender, "work", count)
 
 
-def _trial(here: Ring, contender: Contender, phase: str, count: int) -> dict[str, float]:
-    python = sys.executable if contender.ours else str(here.peers_python)
-    argv = [python, "-m", "bench.trial", contender.module, phase, str(count), str(here.folder)]
-    answer = answer_of(argv, here.environment(contender), timeout=120 + count / 1000)
-    figures: dict[str, float] = json.loads(answer)
+def trial(here: Ring, contender: Contender, phase: str, count: int) -> dict[str, float]:
+    """Have a phase of `bench.trial`.
+
+    Raises:
+        TrialFailed: it found nothing.
+    """
+    argv = [str(here.python(contender)), "-m", "bench.trial", contender.module, phase, str(count), str(here.folder)]
+    figures: dict[str, float] = json.loads(answer_of(argv, here.environment(contender), timeout=120 + count / 1000))
     return figures
 
 

@@ -19,6 +19,7 @@ class Figures:
         round_trip_ms: median from the call to its result, back to back.
         round_trip_p99_ms: the slowest hundredth of them.
         rested_round_trip_ms: median after 50 ms in which nothing happened.
+        rested_round_trip_p99_ms: the slowest hundredth of those.
         worker_mb: private memory of all processes of the worker.
     """
 
@@ -27,6 +28,7 @@ class Figures:
     round_trip_ms: float
     round_trip_p99_ms: float
     rested_round_trip_ms: float
+    rested_round_trip_p99_ms: float
     worker_mb: float
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-POLL_EVERY: Final = 0.01
 WARM_UP_SHARE: Final = 0.05
 
 
@@ -30,27 +29,30 @@ def rate(publish: Callable[[int], None], count: int, *, warm_up: int) -> float:
     return count / (time.perf_counter() - begun_at)
 
 
-def drain_rate(finished: Callable[[], int], count: int, *, timeout: float) -> float:
-    """Return tasks per second from about the twentieth part finished to the last.
+def drain_rate(
+    finished: Callable[[], int], count: int, *, timeout: float, until: float = 1.0, look_every: float = 0.01
+) -> float:
+    """Return tasks per second from about the twentieth part finished to the share `until`.
 
-    So neither the start of the worker nor its first connection counts.
+    So neither the start of the worker nor its first connection counts. Before the end a look that comes late costs no
+    accuracy, and the looks themselves can be rarer.
 
     Raises:
-        Stuck: not all were finished within `timeout` seconds.
+        Stuck: not so many were finished within `timeout` seconds.
     """
     deadline_at = time.monotonic() + timeout
-    first, begun_at = _reach(finished, max(1, round(count * WARM_UP_SHARE)), deadline_at)
-    last, ended_at = _reach(finished, count, deadline_at)
+    first, begun_at = _reach(finished, max(1, round(count * WARM_UP_SHARE)), deadline_at, look_every)
+    last, ended_at = _reach(finished, round(count * until), deadline_at, look_every)
     if last == first:
         raise Stuck(f"all {count} tasks ended between two looks; queue more of them")
     return (last - first) / (ended_at - begun_at)
 
 
-def _reach(finished: Callable[[], int], wanted: int, deadline_at: float) -> tuple[int, float]:
+def _reach(finished: Callable[[], int], wanted: int, deadline_at: float, look_every: float) -> tuple[int, float]:
     while (done := finished()) < wanted:
         if time.monotonic() > deadline_at:
             raise Stuck(f"{done} tasks had finished when the time was up, not {wanted}")
-        time.sleep(POLL_EVERY)
+        time.sleep(look_every)
     return done, time.perf_counter()
 
 

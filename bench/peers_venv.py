@@ -51,7 +51,10 @@ class PeersVenv:
 
 _HERE: Final = Path(__file__).resolve().parent
 
-BENCH_PEERS: Final = PeersVenv(folder=_HERE / ".venv-peers", requirements=_HERE / "peers" / "requirements.txt")
+
+def bench_peers(name: str) -> PeersVenv:
+    """Return the environment of the peers whose list is `bench/peers/<name>.txt`."""
+    return PeersVenv(folder=_HERE / f".venv-{name}", requirements=_HERE / "peers" / f"{name}.txt")
 
 
 def versions(python: str | Path, packages: Iterable[str]) -> dict[str, str]:

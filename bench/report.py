@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
 
 from bench import own
-from bench.contenders import CELERIAC, Contender
+from bench.contenders import Contender
 from bench.contest import Ring, TrialFailed, hold
+from bench.due import waiting
 from bench.figures import Standing
+from bench.finding import Finding, Section
+from bench.goals import GOALS, beside_goals, beside_peers
+from bench.living import importing, living
 from bench.machine import Neighbours, describe
-from bench.own import Finding
 from bench.peers_venv import versions
+from bench.slopes import slopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class Size:
         share: of the tasks that a contender gets by default.
         idle: seconds for which an idle worker is watched.
         starts: of a worker, and half those of an interpreter.
+        waiting: messages that wait for their time while others become due.
         slopes: drain 1,000,000 queued messages, too.
     """
 
@@ -33,6 +38,7 @@ class Size:
     share: float = 1.0
     idle: float = 10.0
     starts: int = 5
+    waiting: int = 20_000
     slopes: bool = False
 
 
@@ -41,66 +47,73 @@ class Report:
     """Everything that a run has found.
 
     Attributes:
+        command: what made it.
         machine: where, in a line or two.
         others_cores: how many cores other people's work took meanwhile; what is above 0.1 spoils figures.
         standings: of the contenders, in the order of the table.
         versions: by the name of the contender and of the distribution.
-        findings: about celeriac alone, and its goals.
-        troubles: what could not be measured of celeriac, and why.
+        sections: about celeriac alone, and its goals.
     """
 
+    command: str
     machine: str
     others_cores: float
     standings: Sequence[Standing]
     versions: dict[str, dict[str, str]]
-    findings: list[Finding]
-    troubles: list[str]
+    sections: Sequence[Section]
 
     @property
     def complete(self) -> bool:
         """Whether all of celeriac's figures are there; what a peer could not do is not our failure."""
-        return not self.troubles and not any(one.trouble for one in self.standings if one.contender.ours)
+        troubles = [trouble for section in self.sections for trouble in section.troubles]
+        return not troubles and not any(one.trouble for one in self.standings if one.contender.ours)
 
 
-def measure(here: Ring, contenders: Sequence[Contender], size: Size) -> Report:
-    """Hold the contest, then look at celeriac alone if it takes part."""
+def measure(here: Ring, contenders: Sequence[Contender], size: Size, command: str) -> Report:
+    """Hold the contest, then look at each engine of celeriac that takes part."""
     neighbours = Neighbours()
     standings = hold(here, contenders, rounds=size.rounds, share=size.share)
-    findings: list[Finding] = []
-    troubles: list[str] = []
-    for standing in standings:
-        if standing.contender is CELERIAC:
-            findings += own.of_figures(standing.median) if standing.median else []
-            troubles += _look_at_celeriac(here, size, findings)
+    sections = [_look_at(here, one, standings, size) for one in standings if one.contender.name in GOALS]
+    if sections:
+        sections.append(_section("celeriac, any engine", {"importing": importing(2 * size.starts + 1)}))
     return Report(
+        command=command,
         machine=describe(here),
         others_cores=neighbours.cores(),
         standings=standings,
-        versions=_versions(here, contenders),
-        findings=findings,
-        troubles=troubles,
+        versions={
+            one.name: versions(here.python(one), one.packages) for one in contenders if here.obstacle(one) is None
+        },
+        sections=sections,
     )
 
 
-def _look_at_celeriac(here: Ring, size: Size, findings: list[Finding]) -> list[str]:
-    """Add to the findings; return what could not be found, and why."""
-    measures = {
-        "publishing": own.publishing(here, size.share),
-        "a worker's life": own.living(here, idle=size.idle, starts=size.starts),
-        "importing": own.importing(2 * size.starts + 1),
-    }
-    if size.slopes:
-        measures["slopes"] = own.slopes(here)
+def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size: Size) -> Section:
+    engine, goals = standing.contender, GOALS[standing.contender.name]
+    measures: dict[str, Iterator[Finding]] = {}
+    if standing.median:
+        measures["table"] = beside_goals(standing.median, goals)
+        measures["peers"] = beside_peers(standing.median, standings, goals)
+    if standing.trouble is None:
+        measures |= {
+            "publishing": own.publishing(here, engine, goals, size.share),
+            "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
+            "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
+            "messages that wait": waiting(here, engine, queued=size.waiting, soon=max(100, round(1_000 * size.share))),
+            "a worker's life": living(here, engine, idle=size.idle, starts=size.starts),
+        }
+        if size.slopes:
+            measures["slopes"] = slopes(here, engine, size.rounds)
+    return _section(engine.label, measures)
+
+
+def _section(title: str, measures: dict[str, Iterator[Finding]]) -> Section:
+    findings: list[Finding] = []
     troubles = []
     for subject, found in measures.items():
-        print(f"celeriac alone: {subject} ...", file=sys.stderr)
+        print(f"{title} alone: {subject} ...", file=sys.stderr)
         try:
             findings.extend(found)
         except (TrialFailed, psutil.Error) as failure:
             troubles.append(f"{subject}: {failure}")
-    return troubles
-
-
-def _versions(here: Ring, contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
-    pythons = {one.name: sys.executable if one.ours else here.peers_python for one in contenders}
-    return {one.name: versions(python, one.packages) for one in contenders if (python := pythons[one.name])}
+    return Section(title=title, findings=findings, troubles=troubles)

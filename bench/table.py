@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bench.contenders import CELERY, Contender
 from bench.figures import Figures, Standing
-from bench.own import Finding
+from bench.finding import Finding, Section
 
 
 class _Column(NamedTuple):
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 
 def contest_table(standings: Sequence[Standing]) -> str:
     """Show everybody's medians, and in brackets how many times better than Celery's of the same run."""
-    celery = next((one.median for one in standings if one.contender is CELERY), None)
+    celery = next((one.median for one in standings if one.contender.name == CELERY.name), None)
     rows = [
         [one.contender.label, *(_cell(one.median, celery, column) for column in _COLUMNS)]
         for one in standings
@@ -37,10 +37,11 @@ def contest_table(standings: Sequence[Standing]) -> str:
     return _table(["", *(column.heading for column in _COLUMNS)], rows)
 
 
-def findings_table(findings: Iterable[Finding]) -> str:
-    """Show celeriac's figures beside its goals."""
-    rows = [[one.what, f"{number(one.value)} {one.unit}", _goal(one), _verdict(one)] for one in findings]
-    return _table(["celeriac, SQLite", "measured", "goal", ""], rows)
+def findings_table(section: Section) -> str:
+    """Show celeriac's figures on one subject beside its goals, and what is not there."""
+    rows = [[one.what, f"{number(one.value)} {one.unit}", _goal(one), _verdict(one)] for one in section.findings]
+    missing = [f"NOT MEASURED: {trouble}" for trouble in section.troubles]
+    return "\n\n".join([_table([section.title, "measured", "goal", ""], rows), *missing])
 
 
 def notes(standings: Sequence[Standing], versions: Mapping[str, Mapping[str, str]]) -> str:

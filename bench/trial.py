@@ -1,4 +1,4 @@
-"""One entrant in its own interpreter: `python -m bench.trial MODULE publish|work N FOLDER` prints its figures as JSON.
+"""One entrant in its own interpreter: `python -m bench.trial MODULE PHASE N FOLDER` prints its figures as JSON.
 
 Publishing and working are two processes, because some producers listen for every result they asked for: when the worker
 drains, the producer has gone, as it has when a web request has been answered.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import psutil
 
@@ -38,61 +40,85 @@ class Entrant(Protocol):
         """Call the task `count` times, one after the other, each as durable as it gets before the next."""
 
     def finished(self) -> int:
-        """Return how many results are stored. Cheap: asked every 10 ms."""
+        """Return how many results are stored; first asked before there is a worker. Cheap: asked every 10 ms."""
 
     def call_and_wait(self) -> None:
         """Call the task once and return when its result is here."""
 
 
-def publish(entrant: Entrant, count: int) -> dict[str, float]:
-    """Fill the queue while no worker runs."""
-    entrant.prepare()
+class Draining(NamedTuple):
+    """A worker at work, and how many tasks it has finished."""
+
+    process: psutil.Popen
+    finished: Callable[[], int]
+
+
+def publish(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
+    """Fill the queue while no worker runs; with `BENCH_KEEP` what earlier trials left stays."""
+    if "BENCH_KEEP" not in os.environ:
+        entrant.prepare()
     return {"published_per_s": rate(entrant.publish, count - WARM_UP, warm_up=WARM_UP)}
+
+
+def drain(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
+    """Empty the queue."""
+    with draining(entrant, log) as (_, finished):
+        return {"drained_per_s": drain_rate(finished, count, timeout=DRAIN_TIMEOUT + count / 2000)}
+
+
+def pace(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
+    """Empty most of the queue, and look rarely, for tasks that take a while."""
+    with draining(entrant, log) as (_, finished):
+        timeout = DRAIN_TIMEOUT + count / 20
+        return {"drained_per_s": drain_rate(finished, count, timeout=timeout, until=0.95, look_every=0.05)}
 
 
 def work(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
     """Empty the queue, then ask the idle worker for single results."""
-    with worker(entrant.WORKER, log) as process:
-        drained_per_s = drain(entrant, count, process, log)
+    with draining(entrant, log) as (process, finished):
+        drained_per_s = drain_rate(finished, count, timeout=DRAIN_TIMEOUT + count / 2000)
         busy = latency(entrant.call_and_wait, 300, silence=0, at_most=2)
-        rested = latency(entrant.call_and_wait, 30, silence=0.05, at_most=3, warm_up=1)
+        rested = latency(entrant.call_and_wait, 100, silence=0.05, at_most=6, warm_up=1)
         return {
             "drained_per_s": drained_per_s,
             "round_trip_ms": busy.p50_ms,
             "round_trip_p99_ms": busy.p99_ms,
             "rested_round_trip_ms": rested.p50_ms,
+            "rested_round_trip_p99_ms": rested.p99_ms,
             "worker_mb": private_mb([cast("psutil.Process", process), *descendants(process.pid)]),
         }
 
 
-def drain(entrant: Entrant, count: int, process: psutil.Popen, log: Path) -> float:
-    """Return the tasks per second of a worker that has just been started.
+@contextmanager
+def draining(entrant: Entrant, log: Path) -> Iterator[Draining]:
+    """Run the worker of an entrant.
 
     Raises:
         Stuck: it ended or was not done in time; the text has the last that it said.
     """
+    before = entrant.finished()
+    with worker(entrant.WORKER, log) as process:
 
-    def finished() -> int:
-        if process.poll() is not None:
-            raise Stuck(f"its worker ended with exit code {process.returncode}")
-        return entrant.finished()
+        def finished() -> int:
+            if process.poll() is not None:
+                raise Stuck(f"its worker ended with exit code {process.returncode}")
+            return entrant.finished() - before
 
-    try:
-        return drain_rate(finished, count, timeout=DRAIN_TIMEOUT + count / 2000)
-    except Stuck as stuck:
-        last_words = " / ".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise Stuck(f"{stuck}; its worker said last: {last_words}") from None
+        try:
+            yield Draining(process, finished)
+        except Stuck as stuck:
+            last_words = " / ".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise Stuck(f"{stuck}; its worker said last: {last_words}") from None
+
+
+PHASES: Final = {phase.__name__: phase for phase in (publish, drain, pace, work)}
 
 
 def main(module: str, phase: str, count: str, folder: str) -> None:
     """Run one phase and print what it found."""
     stop_cleanly_when_told()
     entrant = cast("Entrant", importlib.import_module(module))
-    if phase == "publish":
-        figures = publish(entrant, int(count))
-    else:
-        figures = work(entrant, int(count), Path(folder) / "worker.log")
-    json.dump(figures, sys.stdout)
+    json.dump(PHASES[phase](entrant, int(count), Path(folder) / "worker.log"), sys.stdout)
 
 
 if __name__ == "__main__":
