@@ -22,7 +22,7 @@ from tests.integration.stores import Kept, RedisStore, SqliteStore, Store
 
 SAMPLE_TASKS: Final = Path(__file__).with_name("tasks.py")
 
-ENGINES: Final = ("sqlite",)
+ENGINES: Final = ("sqlite", "redis")
 
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up on something that has no deadline of its own."""

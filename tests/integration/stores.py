@@ -10,7 +10,7 @@ import itertools
 import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -189,22 +189,21 @@ class SqliteStore(Store):
 
 
 class RedisStore(Store):
-    """Look into a database of a Redis server.
+    """Look into a database of a Redis server. A node finds it elsewhere by ``BROKER``, ``BACKEND`` in its environment.
 
     Args:
         url: of the broker, with the number of the database.
-        results: number of the database of the results, should they be kept in another one.
-        reach: URL by which nodes and the project's app come to it, should that lead over something in between.
+        results: URL of the results, should they be kept elsewhere.
+        reach: URLs by which nodes and the project's app come to both, should these lead over something in between.
     """
 
-    def __init__(self, url: str, *, results: int | None = None, reach: str | None = None) -> None:
-        server, _, database = url.rpartition("/")
+    def __init__(self, url: str, *, results: str | None = None, reach: Sequence[str] = ()) -> None:
         self.client: Any = redis.Redis.from_url(url)  # Any: its types allow text, which it never answers here
-        self._results: Any = redis.Redis.from_url(f"{server}/{database if results is None else results}")
-        self.urls = {"broker": reach or url}
-        if results is not None:
-            self.urls["backend"] = f"{self.urls['broker'].rpartition('/')[0]}/{results}"
-        self.source = ", ".join(f'{name}="{place}"' for name, place in self.urls.items())
+        self._results: Any = redis.Redis.from_url(results or url)
+        self.urls = dict(zip(("broker", "backend"), reach or filter(None, (url, results)), strict=False))
+        self.source = ", ".join(
+            f'{name}=os.environ.get("{name.upper()}", "{place}")' for name, place in self.urls.items()
+        )
 
     @classmethod
     def on(cls, server: str) -> RedisStore:
