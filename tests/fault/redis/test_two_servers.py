@@ -19,7 +19,7 @@ def test_results_arrive_where_they_are_looked_for(redis_server, project_on):
 
     assert [project.call("add", number, 1).get(timeout=10) for number in range(20)] == list(range(1, 21))
 
-    assert not [key for key in project.store.client.keys() if key.startswith(b"celery-task-meta")]
+    assert not project.store.client.keys("celery-task-meta-*")
     assert len(project.store.records()) == 20
     assert node.stop() == 0
     project.assert_clean()
