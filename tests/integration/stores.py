@@ -6,6 +6,7 @@ Tests ask all stores the same questions: what waits, who holds what, why somethi
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import sqlite3
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import redis
 
 Accounts = tuple[bool, float | None, int, int, int]
@@ -249,8 +249,7 @@ class RedisStore(Store):
     def dead_letters(self) -> list[tuple[str, bytes]]:
         """Return why each dead letter died, and what it was, byte by byte; the oldest first."""
         letters = sorted((int(number), letter) for number, letter in self.client.hgetall("celeriac:dead").items())
-        opened = (msgspec.msgpack.decode(letter) for _, letter in letters)
-        return [(_text(reason), opened_record(record)[1]) for reason, _, record in opened]
+        return [_opened_letter(letter) for _, letter in letters]
 
     def records(self) -> dict[str, bytes]:
         keys = list(self._results.scan_iter(match="celery-task-meta-*", count=10_000))
@@ -333,15 +332,27 @@ return {waiting, held, later, redis.call('HGETALL', 'celeriac:counts')}
 
 
 def opened_record(record: bytes) -> tuple[bytes, bytes]:
-    """Divide a record into the list that its message was taken from, and the envelope."""
+    """Divide a record into the list that its message was taken from, and the envelope; a letter into field and rest."""
     length, _, rest = record.partition(b":")
     return rest[: int(length)], rest[int(length) :]
 
 
+def _opened_letter(letter: bytes) -> tuple[str, bytes]:
+    _, rest = opened_record(letter)  # when it died
+    reason, rest = opened_record(rest)
+    for _ in range(3):  # where its result is
+        _, rest = opened_record(rest)
+    return reason.decode(), opened_record(rest)[1]
+
+
+def _fingerprint(envelope: bytes) -> bytes:
+    """Name an envelope in the hash of counts, where nobody looks into it."""
+    return b"%d:%s" % (len(envelope), hashlib.sha1(envelope[-1024:]).hexdigest().encode())
+
+
 def _kept(key: bytes, envelope: bytes, held: bool, eta: float | None, accounts: Mapping[bytes, Any]) -> Kept:
     headers = json.loads(envelope)["headers"]
-    counted = accounts.get(f"{headers['id']}\0{headers.get('retries', 0)}".encode(), (0, 0, 0))
-    crashes, node_losses, releases = map(int, counted)
+    crashes, node_losses, releases = map(int, accounts.get(_fingerprint(envelope), (0, 0, 0)))
     return Kept(
         task_id=headers["id"],
         queue=key.decode().partition("\x06\x16")[0],
@@ -352,7 +363,3 @@ def _kept(key: bytes, envelope: bytes, held: bool, eta: float | None, accounts: 
         node_losses=node_losses,
         releases=releases,
     )
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
