@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 _FIRST: Final = 0.05
-_MOST: Final = 5.0
+_MOST: Final = 1.0  # work is to go on within 2 s of the server's return, also after a long absence
 
 
 class Backoff:
@@ -19,6 +19,6 @@ class Backoff:
         self._failures = 0
 
     def next(self) -> float:
-        """Return the seconds to wait now: up to 0.05 s at first, then up to twice as long each time, at most 5 s."""
+        """Return the seconds to wait now: up to 0.05 s at first, then up to twice as long each time, at most 1 s."""
         self._failures += 1
         return random.uniform(0.5, 1.0) * min(_FIRST * 2.0 ** min(self._failures - 1, 30), _MOST)
