@@ -1,14 +1,17 @@
 """Run the examples of one page in the working directory: `python -m tests.docs.run_page PAGE`.
 
 One process per page, as a reader has one interpreter and one folder open: the blocks share the namespace of
-`__main__`, the files they write can be imported, and a traceback names the line of the page.
+`__main__`, the files they write can be imported, and a traceback names the line of the page. Exits with 77 when a page
+needs a server that is not installed here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import doctest
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,11 +20,16 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.redis_server import RedisMissing, RedisServer
 from tests.docs.examples import Example, examples
 
 _OUTPUT_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 40.0  # a warm stop takes at most `worker_stop_grace`, 30 s
+_REDIS_FOLDER = Path(".redis")
+
+SERVER_MISSING = 77
+"""Exit code of a page whose server is not installed."""
 
 
 class PageFailed(Exception):
@@ -29,16 +37,21 @@ class PageFailed(Exception):
 
 
 def run_page(page: Path) -> None:
-    """Run a page's examples from top to bottom, then stop the workers it started."""
+    """Run a page's examples from top to bottom, then stop the workers and the server it started."""
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main  # where pickle and inspect look for what the examples define
     started: set[str] = set()
-    with contextlib.ExitStack() as workers:
+    port: int | None = None
+    with contextlib.ExitStack() as running:
         for example in examples(page):
+            if "redis" in example.directives:
+                port = running.enter_context(redis(shlex.split(example.directives["redis"])))
+            if port is not None:
+                example = on_port(example, port)
             if "worker" in example.directives:
                 app = example.directives["worker"] or "tasks"
                 if app not in started:
-                    workers.enter_context(worker(app))
+                    running.enter_context(worker(app))
                     started.add(app)
             run_example(example, page, main)
 
@@ -56,6 +69,24 @@ def run_example(example: Example, page: Path, main: types.ModuleType) -> None:
             run_commands(example.text, where)
         case _:
             raise PageFailed(f"{where}: a block of {example.language or 'no language'} cannot be run, only written")
+
+
+@contextlib.contextmanager
+def redis(options: list[str]) -> Iterator[int]:
+    """Have a Redis of the page's own running; yield its port."""
+    _REDIS_FOLDER.mkdir()
+    server = RedisServer(_REDIS_FOLDER.absolute(), *options)
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+def on_port(example: Example, port: int) -> Example:
+    """Have an example mean the page's own Redis where it says where a Redis usually is."""
+    text = example.text.replace("localhost:6379", f"localhost:{port}").replace("redis-cli ", f"redis-cli -p {port} ")
+    return dataclasses.replace(example, text=text)
 
 
 def write_file(path: Path, text: str, where: str) -> None:
@@ -145,4 +176,8 @@ def stop(process: subprocess.Popen[str], app: str) -> None:
 
 
 if __name__ == "__main__":
-    run_page(Path(sys.argv[1]))
+    try:
+        run_page(Path(sys.argv[1]))
+    except RedisMissing as reason:
+        print(reason)
+        sys.exit(SERVER_MISSING)

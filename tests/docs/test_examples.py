@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.run_page import SERVER_MISSING
+
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGES = sorted([*(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("README*.md")])
 
@@ -48,6 +50,8 @@ def run(page: Path, folder: Path) -> tuple[int, str]:
 def test_the_examples_of_the_page_run(page: Path, tmp_path: Path) -> None:
     code, printed = run(page, tmp_path / "reader")
 
+    if code == SERVER_MISSING and not os.environ.get("CI"):
+        pytest.skip(printed)
     assert code == 0, printed
 
 
@@ -163,4 +167,32 @@ assert add.delay(2, 3).get(timeout=20) == 5
 def test_a_page_can_have_a_worker_that_stops_with_it(tmp_path: Path) -> None:
     code, printed = run_text(SERVED, tmp_path)
 
+    assert (code, printed) == (0, "")
+
+
+WITH_REDIS = """\
+<!-- redis: --appendonly yes -->
+<!-- run -->
+```console
+$ redis-cli CONFIG GET appendonly
+appendonly
+yes
+$ redis-cli SET tea 3
+OK
+```
+
+```python
+import redis
+
+with redis.Redis.from_url("redis://localhost:6379/0") as client:
+    assert client.get("tea") == b"3"
+```
+"""
+
+
+def test_a_page_can_have_a_redis_of_its_own(tmp_path: Path) -> None:
+    code, printed = run_text(WITH_REDIS, tmp_path)
+
+    if code == SERVER_MISSING and not os.environ.get("CI"):
+        pytest.skip(printed)
     assert (code, printed) == (0, "")
