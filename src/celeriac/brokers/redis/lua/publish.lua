@@ -7,13 +7,12 @@
 -- include clock
 -- include records
 -- include delayed
+-- include lists
 local sent = redis.call('GET', KEYS[1])
 if sent and tonumber(sent) >= tonumber(ARGV[1]) then return 0 end
 for i = 6, #KEYS do -- nothing is written before it is known that all can be
-    local kind = redis.call('TYPE', KEYS[i]).ok
-    if kind ~= 'list' and kind ~= 'none' then
-        return redis.error_reply('WRONGTYPE the key ' .. KEYS[i] .. ' holds a ' .. kind .. ' and not the messages of a queue')
-    end
+    local wrong = wrong_list(KEYS[i])
+    if wrong then return redis.error_reply(wrong) end
 end
 local at, apart = 4 + tonumber(ARGV[3]), nil
 while at <= #ARGV do

@@ -8,12 +8,14 @@
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
 -- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
 -- from 1. When nobody is that owner any more all are refused.
--- Claim by claim: what follows is published, the result stored, the letter kept, and the claim deleted last. One that
--- fails on the way stays claimed, and the others go on.
+-- Claim by claim: the result is stored, what follows published, the letter kept, and the claim deleted last. One that
+-- fails on the way stays claimed and the others go on. It fails before anything of it can be seen twice: its lists are
+-- looked at first, and storing its result may be repeated.
 -- include clock
 -- include fence
 -- include records
 -- include delayed
+-- include lists
 -- include notes
 -- include results
 local stands = standing(KEYS[1], ARGV[1], ARGV[2])
@@ -28,11 +30,21 @@ allow_when_full(KEYS[4])
 local now = server_now(tonumber(ARGV[3]))
 if ARGV[6] ~= '' or ARGV[7] ~= '' then note(KEYS[3], held, ARGV[6], ARGV[7]) end
 
-local function publish(list, envelope, due, unique)
-    if due == 0 then
-        redis.call('LPUSH', list, envelope)
-    else
-        file(KEYS[5], KEYS[6], due, unique, list, #list .. ':' .. list .. envelope)
+local function look_at_lists(messages)
+    for _, m in ipairs(messages) do
+        local wrong = wrong_list(KEYS[m[1]])
+        if wrong then error({err = wrong}) end
+    end
+end
+
+local function publish(messages)
+    for _, m in ipairs(messages) do
+        local list, envelope, due, unique = KEYS[m[1]], ARGV[m[2]], m[3], m[4]
+        if due == 0 then
+            redis.call('LPUSH', list, envelope)
+        else
+            file(KEYS[5], KEYS[6], due, unique, list, #list .. ':' .. list .. envelope)
+        end
     end
 end
 
@@ -63,17 +75,9 @@ for i, claim in ipairs(plan) do
     local tag = string.format('%d', claim[1])
     if seen[tag] or redis.call('HEXISTS', held, tag) == 0 then
         refused[#refused + 1] = i
-    else
-        local ok = true
-        if claim[4] ~= 0 then
-            ok = attempt(i, function()
-                for _, m in ipairs(claim[4]) do publish(KEYS[m[1]], ARGV[m[2]], m[3], m[4]) end
-            end)
-        end
-        if ok then
-            accepted[#accepted + 1] = i
-            stored = stored or claim[3] ~= 0
-        end
+    elseif claim[4] == 0 or attempt(i, look_at_lists, claim[4]) then
+        accepted[#accepted + 1] = i
+        stored = stored or claim[3] ~= 0
     end
     seen[tag] = true
 end
@@ -94,7 +98,8 @@ end
 for _, i in ipairs(accepted) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
-    if claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]) then
+    if (claim[4] == 0 or attempt(i, publish, claim[4])) and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
+    then
         if claim[2] == 1 then
             local record = redis.call('HGET', held, tag)
             local _, at = list_of(record)
