@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -35,7 +35,12 @@ class ResultBackend(ABC):
 
     A record is kept for a lifetime that adapters are made with; those whose state is FAILURE may have one of their
     own. Expired records are not returned, whenever somebody deletes them.
+
+    Attributes:
+        expires_by_itself: the store deletes what has expired; `expire` has nothing to do.
     """
+
+    expires_by_itself: ClassVar[bool] = False
 
     @property
     @abstractmethod

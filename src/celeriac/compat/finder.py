@@ -24,6 +24,7 @@ EXTENDED: Final = frozenset(
         "celeriac.app.trace",
         "celeriac.backends",
         "celeriac.backends.base",
+        "celeriac.backends.redis",
         "celeriac.canvas",
         "celeriac.contrib",
         "celeriac.exceptions",

@@ -179,10 +179,11 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     # --- backends ---
     "celeriac.backends": {},
     "celeriac.backends.base": no(BACKENDS, "BaseBackend Backend KeyValueStoreBackend DisabledBackend SyncBackendMixin"),
+    "celeriac.backends.redis": no(BACKENDS, "SentinelBackend"),
     **all_of(
         "celeriac.backends",
         "arangodb asynchronous azureblockblob cache cassandra consul cosmosdbsql couchbase couchdb database dynamodb "
-        "elasticsearch filesystem gcs mongodb redis rpc s3",
+        "elasticsearch filesystem gcs mongodb rpc s3",
         BACKENDS,
     ),
     # --- what programs import by name ---

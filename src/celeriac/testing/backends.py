@@ -45,6 +45,11 @@ def expire(backend: ResultBackend) -> list[int]:
     return deleted
 
 
+def expirable(backend: ResultBackend, count: int) -> int:
+    """Return how many of so many expired records `expire` is there for: none where the store deletes them by itself."""
+    return 0 if backend.expires_by_itself else count
+
+
 def state_of(backend: ResultBackend, task_id: str = "id-1") -> str:
     """Return the state of a run as `AsyncResult` would."""
     found = backend.get(task_id)
@@ -333,7 +338,7 @@ class ResultBackendConformance:
         before = threading.active_count()
         threads, found = asyncio.run(wait())
 
-        assert threads == before
+        assert threads <= before + 1  # one that listens for everybody
         assert [set(one) for one in found] == [{one} for one in ids]
 
     def test_a_coroutine_that_is_cancelled_leaves_the_others_waiting(self, backend: ResultBackend) -> None:
@@ -396,7 +401,7 @@ class ResultBackendConformance:
 
         deleted = expire(backend)
 
-        assert sum(deleted) == 1
+        assert sum(deleted) == expirable(backend, 1)
         assert backend.get_many(["old", "young"]).keys() == {"young"}
         backend.close()
 
@@ -420,8 +425,8 @@ class ResultBackendConformance:
 
         deleted = expire(backend)
 
-        assert sum(deleted) == 5000
-        assert max(deleted) < 5000
+        assert sum(deleted) == expirable(backend, 5000)
+        assert max(deleted, default=0) < 5000
         assert backend.get_many(ids) == {}
         backend.close()
 
@@ -474,7 +479,7 @@ class ResultBackendConformance:
         visible = set(backend.get_many(["done", "failed", "revoked"]))
         deleted = sum(expire(backend))
 
-        assert (visible, deleted) == (left, 3 - len(left))
+        assert (visible, deleted) == (left, expirable(backend, 3 - len(left)))
         backend.close()
 
     def test_what_expires_behind_many_failures_that_stay_is_reached(self, world: ResultWorld) -> None:
@@ -483,7 +488,8 @@ class ResultBackendConformance:
         backend.store([a_result("done")])
         world.advance(3700.0)
 
-        assert backend.expire() == 1
+        assert backend.expire() == expirable(backend, 1)
+        assert backend.get("done") is None
         backend.close()
 
     @pytest.mark.parametrize("once", [False, True])
@@ -504,7 +510,8 @@ class ResultBackendConformance:
         backend.store([a_result("short")])
         world.advance(100.0)
 
-        assert (backend.expire(), backend.expire()) == (1, 0)
+        assert (backend.expire(), backend.expire()) == (expirable(backend, 1), 0)
+        assert backend.get("short") is None
         backend.close()
 
     def test_without_a_lifetime_records_stay(self, world: ResultWorld) -> None:

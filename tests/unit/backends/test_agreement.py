@@ -1,4 +1,4 @@
-"""The memory backend is the reference: whatever is stored in whatever order, SQLite comes to the same records."""
+"""The memory backend is the reference: whatever is stored in whatever order, the others come to the same records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from celeriac.backends.memory import MemoryBackend
@@ -14,6 +14,7 @@ from celeriac.backends.sqlite import SqliteBackend
 from celeriac.states import FAILURE, RETRY, REVOKED, STARTED, SUCCESS
 from celeriac.testing.clock import ManualClock
 from celeriac.testing.worlds import a_result
+from tests.unit.backends.test_redis_conformance import RedisResults
 
 numbers = itertools.count(1)
 
@@ -33,23 +34,26 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEPS, max_size=12),
     expires=st.sampled_from([3600.0, 60.0, None, 0]),
     failure_expires=st.sampled_from([3600.0, 60.0, None, 0]),
 )
-def test_both_backends_come_to_the_same_records(steps, expires, failure_expires):
+def test_all_backends_come_to_the_same_records(redis_db, steps, expires, failure_expires):
     clock = ManualClock()
+    redis = RedisResults(redis_db, global_keyprefix=f"agreement-{next(numbers)}")
     with tempfile.TemporaryDirectory() as folder:
         lifetimes = {"expires": expires, "failure_expires": failure_expires}
         backends = (
             MemoryBackend(name=f"agreement-{next(numbers)}", clock=clock, **lifetimes),
             SqliteBackend(Path(folder) / "results.sqlite3", clock=clock, **lifetimes),
+            redis.backend(**lifetimes),
         )
         for kind, given_ in steps:
             if kind == "advance":
                 clock.advance(given_)
+                redis.advance(given_)
                 continue
             for backend in backends:
                 match kind:
@@ -62,4 +66,6 @@ def test_both_backends_come_to_the_same_records(steps, expires, failure_expires)
 
             kept = [backend.get_many(IDS) for backend in backends]
             assert kept[0] == kept[1]
+            assert kept[0] == kept[2]
         backends[1].close()
+        redis.end()

@@ -434,7 +434,7 @@ def _login_arguments(endpoint: Endpoint, database: int, options: RedisOptions, n
         "host": endpoint.host,
         "port": endpoint.port,
         "db": database,
-        "protocol": options.protocol,
+        "protocol": options.protocol or 2,
         "client_name": _fit_name(name or options.client_name or CLIENT_NAME),
         "socket_timeout": None,
         "socket_connect_timeout": None,

@@ -155,7 +155,9 @@ class Link:
     def after_fork(self) -> None:
         """Leave the parent's connections to the parent."""
         for line in list(self._lines):
-            _let_go(line)
+            sock, line.sock = line.sock, None
+            if sock is not None:
+                leave_to_parent(sock)
         self._begin()
 
     # -- commands -----------------------------------------------------------------------------------------------
@@ -436,15 +438,12 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 _of_parents: list[socket.socket] = []
 
 
-def _let_go(line: Line) -> None:
+def leave_to_parent(sock: socket.socket) -> None:
     """Give up a connection of the parent process without closing it there.
 
     Its descriptor comes to name nothing. The object stays: closing it would tell gevent's loop, which is the parent's,
     too, until it is made anew.
     """
-    sock, line.sock = line.sock, None
-    if sock is None:
-        return
     _of_parents.append(sock)
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(nothing, sock.fileno(), inheritable=False)

@@ -72,7 +72,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Say how a place in Redis is reached and what keys are called there.
 
     Attributes:
-        protocol: version of RESP that connections speak.
+        protocol: version of RESP that connections speak; None: 2, and 3 where a connection is better for it.
         client_name: what connections are called on the server; None: ``celeriac``.
         connect_timeout: seconds for connecting and logging in at one address, within the deadline of a call.
         keepalive: have the system watch idle connections.
@@ -97,7 +97,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
         publish_wait_replicas: replicas that must have a message before it counts as published.
     """
 
-    protocol: Protocol = 2
+    protocol: Protocol | None = None
     client_name: str | None = None
     connect_timeout: float | None = None
     keepalive: bool = True

@@ -1,0 +1,13 @@
+"""Results in Redis, in Celery's keys.
+
+records.py     keys, and what is read under them; pure
+interests.py   who waits for which results; pure
+subscriber.py  one subscription for all who wait in this process
+backend.py     the port; `brokers/redis/lua/results.lua` says which record stands
+"""
+
+from __future__ import annotations
+
+from celeriac.backends.redis.backend import RedisBackend
+
+__all__ = ["RedisBackend"]

@@ -1,0 +1,168 @@
+"""Results in Redis: in the keys and bytes of Celery, so that its workers and clients read them, and we theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from time import monotonic
+from typing import Any, ClassVar, Final
+
+from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.backends.lifetimes import Lifetimes
+from celeriac.backends.redis.records import ResultKeys, read_results
+from celeriac.backends.redis.subscriber import Subscriber
+from celeriac.brokers.base import ResultMeta, ResultSink
+from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.link import Link
+from celeriac.brokers.redis.options import RedisOptions
+from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.scripts import script
+from celeriac.exceptions import MessageTooLarge
+from celeriac.states import FAILURE, READY_STATES
+
+ANSWER_WITHIN: Final = 5.0
+"""Seconds for one call, with connecting."""
+
+RECORD_MAX_BYTES: Final = 500 * 1024 * 1024
+"""Largest record. Redis refuses values from 512 MB, and would close the connection on its way there."""
+
+_CHUNK: Final = 500
+"""Records in one command."""
+
+_CHUNK_BYTES: Final = 8 * 1024 * 1024
+
+
+class RedisBackend(ResultBackend, ResultSink):
+    """Keep results in one database of a Redis server.
+
+    Args:
+        place: what `result_backend` names.
+        options: what `result_backend_transport_options` and other settings say about it.
+        expires: seconds for which a record is kept; None or 0 keeps it for ever.
+        failure_expires: the same for FAILURE; None: as the others, 0 keeps it for ever.
+    """
+
+    expires_by_itself: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        options: RedisOptions,
+        *,
+        expires: float | None = RESULT_EXPIRES,
+        failure_expires: float | None = None,
+    ) -> None:
+        self.place = place
+        self.keys = ResultKeys.of(options.global_keyprefix)
+        self._link = Link.at(place, options)
+        self._subscriber = Subscriber.at(self._link, self.keys)
+        lifetimes = Lifetimes.of(expires, failure_expires)
+        self._lifetime_ms = _milliseconds(lifetimes.other)
+        self._failure_lifetime_ms = _milliseconds(lifetimes.failure)
+
+    @property
+    def url(self) -> str:
+        return self.place.url
+
+    def close(self) -> None:
+        self._subscriber.close()
+        self._link.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:
+        self._keep("once" if once else "store", results)
+
+    def note(self, results: Sequence[ResultMeta]) -> None:
+        self._keep("note", results)
+
+    def _keep(self, mode: str, results: Sequence[ResultMeta]) -> None:
+        kept_by = script("store_results")
+        for part in _parts(results):
+            rows = [self._row(one) for one in part]
+            keys = [key for row in rows for key in row[:2]]
+            args: list[Word] = [mode]
+            for row in rows:
+                args += row[2:]
+            self._link.run(kept_by, keys, args, deadline_at=monotonic() + ANSWER_WITHIN)
+
+    def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
+        assert isinstance(transaction, list), "callers ask shares_store_with() first"
+        transaction += [self._row(one) for one in results]
+
+    def announce(self) -> None:
+        """Do nothing: the script that keeps a record publishes it."""
+
+    def _row(self, one: ResultMeta) -> tuple[str, str, bytes, str, int, int]:
+        """Return the arguments of `keep_result` in Lua, but for the last."""
+        if len(one.record) > RECORD_MAX_BYTES:
+            raise MessageTooLarge(
+                f"the result of task {one.task_id} has {len(one.record)} bytes, and redis keeps at most "
+                f"{RECORD_MAX_BYTES}; return a reference to the data"
+            )
+        meta, attempt = self.keys.meta(one.task_id), self.keys.attempt(one.task_id)
+        lifetime = self._failure_lifetime_ms if one.state == FAILURE else self._lifetime_ms
+        return meta, attempt, one.record, one.state, one.retries, lifetime
+
+    def forget(self, task_ids: Collection[str]) -> None:
+        ids = list(task_ids)
+        for start in range(0, len(ids), _CHUNK):
+            self._call("UNLINK", *self.keys.both(ids[start : start + _CHUNK]))
+        self._subscriber.forget(ids)
+
+    def expire(self) -> int:
+        """Do nothing: the server deletes what has expired."""
+        return 0
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> StoredResult | None:
+        return self.get_many([task_id]).get(task_id)
+
+    def get_many(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        ids = list(task_ids)
+        found: dict[str, StoredResult] = {}
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            found |= read_results(part, self._call("MGET", *self.keys.both(part)))
+        return found
+
+    def exists(self, task_id: str) -> bool:
+        return bool(self._call("EXISTS", self.keys.meta(task_id)))
+
+    def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        """Wait as the port says. What a message told was not looked at: its attempt is said to be 0."""
+        if not task_ids or (timeout is not None and timeout <= 0):
+            return self._final(task_ids)
+        return self._subscriber.wait(task_ids, timeout=timeout)
+
+    async def wait_async(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
+        if not task_ids or (timeout is not None and timeout <= 0):
+            import asyncio  # 30 ms that programs without coroutines need not wait for
+
+            return await asyncio.to_thread(self._final, task_ids)
+        return await self._subscriber.wait_async(task_ids, timeout=timeout)
+
+    def _final(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
+        return {task_id: one for task_id, one in self.get_many(task_ids).items() if one.state in READY_STATES}
+
+    def _call(self, *words: Word) -> Any:
+        return self._link.call(*words, deadline_at=monotonic() + ANSWER_WITHIN, repeatable=True)
+
+
+def _milliseconds(lifetime: float | None) -> int:
+    """Return a lifetime as scripts take it: 0 is for ever."""
+    return 0 if lifetime is None else max(1, round(lifetime * 1000))
+
+
+def _parts(results: Sequence[ResultMeta]) -> Iterator[Sequence[ResultMeta]]:
+    """Divide records into what one script is given at once."""
+    part: list[ResultMeta] = []
+    size = 0
+    for one in results:
+        if part and (len(part) == _CHUNK or size + len(one.record) > _CHUNK_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one.record)
+    if part:
+        yield part
