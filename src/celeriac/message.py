@@ -6,7 +6,40 @@ message than its routing and the few headers that decisions are taken on, so nob
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
+
+
+class OnConflict(enum.Enum):
+    """Say what becomes of a message whose unique key another run has.
+
+    SKIP leaves it out, RAISE all that is published with it. REPLACE gives it the key: the other one is not begun any
+    more. KEEP is for the next attempt of a run, and for what a person puts back: it is published in any case, and has
+    the key if that is free or its own. YIELD is for callbacks, where nobody could be told: it is published as replaced
+    by the other one, and whoever claims it tells those who wait for it.
+    """
+
+    SKIP = "skip"
+    REPLACE = "replace"
+    RAISE = "raise"
+    KEEP = "keep"
+    YIELD = "yield"
+
+
+class Unique(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Let one run at a time wait or run under a key.
+
+    Attributes:
+        key: what there may be only once in a store.
+        lasts: seconds after which the key is free whatever became of the run, from the instant at which the message
+            may be claimed.
+        on_conflict: what becomes of the message when another run has the key.
+    """
+
+    key: str
+    lasts: float
+    on_conflict: OnConflict = OnConflict.SKIP
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -23,6 +56,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         content_encoding: charset of a textual body, else ``binary``.
         properties: a JSON object with those message properties that differ from what the rest of the message
             implies (`wire/protocol.py`), or None when nothing does, which is the usual case.
+        unique: for whoever publishes it; None in what was claimed, where the headers say the key.
     """
 
     task_id: str
@@ -34,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     content_type: str = "application/json"
     content_encoding: str = "utf-8"
     properties: bytes | None = None
+    unique: Unique | None = None
 
     @property
     def size_bytes(self) -> int:

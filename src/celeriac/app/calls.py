@@ -16,12 +16,14 @@ from celeriac.app.publishing import RetryPolicy, read_policy
 from celeriac.app.pydantic_tasks import Models
 from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
+from celeriac.app.uniqueness import Uniqueness, uniqueness_of, uniqueness_of_call
 from celeriac.brokers.routing import Router, compile_routes, route
 from celeriac.wire.limits import Limits
 from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.times import iso_text, parse_iso
+from celeriac.wire.unique import without_unique
 
 _NAMES_KEPT: Final = 4096
 _REPR_LEVELS: Final = 3
@@ -55,6 +57,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         hiding: which arguments are not shown, or None.
         shadow_name: makes a name for logs, or None for the task's own.
         models: the models among its parameters, of which data are to be made, or None.
+        unique: which of its calls are the same, or None.
         shows_otherwise: arguments do not show as in any call.
         is_simple: `fields` are all that a call says whose options say nothing.
     """
@@ -65,6 +68,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     hiding: Hiding | None = None
     shadow_name: Callable[..., str | None] | None = None
     models: Models | None = None
+    unique: Uniqueness | None = None
 
     shows_otherwise: bool
     is_simple: bool
@@ -79,6 +83,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         hiding: Hiding | None = None,
         shadow_name: Callable[..., str | None] | None = None,
         models: Models | None = None,
+        unique: Uniqueness | None = None,
     ) -> Defaults:
         """Make them, and see what they come to."""
         shows_otherwise = hiding is not None or rules.repr_levels != _REPR_LEVELS
@@ -89,8 +94,9 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
             hiding=hiding,
             shadow_name=shadow_name,
             models=models,
+            unique=unique,
             shows_otherwise=shows_otherwise,
-            is_simple=expires is None and shadow_name is None and models is None and not shows_otherwise,
+            is_simple=all(each is None for each in (expires, shadow_name, models, unique)) and not shows_otherwise,
         )
 
 
@@ -190,6 +196,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             hiding=hiding_of(task),
             shadow_name=_own_hook(task, "shadow_name"),
             models=task.models,
+            unique=uniqueness_of(task),
         )
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
@@ -219,6 +226,7 @@ def call_of(
     options: ReadOptions,
     defaults: Defaults,
     *,
+    task: Task[..., Any] | None = None,
     task_id: str,
     parent: Context | None,
     now: float,
@@ -226,6 +234,7 @@ def call_of(
     """Return the call of a task: what options do not say, the task says, and then the settings.
 
     Args:
+        task: None when it is not registered here.
         parent: the run that makes the call, or None.
 
     Raises:
@@ -256,9 +265,17 @@ def call_of(
     if defaults.shadow_name is not None and "shadow" not in fields:
         fields["shadow"] = defaults.shadow_name(args, kwargs, options.said) or None
     args, kwargs = _as_data(args, kwargs, fields, defaults)
+    if defaults.unique is not None or not _OF_UNIQUENESS.isdisjoint(options.others):
+        unique = uniqueness_of_call(task, defaults.unique, options.others)
+        fields["unique"] = None if unique is None else unique.of_call(name, args, kwargs)
+    if fields.get("headers"):
+        fields["headers"], _ = without_unique(fields["headers"])
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
+
+
+_OF_UNIQUENESS: Final = frozenset({"unique_for", "unique_key", "on_conflict"})
 
 
 def retry_of(
@@ -293,6 +310,8 @@ def retry_of(
         **options.fields,
         **_what_else(context.task, options, rules, options.fields.get("queue", queue)),
     }
+    if fields["headers"]:
+        fields["headers"], fields["unique"] = without_unique(fields["headers"])
     check_limits(f"a retry of task {context.task!r}", fields)
     if "expires" in options.others:
         _add_expiry(fields, options.others["expires"], rules, now)

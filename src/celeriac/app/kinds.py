@@ -166,6 +166,12 @@ def _rate(value: Any) -> str | float:
     return _number(value)
 
 
+def _unique_key(value: Any) -> Any:
+    if not callable(value) and not (isinstance(value, str) and value):
+        raise ValueError
+    return value
+
+
 def _account(value: Any) -> str | int:
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "" or value == -1:
         raise ValueError
@@ -306,6 +312,10 @@ def some_of(*choices: str) -> Kind[tuple[str, ...]]:
         examples=([choices[0]], list(choices)),
         from_text=_text_list_from_text,
     )
+
+
+ON_CONFLICT: Final = one_of("skip", "replace", "raise")
+UNIQUE_KEY: Final = Kind("a template such as 'order-{order_id}', or a function of the arguments", _unique_key)
 
 
 def or_none(kind: Kind[T]) -> Kind[T | None]:

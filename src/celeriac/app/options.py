@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple, NoReturn, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypedDict
 
 from celeriac.app.kinds import (
     ANY_TEXT,
@@ -16,8 +16,10 @@ from celeriac.app.kinds import (
     DELIVERY_MODE,
     FLAG,
     MAPPING,
+    ON_CONFLICT,
     SECONDS,
     TEXT,
+    UNIQUE_KEY,
     Kind,
     one_of,
     read,
@@ -110,6 +112,9 @@ class CallOptions(MessageOptions, total=False):
         route_name: look `task_routes` up for this name instead of the task's.
         task_type: a task whose options are to count instead of those of the one that is registered.
         origin: what sends the call, instead of this process.
+        unique_for: seconds for which no other call is published that is the same; 0: any are.
+        unique_key: what makes calls the same: a template, or a function of the arguments.
+        on_conflict: what becomes of this call when there is such a one: skip, replace or raise.
     """
 
     countdown: float | None
@@ -124,6 +129,9 @@ class CallOptions(MessageOptions, total=False):
     route_name: str | None
     task_type: Any
     origin: str | None
+    unique_for: float | None
+    unique_key: str | Callable[..., str | int] | None
+    on_conflict: Literal["skip", "replace", "raise"] | None
 
 
 class ReadOptions(NamedTuple):
@@ -248,6 +256,9 @@ _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
     "route_name": _other(TEXT),
     "task_type": _other(Kind("a task", ANYTHING.accept)),
     "origin": _other(TEXT),
+    "unique_for": _other(SECONDS),
+    "unique_key": _other(UNIQUE_KEY),
+    "on_conflict": _other(ON_CONFLICT),
 }
 
 PROPERTIES: Final = ("app_id", "user_id", "message_id", "type", "timestamp", "correlation_id")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.base import Broker
+from celeriac.brokers.base import Broker, Conflict
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message
 
@@ -85,7 +85,9 @@ _WORDS: Final = {
 }
 
 
-def publish(broker: Broker, messages: Sequence[Message], *, deadline_at: float, policy: RetryPolicy | None) -> None:
+def publish(
+    broker: Broker, messages: Sequence[Message], *, deadline_at: float, policy: RetryPolicy | None
+) -> Sequence[Conflict]:
     """Publish, and publish again after an error that `policy` names, for as long as it says and until the deadline.
 
     What the broker may have already is not published a second time: the error says so, and is raised.
@@ -94,30 +96,31 @@ def publish(broker: Broker, messages: Sequence[Message], *, deadline_at: float, 
         messages: as for `Broker.publish`.
         deadline_at: monotonic instant by which the call has ended.
         policy: None: one attempt.
+
+    Returns:
+        Those that another run keeps from being published, as `Broker.publish` does.
     """
     try:
-        broker.publish(messages, deadline_at=deadline_at)
+        return broker.publish(messages, deadline_at=deadline_at)
     except Exception as error:
         if policy is None or not _may_be_repeated(error, policy):
             raise
-        _publish_again(broker, messages, deadline_at, policy, error)
+        return _publish_again(broker, messages, deadline_at, policy, error)
 
 
 def _publish_again(
     broker: Broker, messages: Sequence[Message], deadline_at: float, policy: RetryPolicy, error: Exception
-) -> None:
+) -> Sequence[Conflict]:
     for wait in policy.waits():
         if time.monotonic() + wait >= deadline_at:
             break
         time.sleep(wait)
         try:
-            broker.publish(messages, deadline_at=deadline_at)
+            return broker.publish(messages, deadline_at=deadline_at)
         except Exception as another:
             if not _may_be_repeated(another, policy):
                 raise
             error = another
-        else:
-            return
     raise error
 
 

@@ -161,6 +161,8 @@ class Registering:
 
     def _bind(self, task: BaseTask[..., Any], *, stacklevel: int) -> None:
         idle = [name for name in NO_EFFECT_YET if name in vars(task) or name in vars(type(task))]
+        if task.rate_limit_scope == "global":
+            idle = [name for name in idle if name != "rate_limit"]
         if any(getattr(task, name) is not None for name in idle):
             warnings.warn(
                 f"task {task.name!r} has {', '.join(idle)}, which nothing in this version of celeriac goes by",

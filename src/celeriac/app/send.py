@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from celeriac.app.announcing import Announcement
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of
@@ -25,10 +27,12 @@ from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.app.timing import Moment, start_of
+from celeriac.app.uniqueness import conflict_of
+from celeriac.brokers.base import Conflict
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id, new_ids
-from celeriac.message import Message
+from celeriac.message import Message, OnConflict
 from celeriac.wire.protocol import Call, write_message
 from celeriac.wire.protocol1 import write_message_1
 
@@ -69,13 +73,15 @@ class Sender:
             NotImplementedError: an option asks for what this version does not have.
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation within `task_publish_timeout`, or the call's own `timeout`.
+        UniqueConflict: another run of the task has the call's unique key, and the call is to raise that.
         """
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
         heard: list[Announcement] = []
-        self._publish((self._encode(call, said, heard),), said, heard)
-        return self._result(call, said, parent)
+        message = self._encode(call, said, heard)
+        conflicts = self._publish((message,), said, heard)
+        return self._result(call, said, parent, _published_as(message, conflicts))
 
     async def asend(
         self,
@@ -98,8 +104,8 @@ class Sender:
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
         heard: list[Announcement] = []
         message = self._encode(call, said, heard)
-        await asyncio.to_thread(self._publish, (message,), said, heard)
-        return self._result(call, said, parent)
+        conflicts = await asyncio.to_thread(self._publish, (message,), said, heard)
+        return self._result(call, said, parent, _published_as(message, conflicts))
 
     def send_many(
         self,
@@ -124,7 +130,8 @@ class Sender:
             self._encode(self._call(task, args, kwargs, said, task_id, parent), said, heard)
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
-        self._publish(messages, said, heard)
+        for conflict in self._publish(messages, said, heard):
+            ids[conflict.position] = conflict.task_id
         if parent is not None and _is_noted(parent, said):
             for task_id in ids:
                 parent.note_child(AsyncResult(task_id, app=self.app))
@@ -181,38 +188,43 @@ class Sender:
         try:
             said = read_call_options(call.task, options, lenient=True)
             task = call.task
-            made = self._call(task, call.args, call.kwargs, said, task_id, parent)
+            made = _yielding(self._call(task, call.args, call.kwargs, said, task_id, parent))
             return self._encode(made, said) if announced else self._write(made, self._origin_now())
         except (TypeError, ValueError, NotImplementedError) as error:
             raise EncodeError(f"task {call.task!r}, which follows {parent.id}, cannot be sent: {error}") from error
 
-    def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> None:
-        """Hand messages to the broker; returning means that it has them all."""
+    def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> Sequence[Conflict]:
+        """Hand messages to the broker; returning means that it has them all, but for those that are returned."""
         rules = self._rules_now()
         deadline_at = time.monotonic() + (rules.publish_timeout if timeout is None else timeout)
-        publish(self.app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
+        return publish(self.app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
         return start_of(countdown, eta, now=time.time(), zone=self._rules_now().zone)
 
-    def _publish(self, messages: Sequence[Message], said: ReadOptions, heard: Iterable[Announcement]) -> None:
+    def _publish(
+        self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
+    ) -> Sequence[Conflict]:
         if not said.others:
-            self.publish(messages)
+            conflicts = self.publish(messages)
         else:
             timeout, policy = publishing_of(said, self._rules_now())
-            publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+            conflicts = publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+        if conflicts:
+            heard = _of_published(messages, conflicts, heard)
         for announcement in heard:
             announcement.send_after()
+        return conflicts
 
-    def _result(self, call: Call, said: ReadOptions, parent: Context | None) -> AsyncResult[Any]:
+    def _result(self, call: Call, said: ReadOptions, parent: Context | None, task_id: str) -> AsyncResult[Any]:
         ignored = call.ignore_result is True
         make = said.others.get("result_cls")
         result: AsyncResult[Any]
         if make is None:
-            result = AsyncResult(call.id, app=self.app, ignored=ignored)
+            result = AsyncResult(task_id, app=self.app, ignored=ignored)
         else:
-            result = make(call.id)
+            result = make(task_id)
             result.ignored = ignored
         if parent is not None and _is_noted(parent, said):
             parent.note_child(result)
@@ -235,7 +247,7 @@ class Sender:
         if said.others:
             known = said.others.get("task_type", known)
         defaults = self._defaults(name, known, rules)
-        return call_of(name, args, kwargs, said, defaults, task_id=task_id, parent=parent, now=time.time())
+        return call_of(name, args, kwargs, said, defaults, task=known, task_id=task_id, parent=parent, now=time.time())
 
     def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
         if task is None:
@@ -293,6 +305,35 @@ class Sender:
 
 def _read(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
     return read_call_options(task if isinstance(task, str) else task.name, options)
+
+
+def _published_as(message: Message, conflicts: Sequence[Conflict]) -> str:
+    """Return the id of the run that a call came to: its own, or that of the run which is in its way."""
+    return conflicts[0].task_id if conflicts else message.task_id
+
+
+def _yielding(call: Call) -> Call:
+    """Let a unique call that follows a run be published in any case: there, nobody could be told that it is not."""
+    unique = call.unique
+    if unique is None or unique.on_conflict is OnConflict.REPLACE:
+        return call
+    return msgspec.structs.replace(call, unique=msgspec.structs.replace(unique, on_conflict=OnConflict.YIELD))
+
+
+def _of_published(
+    messages: Sequence[Message], conflicts: Sequence[Conflict], heard: Sequence[Announcement]
+) -> list[Announcement]:
+    """Leave out announcements of what was not published.
+
+    Raises:
+        UniqueConflict: a message says that there is to be an error.
+    """
+    for conflict in conflicts:
+        unique = messages[conflict.position].unique
+        if unique is not None and unique.on_conflict is OnConflict.RAISE:
+            raise conflict_of(conflict.key, conflict.task_id)
+    left_out = {conflict.position for conflict in conflicts}
+    return [announcement for position, announcement in enumerate(heard) if position not in left_out]
 
 
 def _is_noted(parent: Context, said: ReadOptions) -> bool:

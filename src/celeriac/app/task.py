@@ -116,6 +116,10 @@ class Task(Calling[P, R]):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | float | None = _setting("task_default_rate_limit")
+    rate_limit_scope: str = "node"
+    unique_for: float | None = None
+    unique_key: Any = None
+    on_conflict: str | None = None
     pydantic: bool = False
     pydantic_strict: bool | None = None
     pydantic_context: Mapping[str, Any] | None = None

@@ -5,13 +5,13 @@ A name that is not here is an error, unless the task's own base class has an att
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from inspect import getattr_static
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
-from celeriac.app.kinds import FLAG, SECONDS, TEXT, Kind, or_none, read, whole
+from celeriac.app.kinds import FLAG, ON_CONFLICT, RATE, SECONDS, TEXT, UNIQUE_KEY, Kind, one_of, or_none, read, whole
 from celeriac.app.timing import end_of
 
 
@@ -49,7 +49,13 @@ class TaskOptions(TypedDict, total=False):
         resultrepr_maxsize: most characters of a result in a log line.
         time_limit: seconds after which a run is killed.
         soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in it.
-        rate_limit: most runs per time on one node, such as ``10/m``.
+        rate_limit: most runs per time, such as ``10/m``.
+        rate_limit_scope: whose starts are counted: those of each ``node``, or ``global``, all nodes of the broker.
+        unique_for: seconds for which a second call, the same as one that waits or runs, is not published.
+        unique_key: what makes two calls the same: a template such as ``"order-{order_id}"``, or a function of the
+            arguments; None: all arguments.
+        on_conflict: what becomes of the second call: ``skip`` returns the result of the first, ``raise`` raises
+            `UniqueConflict`, ``replace`` puts it in the place of the first.
         pydantic: check and convert arguments by their annotations with pydantic, in the worker.
         pydantic_strict: with pydantic's strict mode; None leaves it to the models.
         pydantic_context: what validators get as their context.
@@ -88,6 +94,10 @@ class TaskOptions(TypedDict, total=False):
     time_limit: float | None
     soft_time_limit: float | None
     rate_limit: str | int | float | None
+    rate_limit_scope: Literal["node", "global"] | None
+    unique_for: float | None
+    unique_key: str | Callable[..., str | int] | None
+    on_conflict: Literal["skip", "replace", "raise"] | None
     pydantic: bool
     pydantic_strict: bool | None
     pydantic_context: Mapping[str, Any] | None
@@ -130,6 +140,12 @@ def _backoff(value: Any) -> Any:
     return value if isinstance(value, bool) else _delay(value)
 
 
+def _unique_key(value: Any) -> Any:
+    """Keep a function from being taken for a method of the task, which would get the task as its first argument."""
+    key = UNIQUE_KEY.accept(value)
+    return key if isinstance(key, str) else staticmethod(key)
+
+
 # Times are not here: `timing.py` reads them where they are used, and says what is wrong with them.
 _ANY: Final = Kind("anything", lambda value: value)
 _FLAG: Final = or_none(FLAG)
@@ -150,12 +166,14 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "ignore_result": _FLAG,
     "max_retries": or_none(whole(at_least=0)),
     "name": or_none(TEXT),
+    "on_conflict": or_none(ON_CONFLICT),
     "priority": or_none(whole(at_least=0, at_most=255)),
     "pydantic": FLAG,
     "pydantic_context": or_none(_MAPPING),
     "pydantic_dump_kwargs": or_none(_MAPPING),
     "pydantic_strict": _FLAG,
-    "rate_limit": _ANY,
+    "rate_limit": or_none(RATE),
+    "rate_limit_scope": or_none(one_of("node", "global")),
     "reject_on_worker_lost": _FLAG,
     "retry_on_worker_lost": _FLAG,
     "resultrepr_maxsize": whole(at_least=16),
@@ -174,6 +192,8 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "track_started": _FLAG,
     "trail": FLAG,
     "typing": _FLAG,
+    "unique_for": or_none(SECONDS),
+    "unique_key": or_none(Kind(UNIQUE_KEY.words, _unique_key)),
 }
 
 NO_EFFECT_YET: Final = ("rate_limit", "soft_time_limit", "time_limit")

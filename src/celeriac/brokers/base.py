@@ -74,6 +74,46 @@ class ResultMeta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     retries: int = 0
 
 
+class Conflict(msgspec.Struct, frozen=True, gc=False):
+    """Say that a message was not published, because another run has its unique key.
+
+    Attributes:
+        position: of the message among those that were to be published, from 0.
+        key: what both of them want.
+        task_id: the run that has it.
+    """
+
+    position: int
+    key: str
+    task_id: str
+
+
+class Booking(msgspec.Struct, frozen=True, gc=False):
+    """Keep the start that a message was given under a rate limit of its store.
+
+    Attributes:
+        at: unix instant.
+        is_final: it was given at the gate (`rates.py`), and is no place in the line.
+    """
+
+    at: float
+    is_final: bool
+
+
+class RateRequest(msgspec.Struct, frozen=True, gc=False):
+    """Ask when one run may start under a rate limit.
+
+    Attributes:
+        key: what is limited.
+        interval: seconds from one start to the next.
+        booking: the start that it was given before, or None.
+    """
+
+    key: str
+    interval: float
+    booking: Booking | None = None
+
+
 class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Hand one message over to one owner; it is settled exactly once.
 
@@ -87,6 +127,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         redelivered: True when somebody else has held it before.
         fault: why the message cannot be handed over as it is (too large, a column of the wrong type), or None. The
             parts that cannot be had are empty then, and the only thing to do is to dead-letter it.
+        replaced_by: the run that has taken its unique key, so that this one is not to begin; or None.
+        booking: the start that it was given under a rate limit, or None.
     """
 
     tag: int
@@ -97,6 +139,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     releases: int = 0
     redelivered: bool = False
     fault: str | None = None
+    replaced_by: str | None = None
+    booking: Booking | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -119,12 +163,14 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         result: the record to keep, or None.
         publish: messages that follow (a retry, callbacks).
         dead_reason: why the message is a dead letter, or None when it is simply done with.
+        frees: the unique key that ends with the run, or None; it is left alone when another run has it.
     """
 
     delivery: Delivery
     result: ResultMeta | None = None
     publish: tuple[Message, ...] = ()
     dead_reason: str | None = None
+    frees: str | None = None
 
 
 class ReleaseCause(enum.Enum):
@@ -139,7 +185,7 @@ class Release(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Give a claim back to its queue.
 
     Attributes:
-        delivery: what is given back; it keeps its place in the queue.
+        delivery: what is given back; it keeps its place in the queue, and a booking when it has one.
         eta_at: unix instant before which nobody may claim it, or None for at once.
         cause: which of the message's counters goes up.
     """
@@ -214,14 +260,19 @@ class Broker(ABC):
         """Let go of connections. May be called twice; a later call of another method opens again."""
 
     @abstractmethod
-    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         """Store every message, or none, or raise.
 
-        Returning means that the broker has them all. Safe to call from any thread.
+        Returning means that the broker has them all, but for those that are named in what it returns. Unique keys are
+        taken in the same step. Safe to call from any thread.
 
         Args:
             messages: routed; each at most `MESSAGE_MAX_BYTES`.
             deadline_at: monotonic instant by which the call has ended.
+
+        Returns:
+            Those that are not there because another run has their unique key. When one of them says `RAISE`, none of
+            the batch is there.
 
         Raises:
             BrokerUnavailable: no confirmation by the deadline; `maybe_published` says whether it may be there.
@@ -326,6 +377,21 @@ class Consumer(ABC):
 
         Returns:
             Those that were refused, because the delivery belongs to somebody else now. Nothing of them took place.
+
+        What follows says KEEP, YIELD or REPLACE when it is unique, so none of it is left out.
+        """
+
+    @abstractmethod
+    async def free(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Give unique keys back of runs whose messages are settled long since; each is (key, task id)."""
+
+    @abstractmethod
+    async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
+        """Say when runs may start, each in turn, and the store's clock.
+
+        Starts of one key are an interval apart, over all nodes (`rates.py`). A start that is not over yet is waited
+        for in the store: release the message until then, with the booking in its delivery. Claimed again it asks
+        again, with that booking, and keeps its place.
         """
 
     @abstractmethod

@@ -17,19 +17,22 @@ import msgspec
 
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import (
+    Booking,
     Broker,
     Claim,
     Consumer,
     Delivery,
     Incarnation,
+    RateRequest,
     Release,
     ReleaseCause,
     ResultMeta,
     ResultSink,
     Settlement,
 )
-from celeriac.message import Message
+from celeriac.message import Message, Unique
 from celeriac.states import SUCCESS
+from celeriac.wire.unique import UNIQUE_HEADER
 
 T = TypeVar("T")
 
@@ -98,6 +101,12 @@ class Node:
     ) -> None:
         releases = [Release(delivery=delivery, eta_at=eta_at, cause=cause) for delivery in deliveries]
         self.do(self.consumer.release(releases))
+
+    def free(self, *runs: tuple[str, str]) -> None:
+        self.do(self.consumer.free(runs))
+
+    def book(self, *requests: RateRequest) -> tuple[list[Booking], float]:
+        return self.do(self.consumer.book(requests))
 
     def extend(self) -> None:
         self.do(self.consumer.extend())
@@ -194,10 +203,16 @@ def a_message(
     eta_at: float | None = None,
     task: str = "shop.pay",
     body: bytes = b"[[], {}, {}]",
+    unique: Unique | None = None,
 ) -> Message:
     """Make a message with just enough in it for a broker."""
-    headers = msgspec.json.encode({"task": task, "id": task_id})
-    return Message(task_id=task_id, queue=queue, priority=priority, eta_at=eta_at, headers=headers, body=body)
+    said: dict[str, object] = {"task": task, "id": task_id}
+    if unique is not None:
+        said[UNIQUE_HEADER] = {"key": unique.key, "for": unique.lasts}
+    headers = msgspec.json.encode(said)
+    return Message(
+        task_id=task_id, queue=queue, priority=priority, eta_at=eta_at, headers=headers, body=body, unique=unique
+    )
 
 
 def a_result(task_id: str = "id-1", state: str = SUCCESS, *, record: bytes = b"{}", retries: int = 0) -> ResultMeta:

@@ -12,6 +12,7 @@ import msgspec
 from celeriac.exceptions import DecodeError
 from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper, may_have_tags
 from celeriac.wire.limits import Limits
+from celeriac.wire.unique import UNIQUE_HEADER, UniqueHeader, unique_among
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = int | float | None
@@ -58,7 +59,13 @@ class Facts(msgspec.Struct, gc=False):
     expires: str | None = None
     retries: Count = 0
     ignore_result: bool | None = None
+    celeriac_unique: UniqueHeader | None = None
     utc: bool = True
+
+    @property
+    def unique_key(self) -> str | None:
+        """The key under which the run is the only one, or None."""
+        return None if self.celeriac_unique is None else self.celeriac_unique.key
 
 
 _KNOWN: Final = frozenset(Headers.__struct_fields__)
@@ -104,7 +111,13 @@ def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
             return decode_facts(data)
         except UNREADABLE:
             pass  # wrong, or only unusual: the slow way tells
-    return convert_headers(read_fields(data, limits=limits))
+    fields = read_fields(data, limits=limits)
+    known = convert_headers(fields)
+    unique = unique_among(fields[UNIQUE_HEADER]) if UNIQUE_HEADER in fields else None
+    if unique is None:
+        return known
+    header = UniqueHeader(unique.key, unique.lasts)
+    return Facts(known.task, known.id, known.eta, known.expires, known.retries, known.ignore_result, header)
 
 
 def _known_among(fields: Mapping[str, Any], data: bytes) -> Headers:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageTooLarge
-from celeriac.message import Message
+from celeriac.message import Message, Unique
 from celeriac.wire.bodies import (
     NO_EMBED,
     Body,
@@ -44,6 +44,7 @@ from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import ACCEPT_JSON, JSON, JSON_CONTENT, Accept, Serializer, reader_of, writer_named
 from celeriac.wire.strict import refuse_changes
 from celeriac.wire.times import iso_text, parse_iso
+from celeriac.wire.unique import UNIQUE_HEADER, write_unique
 
 
 class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
@@ -61,6 +62,7 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         serializer: name of the one that writes the body (`serializers.py`).
         compression: name of the one that it is compressed by (`compression.py`), or None.
         strict_round_trip: refuse arguments that would arrive as something else than they are.
+        unique: the key under which the run is the only one, or None.
     """
 
     task: str
@@ -99,6 +101,7 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     serializer: str = "json"
     compression: str | None = None
     strict_round_trip: bool = False
+    unique: Unique | None = None
 
 
 _LONGEST: Final = 2.0**53
@@ -136,8 +139,10 @@ def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limi
     size_bytes = len(headers) + len(body)  # before it is compressed, because that is what readers will have
     if call.compression is not None:
         body, compressed_as = compress(body, call.compression)
-        comma = b"" if headers == b"{}" else b", "
-        headers = b'%b%b"compression": %b}' % (headers[:-1], comma, dumps(compressed_as))
+        headers = _with_header(headers, "compression", dumps(compressed_as))
+        size_bytes = max(size_bytes, len(headers) + len(body))
+    if call.unique is not None:
+        headers = _with_header(headers, UNIQUE_HEADER, write_unique(call.unique))
         size_bytes = max(size_bytes, len(headers) + len(body))
     properties = write_properties(call)
     if properties is not None:
@@ -157,7 +162,13 @@ def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limi
         content_type=serializer.content_type,
         content_encoding=serializer.content_encoding,
         properties=properties,
+        unique=call.unique,
     )
+
+
+def _with_header(headers: bytes, name: str, value: bytes) -> bytes:
+    comma = b"" if headers == b"{}" else b", "
+    return b'%b%b"%b": %b}' % (headers[:-1], comma, name.encode(), value)
 
 
 def _write_body(call: Call, serializer: Serializer, limits: Limits) -> bytes:
@@ -252,7 +263,7 @@ def _with_custom_headers(data: bytes, call: Call, custom: Mapping[str, Any], lim
 
 
 def _check_headers_size(call: Call, count: int, data: bytes, limits: Limits) -> None:
-    count += call.compression is not None
+    count += (call.compression is not None) + (call.unique is not None)
     if count > limits.max_headers or len(data) > limits.max_header_bytes:
         raise MessageTooLarge(
             f"{count} headers of {len(data)} bytes are over the limit of {limits.max_headers} headers and "
@@ -313,6 +324,7 @@ class Intake(msgspec.Struct, frozen=True, gc=False):
     retries: int
     ignore_result: bool | None
     protocol: Literal[1, 2]
+    unique_key: str | None = None
 
 
 def read_intake(
@@ -335,6 +347,7 @@ def read_intake(
     _check_message(message, limits, accept)
     facts = read_facts(message.headers, limits=limits)
     protocol: Literal[1, 2] = 2
+    unique_key = facts.unique_key if type(facts) is Facts else None
     if not facts.task:
         protocol = 1
         facts = _read_facts_v1(message, limits)
@@ -348,6 +361,7 @@ def read_intake(
         facts.retries,
         facts.ignore_result,
         protocol,
+        unique_key,
     )
 
 

@@ -63,8 +63,8 @@ Decision = RunNow | HoldUntil | Drop | PassOn | Bury
 def decide(delivery: Delivery, intake: Intake, *, known: bool, now: float, policy: Policy) -> Decision:
     """Decide the fate of one readable message.
 
-    What killed others comes first, whatever else is true of it. Expiry wins over ETA: a task that nobody wants any
-    more is dropped now, not kept until its ETA.
+    What killed others comes first, whatever else is true of it. What another run has replaced is dropped. Expiry wins
+    over ETA: a task that nobody wants any more is dropped now, not kept until its ETA.
 
     Args:
         delivery: the claim, with its counters.
@@ -79,6 +79,8 @@ def decide(delivery: Delivery, intake: Intake, *, known: bool, now: float, polic
     if delivery.node_losses >= policy.max_node_losses:
         text = f"{delivery.node_losses} nodes died after starting it"
         return Bury(WorkerLostError(text), text)
+    if delivery.replaced_by is not None:
+        return Drop(TaskRevokedError("replaced"))
     if intake.expires_at is not None and intake.expires_at <= now:
         return Drop(TaskRevokedError("expired"))
     if not known:

@@ -26,6 +26,7 @@ from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
+from celeriac.worker.limits import RateLimits, waiting_for
 from celeriac.worker.settle import after_bury, after_drop
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
@@ -78,6 +79,7 @@ class Intake:
         form: RecordForm,
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
+        rates: RateLimits,
     ) -> None:
         self._consumer = consumer
         self._queues = queues
@@ -97,6 +99,7 @@ class Intake:
         self._form = form
         self._lease_lost = lease_lost
         self._errbacks = errbacks
+        self._rates = rates
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
         self._taking: asyncio.Future[None] | None = None
@@ -191,7 +194,10 @@ class Intake:
 
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
-        return self._settler.one_store and all(self._tasks[held.intake.task].acks_late for held in runnable)
+        return self._settler.one_store and all(
+            self._tasks[held.intake.task].acks_late and self._rates.interval_of(held.intake.task) is None
+            for held in runnable
+        )
 
     async def _pass_on(self, runnable: list[Held]) -> None:
         try:
@@ -206,11 +212,26 @@ class Intake:
 
     async def _sifted(self, runnable: list[Held]) -> list[Held]:
         """Do what the store must know before a run begins; leave out what must not begin."""
+        runnable = await self._in_time(runnable)
         early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
         if early:
             await self._ack_early(early)
             runnable = [held for held in runnable if held.acked or held not in early]
         return runnable if self._settler.one_store else await self._not_finished(runnable)
+
+    async def _in_time(self, runnable: list[Held]) -> list[Held]:
+        """Leave out what a rate limit keeps from starting now: it waits in the store."""
+        asked = self._rates.requests_of(runnable)
+        if not asked:
+            return runnable
+        bookings, now = await self._consumer.book([request for _, request in asked])
+        waiting = []
+        for (held, _), booking in zip(asked, bookings, strict=True):
+            release = waiting_for(held, booking, now)
+            if release is not None:
+                waiting.append(held)
+                self._settler.add(Ending(held, release))
+        return [held for held in runnable if held not in waiting] if waiting else runnable
 
     def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         """Decide on one delivery; return it when it is to run, else see to its end."""
@@ -234,7 +255,7 @@ class Intake:
         if not isinstance(decision, RunNow):
             self._end(delivery, facts, decision)
             return None
-        if logger.isEnabledFor(logging.INFO):
+        if delivery.booking is None and logger.isEnabledFor(logging.INFO):
             logger.info("Task %s[%s] received", facts.task, facts.id)
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import msgspec
+
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
 from celeriac.exceptions import WorkerLostError
 from celeriac.message import Message
@@ -91,6 +93,14 @@ def after_refusal_by_store(
     retries = settlement.result.retries if settlement.result else 0
     record = failure_record(delivery.message, RuntimeError(text), done_at, form=form)
     return Settlement(delivery=delivery, result=_meta(delivery, FAILURE, record, retries))
+
+
+def freeing(settlement: Settlement, key: str) -> Settlement:
+    """Have the unique key of a run end with it, unless the next attempt, which follows, keeps the key."""
+    task_id = settlement.delivery.message.task_id
+    if any(one.task_id == task_id and one.unique is not None and one.unique.key == key for one in settlement.publish):
+        return settlement
+    return msgspec.structs.replace(settlement, frees=key)
 
 
 def failure_record(

@@ -20,7 +20,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.settle import after_refusal_by_store
+from celeriac.worker.settle import after_refusal_by_store, freeing
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -107,7 +107,7 @@ class Settler:
 
     def add(self, ending: Ending) -> None:
         """Settle this with the next batch."""
-        self._pending.append(ending)
+        self._pending.append(_freeing(ending))
         self._idle.clear()
         self._wake.set()
 
@@ -148,7 +148,7 @@ class Settler:
         owned = [ending for ending in batch if not ending.held.acked]
         settled = [ending for ending in owned if isinstance(ending.how, Settlement)]
         released = [ending for ending in owned if isinstance(ending.how, Release)]
-        await self._take_steps(acked, self._publish, self._store, self._bury)
+        await self._take_steps(acked, self._publish, self._store, self._bury, self._free)
         if self.one_store:
             await self._take_steps(settled, self._settle)
         else:
@@ -197,7 +197,7 @@ class Settler:
         if isinstance(ending.how, Release):
             return Ending(ending.held, Release(delivery=delivery), is_last_try=True)
         failed = after_refusal_by_store(ending.how, error, self._done_at(), form=self._form)
-        return Ending(ending.held, failed, is_last_try=True)
+        return _freeing(Ending(ending.held, failed, is_last_try=True))
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
@@ -220,6 +220,11 @@ class Settler:
             deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
             await asyncio.to_thread(self._broker.bury, letters, deadline_at=deadline_at)
 
+    async def _free(self, batch: Sequence[Ending]) -> None:
+        runs = [(one.frees, one.delivery.message.task_id) for one in _settlements(batch) if one.frees is not None]
+        if runs:
+            await self._consumer.free(runs)
+
     async def _ack(self, batch: Sequence[Ending]) -> None:
         bare = [msgspec.structs.replace(one, result=None, publish=()) for one in _settlements(batch)]
         _warn_of(await self._consumer.settle(bare, None))
@@ -233,6 +238,14 @@ class Settler:
 
 def _settlements(batch: Sequence[Ending]) -> list[Settlement]:
     return [one.how for one in batch if isinstance(one.how, Settlement)]
+
+
+def _freeing(ending: Ending) -> Ending:
+    """Have the unique key of a run end with it, if it has one."""
+    key, how = ending.held.intake.unique_key, ending.how
+    if key is None or not isinstance(how, Settlement):
+        return ending
+    return Ending(ending.held, freeing(how, key), ending.is_last_try)
 
 
 def _warn_of(refused: Sequence[Settlement]) -> None:

@@ -159,3 +159,10 @@ def test_what_cannot_be_decoded_is_answered_with_the_decoders_words():
     decision = decide_unreadable(delivery(), error)
 
     assert decision == Bury(error, "headers are a JSON list")
+
+
+def test_what_another_run_has_replaced_is_dropped():
+    decision = decide(delivery(replaced_by="other"), intake(), known=False, now=NOW, policy=Policy())
+
+    assert isinstance(decision, Drop)
+    assert decision.error.args == ("replaced",)

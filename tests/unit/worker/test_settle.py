@@ -8,7 +8,7 @@ import pytest
 
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, Settlement
 from celeriac.exceptions import NotRegistered, TaskRevokedError
-from celeriac.message import Message
+from celeriac.message import Message, OnConflict, Unique
 from celeriac.wire.protocol import Intake
 from celeriac.worker.decide import Bury, Drop, Policy
 from celeriac.worker.runs import Outcome
@@ -18,6 +18,7 @@ from celeriac.worker.settle import (
     after_drop,
     after_refusal_by_store,
     after_run,
+    freeing,
     how_it_died,
 )
 
@@ -164,3 +165,15 @@ def test_statuses_are_those_that_the_kernel_gives():
     pid = os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", "kill -TERM $$")
 
     assert "SIGTERM" in how_it_died(os.waitpid(pid, 0)[1], 0)
+
+
+def test_a_unique_key_ends_with_its_run():
+    assert freeing(Settlement(delivery=delivery(), publish=(FOLLOWING,)), "k").frees == "k"
+
+
+@pytest.mark.parametrize(("task_id", "key", "frees"), [("id", "k", None), ("id", "other", "k"), ("next", "k", "k")])
+def test_a_unique_key_is_kept_for_the_next_attempt(task_id, key, frees):
+    unique = Unique(key=key, lasts=1.0, on_conflict=OnConflict.KEEP)
+    following = Message(task_id=task_id, queue="celery", headers=b"{}", body=b"[]", unique=unique)
+
+    assert freeing(Settlement(delivery=delivery(), publish=(following,)), "k").frees == frees

@@ -15,15 +15,18 @@ from celeriac.brokers.base import (
     MESSAGE_MAX_BYTES,
     Broker,
     Capabilities,
+    Conflict,
     DeadLetter,
     Incarnation,
     QueueDepth,
 )
 from celeriac.brokers.memory.consumer import MemoryConsumer
 from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
+from celeriac.brokers.uniqueness import Refused
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.message import Message
 from celeriac.states import FAILURE
+from celeriac.wire.unique import unique_of
 
 CLEAN_AT_ONCE: Final = 1_000
 """Dead letters that one `clean` deletes at most."""
@@ -68,11 +71,14 @@ class MemoryBroker(Broker):
     def close(self) -> None:
         """Do nothing: there is nothing to let go of, and the messages stay."""
 
-    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
-        with self.store.transaction() as transaction:
-            for message in messages:
-                self.store.add(transaction, message)
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
+        try:
+            with self.store.transaction() as transaction:
+                conflicts = self.store.publish(transaction, messages, self.clock.now())
+        except Refused as refused:
+            return (refused.conflict,)
         self.store.wake()
+        return conflicts
 
     def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
         now = self.clock.now()
@@ -135,7 +141,8 @@ class MemoryBroker(Broker):
             return [self.store.owners[number].incarnation for number in sorted(self.store.owners)]
 
     def clean(self) -> int:
-        expired_at = self.clock.now() - self.dead_letter_expires
+        now = self.clock.now()
+        expired_at = now - self.dead_letter_expires
         with self.store.transaction() as transaction:
             expired = [
                 letter.number
@@ -143,7 +150,8 @@ class MemoryBroker(Broker):
                 for letter in letters.values()
                 if letter.died_at <= expired_at
             ]
-            return len(self._remove_dead(transaction, expired[:CLEAN_AT_ONCE]))
+            deleted = len(self._remove_dead(transaction, expired[:CLEAN_AT_ONCE]))
+            return deleted + self.store.delete_over(transaction, now=now, at_most=CLEAN_AT_ONCE)
 
     def consumer(self, incarnation: Incarnation) -> MemoryConsumer:
         return MemoryConsumer(
@@ -166,7 +174,9 @@ class MemoryBroker(Broker):
     def _publish_again(self, transaction: Transaction, letter: DeadLetter) -> None:
         assert letter.message is not None, "letters in the table have their messages"
         # Its ETA is over, or it would not have been claimed, or replaying it now is what somebody asked for.
-        self.store.add(transaction, msgspec.structs.replace(letter.message, eta_at=None))
+        unique = unique_of(letter.message.headers)
+        again = msgspec.structs.replace(letter.message, eta_at=None, unique=unique)
+        self.store.publish(transaction, [again], self.clock.now())
         kept = self.store.results.get(letter.task_id)
         if kept is not None and kept.state == FAILURE:
             self.store.set_result(transaction, letter.task_id, None)

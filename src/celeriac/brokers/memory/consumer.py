@@ -12,16 +12,19 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import (
+    Booking,
     Claim,
     Consumer,
     Delivery,
     Incarnation,
+    RateRequest,
     Release,
     ReleaseCause,
     ResultSink,
     Settlement,
 )
 from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
+from celeriac.brokers.rates import Flow, book
 from celeriac.clock import Clock
 from celeriac.exceptions import LeaseLost
 from celeriac.message import Message
@@ -131,6 +134,7 @@ class MemoryConsumer(Consumer):
 
     def _delivery(self, row: Row, token: int) -> Delivery:
         message, fault = self._without_excess(row.message)
+        replaced = self._store.replaced.get(message.task_id)
         return Delivery(
             tag=row.tag,
             owner=token,
@@ -140,6 +144,8 @@ class MemoryConsumer(Consumer):
             releases=row.releases,
             redelivered=row.redelivered,
             fault=fault,
+            replaced_by=None if replaced is None else replaced.by,
+            booking=row.booking,
         )
 
     def _without_excess(self, message: Message) -> tuple[Message, str | None]:
@@ -153,10 +159,16 @@ class MemoryConsumer(Consumer):
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         refused: list[Settlement] = []
         accepted: list[Settlement] = []
+        now = self._clock.now()
         with self._store.transaction() as transaction:
             for settlement in settlements:
                 settled = self._settle_one(transaction, settlement)
                 (accepted if settled else refused).append(settlement)
+            for settlement in accepted:
+                if settlement.frees is not None:
+                    self._store.free(transaction, settlement.frees, settlement.delivery.message.task_id)
+            following = [message for settlement in accepted for message in settlement.publish]
+            self._store.publish(transaction, following, now)
             records = [settlement.result for settlement in accepted if settlement.result is not None]
             if results is not None and records:
                 results.write_within(transaction, records)
@@ -172,8 +184,6 @@ class MemoryConsumer(Consumer):
         row = self._owned_row(settlement.delivery)
         if row is None:
             return False
-        for message in settlement.publish:
-            self._store.add(transaction, message)
         if settlement.dead_reason is not None:
             self._store.bury(
                 transaction, row.message, settlement.dead_reason, now=self._clock.now(), keep=self._dead_letter_max
@@ -197,10 +207,28 @@ class MemoryConsumer(Consumer):
                         due_at=release.eta_at,
                         crashes=int(release.cause is ReleaseCause.CRASH),
                         releases=int(release.cause is ReleaseCause.UNKNOWN_TASK),
+                        booking=release.delivery.booking,
                     )
         for delivery in released:
             self.note_ended(delivery)
         self._store.wake()
+
+    async def free(self, runs: Sequence[tuple[str, str]]) -> None:
+        with self._store.transaction() as transaction:
+            for key, task_id in runs:
+                self._store.free(transaction, key, task_id)
+
+    async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
+        now = self._clock.now()
+        booked = []
+        with self._store.transaction() as transaction:
+            self._own_lease()
+            for request in requests:
+                flow = self._store.flows.get(request.key, Flow())
+                flow, booking = book(flow, request.interval, request.booking, now)
+                transaction.write(self._store.flows, request.key, flow)
+                booked.append(booking)
+        return booked, now
 
     async def extend(self) -> None:
         with self._store.locked():

@@ -11,16 +11,18 @@ import itertools
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import msgspec
 
-from celeriac.brokers.base import DeadLetter, Incarnation, ResultSink
+from celeriac.brokers.base import Booking, Conflict, DeadLetter, Incarnation, ResultSink
+from celeriac.brokers.rates import Flow
+from celeriac.brokers.uniqueness import REPLACED_FOR, Holder, Refused, Verdict, is_replaced, judge, until_of
 from celeriac.exceptions import BrokerUnavailable
-from celeriac.message import Message
+from celeriac.message import Message, OnConflict
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -59,6 +61,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     node_losses: int = 0
     releases: int = 0
     redelivered: bool = False
+    booking: Booking | None = None
+
+
+class Replaced(msgspec.Struct, frozen=True, gc=False):
+    """Keep by which run another one was replaced, until a unix instant."""
+
+    by: str
+    until: float
 
 
 class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +141,9 @@ class Store:
         # Ordered: it loses its oldest entries one by one, which a plain dict would step over for ever after.
         self.dead: defaultdict[str, OrderedDict[int, DeadLetter]] = defaultdict(OrderedDict)
         self.results: dict[str, KeptResult] = {}
+        self.keys: dict[str, Holder] = {}
+        self.replaced: dict[str, Replaced] = {}
+        self.flows: dict[str, Flow] = {}
         self._ready: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self._delayed: list[tuple[float, int]] = []
         self._held: defaultdict[int, set[int]] = defaultdict(set)
@@ -194,8 +207,56 @@ class Store:
         else:
             heapq.heappush(self._ready[row.message.queue], (row.message.priority, tag))
 
+    def publish(self, transaction: Transaction, messages: Iterable[Message], now: float) -> list[Conflict]:
+        """Store new messages, and return which of them are left out because another run has their key.
+
+        Raises:
+            Refused: one of them that is left out says `RAISE`.
+        """
+        conflicts: list[Conflict] = []
+        for position, message in enumerate(messages):
+            holder = None if message.unique is None else self._refusing(transaction, message, now)
+            if holder is None:
+                self.add(transaction, message)
+                continue
+            assert message.unique is not None, "others meet no holder"
+            conflict = Conflict(position, message.unique.key, holder.task_id)
+            if message.unique.on_conflict is OnConflict.RAISE:
+                raise Refused(conflict)
+            conflicts.append(conflict)
+        return conflicts
+
+    def _refusing(self, transaction: Transaction, message: Message, now: float) -> Holder | None:
+        """Give a message its unique key, or return who has it."""
+        unique = message.unique
+        assert unique is not None, "asked for unique messages only"
+        holder = self.keys.get(unique.key)
+        verdict = judge(unique, message.task_id, holder, now)
+        if verdict is Verdict.REFUSE:
+            return holder
+        if verdict is Verdict.YIELD and holder is not None:
+            self._note_replaced(transaction, message.task_id, holder.task_id, now)
+        if verdict is Verdict.TAKE:
+            if holder is not None and is_replaced(holder, message.task_id, now):
+                self._note_replaced(transaction, holder.task_id, message.task_id, now)
+            transaction.write(self.keys, unique.key, Holder(message.task_id, until_of(message, unique, now)))
+        return None
+
+    def _note_replaced(self, transaction: Transaction, task_id: str, by: str, now: float) -> None:
+        transaction.write(self.replaced, task_id, Replaced(by, now + REPLACED_FOR))
+
+    def free(self, transaction: Transaction, key: str, task_id: str) -> None:
+        """End what is kept of a unique run; a key that another run has is left alone."""
+        holder = self.keys.get(key)
+        if holder is not None and holder.task_id == task_id:
+            transaction.write(self.keys, key, None)
+        if task_id in self.replaced:
+            transaction.write(self.replaced, task_id, None)
+
     def add(self, transaction: Transaction, message: Message) -> None:
-        """Store a new message."""
+        """Store a new message, whoever has its key."""
+        if message.unique is not None:
+            message = msgspec.structs.replace(message, unique=None)
         tag = self.next_number()
         self.set_row(transaction, tag, Row(tag=tag, message=message, due_at=message.eta_at))
 
@@ -236,6 +297,9 @@ class Store:
     def delete_waiting(self, transaction: Transaction, queue: str) -> int:
         """Delete the messages of a queue that nobody has claimed and say how many they were."""
         tags = [tag for tag, row in self.rows.items() if row.message.queue == queue and row.token == NOBODY]
+        ids = {self.rows[tag].message.task_id for tag in tags} if self.keys else ()
+        for key, task_id in [(key, one.task_id) for key, one in self.keys.items() if one.task_id in ids]:
+            self.free(transaction, key, task_id)
         for tag in tags:
             self.set_row(transaction, tag, None)
         # Nobody may ever look at these entries again, or only when their time comes.
@@ -266,8 +330,9 @@ class Store:
         crashes: int = 0,
         node_losses: int = 0,
         releases: int = 0,
+        booking: Booking | None = None,
     ) -> None:
-        """Return a claimed message to its queue, raising its counters by what is given."""
+        """Return a claimed message to its queue, raising its counters by what is given; it keeps its last booking."""
         row = self.rows[tag]
         self.set_row(
             transaction,
@@ -280,6 +345,7 @@ class Store:
                 node_losses=row.node_losses + node_losses,
                 releases=row.releases + releases,
                 redelivered=True,
+                booking=booking or row.booking,
             ),
         )
 
@@ -326,6 +392,16 @@ class Store:
                 deleted += 1
             heapq.heappop(self._expiring)  # last, as in `claim_first`
         return deleted
+
+    def delete_over(self, transaction: Transaction, *, now: float, at_most: int) -> int:
+        """Delete unique keys, and notes of replaced runs, that have ended by themselves, and say how many."""
+        keys = [key for key, holder in self.keys.items() if holder.until <= now][:at_most]
+        ids = [task_id for task_id, one in self.replaced.items() if one.until <= now][: at_most - len(keys)]
+        for key in keys:
+            transaction.write(self.keys, key, None)
+        for task_id in ids:
+            transaction.write(self.replaced, task_id, None)
+        return len(keys) + len(ids)
 
     def listen(self, waker: Callable[[], None]) -> None:
         """Have `waker` called, in any thread, whenever there may be something to claim."""

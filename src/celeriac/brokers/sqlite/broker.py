@@ -21,13 +21,16 @@ from celeriac.brokers.base import (
     MESSAGE_MAX_BYTES,
     Broker,
     Capabilities,
+    Conflict,
     DeadLetter,
     Incarnation,
     QueueDepth,
 )
+from celeriac.brokers.sqlite import keys
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
+from celeriac.brokers.uniqueness import Refused
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
 from celeriac.message import Message
@@ -93,14 +96,26 @@ class SqliteBroker(Broker):
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
-    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
-        if not _publish_alone(store, messages):
+        conflicts: Sequence[Conflict] = ()
+        if messages[0].unique is not None if len(messages) == 1 else any(each.unique is not None for each in messages):
+            conflicts = self._publish_unique(store, messages, deadline_at)
+        elif not _publish_alone(store, messages):
             store.group.commit(messages, lambda group, until: _publish(store, group, until), deadline_at=deadline_at)
         store.work.ring()
         self._published += len(messages)
         if self._published >= _CLEAN_AFTER:
             self._clean_briefly()
+        return conflicts
+
+    def _publish_unique(self, store: Store, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
+        """Publish in a transaction that no other thread's messages share: it may be refused as a whole."""
+        now = self.clock.now()
+        try:
+            return store.write(lambda db: keys.publish(db, messages, now), deadline_at=deadline_at, doing="publishing")
+        except Refused as refused:
+            return (refused.conflict,)
 
     def _clean_briefly(self) -> None:
         self._published = 0
@@ -124,7 +139,11 @@ class SqliteBroker(Broker):
         ]
 
     def purge(self, queue: str) -> int:
-        return self._change("DELETE FROM message WHERE queue = ? AND owner IS NULL", [(queue,)], "purging")
+        def work(connection: sqlite3.Connection) -> int:
+            keys.free_waiting(connection, queue)
+            return connection.execute("DELETE FROM message WHERE queue = ? AND owner IS NULL", (queue,)).rowcount
+
+        return self.store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing="purging")
 
     # -- dead letters -------------------------------------------------------------------------------------------
 
@@ -149,9 +168,10 @@ class SqliteBroker(Broker):
         def work(connection: sqlite3.Connection) -> list[str]:
             ids = []
             for number in numbers:
-                found = connection.execute("SELECT task_id FROM dead_letter WHERE number = ?", (number,)).fetchall()
-                if found:
-                    ids.append(str(found[0][0]))
+                sql = "SELECT task_id, headers FROM dead_letter WHERE number = ?"
+                for task_id, headers in connection.execute(sql, (number,)).fetchall():
+                    ids.append(str(task_id))
+                    keys.take(connection, ids[-1], headers, self.clock.now())
                     connection.execute(_REPLAY, (number,))
                     connection.execute("DELETE FROM dead_letter WHERE number = ?", (number,))
                     # Its FAILURE said that there would be no other outcome; now there will be one.
@@ -192,11 +212,11 @@ class SqliteBroker(Broker):
                 connection.execute(_DELETE_OVER, (queue, self._dead_letter_max, _CLEAN_CHUNK)).rowcount
                 for (queue,) in connection.execute("SELECT DISTINCT queue FROM dead_letter").fetchall()
             ]
-            return old + sum(over)
+            return old + sum(over) + keys.delete_over(connection, self.clock.now(), _CLEAN_CHUNK)
 
         store = self.store()
         freed = store.tidy(deadline_at=deadline_at)
-        if not store.read("SELECT 1 FROM dead_letter LIMIT 1"):
+        if not store.read(_ANY_TO_CLEAN):
             return freed
         return freed + store.write(work, deadline_at=deadline_at, doing="cleaning up")
 
@@ -206,6 +226,11 @@ class SqliteBroker(Broker):
 
         return max(0, self.store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing=doing))
 
+
+_ANY_TO_CLEAN: Final = """
+SELECT 1 WHERE EXISTS (SELECT 1 FROM dead_letter) OR EXISTS (SELECT 1 FROM unique_key)
+OR EXISTS (SELECT 1 FROM replaced)
+"""
 
 _DEPTHS: Final = """
 SELECT queue, count(*), 0, 0, 0 FROM message WHERE owner IS NULL AND eta IS NULL GROUP BY queue

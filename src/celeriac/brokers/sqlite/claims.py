@@ -6,7 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from celeriac.brokers.base import Delivery
+from celeriac.brokers.sqlite.keys import booking_of, replaced_among
 from celeriac.brokers.sqlite.rows import SIZE, message_of
 from celeriac.brokers.sqlite.store import Store
 
@@ -35,7 +38,7 @@ _READY: Final = f"""
 SELECT id, crashes, node_losses, releases, held_before, {SIZE},
     length(CAST(task_id AS BLOB)) + ifnull(length(CAST(content_type AS BLOB)), 0)
     + ifnull(length(CAST(content_encoding AS BLOB)), 0),
-    queue, priority, eta,
+    booking, queue, priority, eta,
     CASE WHEN length(CAST(task_id AS BLOB)) <= 1020 THEN task_id ELSE substr(CAST(task_id AS BLOB), 1, 255) END,
     CASE WHEN length(CAST(content_type AS BLOB)) <= ?3 THEN content_type END,
     CASE WHEN length(CAST(content_encoding AS BLOB)) <= ?3 THEN content_encoding END,
@@ -112,7 +115,16 @@ class Taker:
             self._take_from(queue, -(-left // (len(rotated) - position)))
         marks = [(self._token, delivery.tag) for delivery in self._taken]
         self._connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
-        return self._taken
+        return self._told_of_replaced()
+
+    def _told_of_replaced(self) -> list[Delivery]:
+        replaced = replaced_among(self._connection, (delivery.message.task_id for delivery in self._taken))
+        if not replaced:
+            return self._taken
+        return [
+            msgspec.structs.replace(delivery, replaced_by=replaced.get(delivery.message.task_id))
+            for delivery in self._taken
+        ]
 
     def _rotated(self, queues: Sequence[str], first: int) -> Sequence[str]:
         if len(queues) > _SKIP_SCAN_ABOVE:
@@ -136,7 +148,7 @@ class Taker:
             cursor.close()
 
     def _delivery(self, row: tuple[Any, ...], size: int, beside: int) -> Delivery:
-        message, fault = message_of(row[7:])
+        message, fault = message_of(row[8:])
         if size > self._max_bytes or beside > self._max_bytes:
             what = "the message has" if size > self._max_bytes else "its id and content type have"
             fault = f"{what} {max(size, beside):,} bytes; message_max_bytes allows {self._max_bytes:,}"
@@ -153,4 +165,5 @@ class Taker:
             releases=releases,
             redelivered=bool(row[4]),
             fault=fault,
+            booking=None if row[7] is None else booking_of(row[7]),
         )

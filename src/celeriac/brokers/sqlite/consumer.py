@@ -17,19 +17,21 @@ from typing import Final, TypeVar
 import msgspec
 
 from celeriac.brokers.base import (
+    Booking,
     Claim,
     Consumer,
     Delivery,
     Incarnation,
+    RateRequest,
     Release,
     ReleaseCause,
     ResultSink,
     Settlement,
 )
+from celeriac.brokers.sqlite import keys
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import ANSWER_WITHIN, DeadOwner, OwnerFile, Watcher, remove_files, started_by
-from celeriac.brokers.sqlite.rows import insertions
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
@@ -47,7 +49,8 @@ SELECT queue, ?, ?, priority, task_id, content_type, content_encoding, headers, 
 FROM message WHERE id = ? AND owner = ?
 """
 _RELEASE: Final = """
-UPDATE message SET owner = NULL, held_before = 1, eta = ?, crashes = crashes + ?, releases = releases + ?
+UPDATE message SET owner = NULL, held_before = 1, eta = ?, crashes = crashes + ?, releases = releases + ?,
+    booking = ifnull(?, booking)
 WHERE id = ? AND owner = ?
 """
 _RELEASE_ALL: Final = "UPDATE message SET owner = NULL, held_before = 1 WHERE owner BETWEEN ? AND ?"
@@ -216,14 +219,19 @@ class SqliteConsumer(Consumer):
         if not settlements:
             return []
 
+        now = self._clock.now()
+
         def work(connection: sqlite3.Connection) -> list[Settlement]:
             accepted, refused = self._end(connection, settlements)
+            ended = [(one.frees, one.delivery.message.task_id) for one in accepted if one.frees is not None]
+            if ended:
+                keys.free(connection, ended)
             records = [one.result for one in accepted if one.result is not None]
             if results is not None and records:
                 results.write_within(connection, records)
             following = [message for one in accepted for message in one.publish]
             if following:
-                connection.executemany(*insertions(following))
+                keys.publish_following(connection, following, now)
             return refused
 
         refused = await self._write(work, "settling")
@@ -266,6 +274,7 @@ class SqliteConsumer(Consumer):
                 one.eta_at,
                 one.cause is ReleaseCause.CRASH,
                 one.cause is ReleaseCause.UNKNOWN_TASK,
+                keys.column_of(one.delivery.booking),
                 one.delivery.tag,
                 one.delivery.owner,
             )
@@ -279,7 +288,7 @@ class SqliteConsumer(Consumer):
         # A claim that is just arriving is in the store before its messages are in anybody's hands.
         astray = [(tag, token) for tag, token in owned if tag not in held and token != self._claiming]
         if astray:
-            rows = [(None, 0, 0, tag, token) for tag, token in astray]
+            rows = [(None, 0, 0, None, tag, token) for tag, token in astray]
             await self._write(lambda connection: connection.executemany(_RELEASE, rows), "reconciling")
             self._store.work.ring()
         return len(astray)
@@ -294,6 +303,20 @@ class SqliteConsumer(Consumer):
     def note_ended(self, delivery: Delivery) -> None:
         if self._file is not None and self.holds(delivery):
             self._file.erase(delivery.tag)
+
+    # -- unique keys and rate limits ----------------------------------------------------------------------------
+
+    async def free(self, runs: Sequence[tuple[str, str]]) -> None:
+        await self._write(lambda connection: keys.free(connection, runs), "giving unique keys back")
+
+    async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> list[Booking]:
+            self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
+            return keys.book_all(connection, requests, now)
+
+        return await self._write(work, "booking starts under rate limits"), now
 
     # -- leases -------------------------------------------------------------------------------------------------
 

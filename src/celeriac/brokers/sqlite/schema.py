@@ -32,7 +32,8 @@ CREATE TABLE message (
     content_encoding TEXT,           -- NULL: utf-8
     headers BLOB NOT NULL,           -- wide columns last
     properties BLOB,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    booking REAL                     -- start under a rate limit: < 0 in its line, > 0 at its gate; NULL: none
 );
 CREATE INDEX message_ready   ON message(queue, priority, id) WHERE owner IS NULL AND eta IS NULL;
 CREATE INDEX message_owned   ON message(owner)               WHERE owner IS NOT NULL;
@@ -72,6 +73,33 @@ CREATE INDEX dead_letter_queue ON dead_letter(queue, number);
 CREATE INDEX dead_letter_age   ON dead_letter(died_at);
 """
 
+# What files of earlier programs lack. Those read and write it well enough: nothing in their statements goes by it.
+_LATER_TABLES: Final = """
+CREATE TABLE unique_key (
+    key TEXT PRIMARY KEY,
+    task_id TEXT NOT NULL,           -- the run that has it
+    until REAL NOT NULL              -- when it ends by itself
+) WITHOUT ROWID;
+CREATE INDEX unique_key_run ON unique_key(task_id);
+CREATE INDEX unique_key_age ON unique_key(until);
+
+CREATE TABLE replaced (
+    task_id TEXT PRIMARY KEY,
+    by TEXT NOT NULL,                -- the run that has the key in its place
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX replaced_age ON replaced(until);
+
+CREATE TABLE flow (
+    key TEXT PRIMARY KEY,            -- what is limited
+    line_at REAL NOT NULL,           -- see celeriac.brokers.rates.Flow
+    gate_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+_HAS_LATER: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'flow'"
+_HAS_BOOKING: Final = "SELECT count(*) FROM pragma_table_info('message') WHERE name = 'booking'"
+_ADD_BOOKING: Final = "ALTER TABLE message ADD COLUMN booking REAL;"
+
 
 def ensure(connection: sqlite3.Connection, path: Path) -> None:
     """Create the tables in an empty file; refuse a file that is not ours or newer than this program.
@@ -81,6 +109,7 @@ def ensure(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchall()[0][0]
     ours = connection.execute("PRAGMA application_id").fetchall()[0][0] == APPLICATION_ID
     if ours and version == VERSION:
+        _complete(connection)
         return
     if not ours and connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
         raise ImproperlyConfigured(f"{path} is a database of another program; name a file of its own for celeriac")
@@ -92,5 +121,14 @@ def ensure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.executescript(
-        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE; {_TABLES} {_LATER_TABLES} "
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add what a file of an earlier program lacks."""
+    if connection.execute(_HAS_LATER).fetchall()[0][0]:
+        return
+    column = "" if connection.execute(_HAS_BOOKING).fetchall()[0][0] else _ADD_BOOKING
+    connection.executescript(f"BEGIN IMMEDIATE; {column} {_LATER_TABLES} COMMIT;")

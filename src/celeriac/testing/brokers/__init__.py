@@ -17,11 +17,21 @@ from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
+from celeriac.testing.brokers.rates import RateLimits
 from celeriac.testing.brokers.settling import SettleAndRelease
 from celeriac.testing.brokers.suite import clean, publish
+from celeriac.testing.brokers.uniqueness import UniqueKeys
 
 __all__ = ["BrokerConformance", "clean", "publish"]
 
 
-class BrokerConformance(PublishAndClaim, LeasesAndFences, SettleAndRelease, QueuesAndDeadLetters, BrokersThemselves):
+class BrokerConformance(
+    PublishAndClaim,
+    LeasesAndFences,
+    SettleAndRelease,
+    UniqueKeys,
+    RateLimits,
+    QueuesAndDeadLetters,
+    BrokersThemselves,
+):
     """Be the whole suite: subclass it, give it a fixture `world`, and every promise of the port is checked."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from celeriac.brokers.base import Broker, Delivery, Settlement
+from celeriac.brokers.base import Broker, Conflict, Delivery, Settlement
 from celeriac.message import Message
 from celeriac.testing.worlds import ANSWER_WITHIN, BrokerWorld, Node, a_result
 
 MIB = 1024 * 1024
 
 
-def publish(broker: Broker, *messages: Message) -> None:
+def publish(broker: Broker, *messages: Message) -> Sequence[Conflict]:
     """Publish with a deadline that no working broker misses."""
-    broker.publish(messages, deadline_at=time.monotonic() + ANSWER_WITHIN)
+    return broker.publish(messages, deadline_at=time.monotonic() + ANSWER_WITHIN)
 
 
 def clean(broker: Broker) -> int:

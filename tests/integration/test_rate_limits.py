@@ -1,0 +1,110 @@
+"""Rate limits that all nodes share, with real workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.project import Project, wait_until
+
+LIMITED = """
+@app.task(rate_limit="10/s", rate_limit_scope="global")
+def limited(number):
+    note("start", number, f"{time.time():.4f}")
+
+
+@app.task(rate_limit=1000, rate_limit_scope="global", acks_late=False)
+def quick(number):
+    note("start", number, f"{time.time():.4f}")
+
+
+@app.task(rate_limit="1/h", rate_limit_scope="global")
+def hourly(number):
+    note("start", number, f"{time.time():.4f}")
+"""
+
+
+def starts(project: Project) -> list[float]:
+    return sorted(float(words[2]) for words in project.notes if words[0] == "start")
+
+
+def wait_started(project: Project, count: int) -> list[float]:
+    wait_until(lambda: len(starts(project)) >= count, what=f"{count} starts\n{project.logs()}")
+    return starts(project)
+
+
+def assert_obeyed(times: list[float], *, per_second: float) -> None:
+    """Check that no window has more starts than the rate, the tolerance and the way to a child allow."""
+    for first, begin in enumerate(times):
+        for last in range(first, len(times)):
+            assert last - first + 1 <= 2 + (times[last] - begin + 0.2) * per_second, times
+
+
+def test_two_nodes_obey_one_rate(project: Project):
+    project.use_also(LIMITED)
+    for number in range(31):
+        project.call("limited", number)
+    project.start()
+    project.start(name="w2")
+
+    times = wait_started(project, 31)
+
+    assert_obeyed(times, per_second=10)
+    assert 2.9 <= times[-1] - times[0] <= 6.0
+    assert len(times) == 31
+
+
+def test_others_are_not_held_up_by_what_waits_for_its_start(project: Project):
+    project.use_also(LIMITED)
+    for number in range(500):
+        project.call("hourly", number)
+    project.start()
+
+    assert [project.call("add", number, 1).get(timeout=30) for number in range(20)] == list(range(1, 21))
+    assert len(starts(project)) == 1
+
+
+def test_what_waits_is_claimed_once_and_then_rests(project: Project):
+    project.use_also(LIMITED)
+    for number in range(300):
+        project.call("hourly", number)
+    project.start()
+    wait_until(lambda: project.select("SELECT count(*) FROM message WHERE booking IS NOT NULL") == [(299,)])
+
+    [before] = project.select("SELECT sum(eta), max(owner) FROM message")
+    project.call("add", 1, 2).get(timeout=30)
+
+    assert project.select("SELECT sum(eta), max(owner) FROM message") == [before]
+
+
+def test_a_killed_node_loses_no_start(project: Project):
+    project.use_also(LIMITED)
+    for number in range(20):
+        project.call("limited", number)
+    node = project.start()
+    wait_started(project, 5)
+    node.kill()
+    project.start(name="w2")
+
+    wait_until(lambda: {words[1] for words in project.notes if words[0] == "start"} == {str(n) for n in range(20)})
+    assert_obeyed(starts(project), per_second=10)
+
+
+def test_runs_that_are_acked_before_wait_for_their_start_first(project: Project):
+    project.use_also(LIMITED)
+    for number in range(200):
+        project.call("quick", number)
+    project.start()
+
+    wait_started(project, 200)
+
+    assert project.select("SELECT count(*) FROM message") == [(0,)]
+
+
+@pytest.mark.parametrize("off", ["worker_disable_rate_limits=true"])
+def test_limits_may_be_switched_off(project: Project, off: str):
+    project.use_also(LIMITED)
+    for number in range(50):
+        project.call("hourly", number)
+    project.start(off)
+
+    assert len(wait_started(project, 50)) == 50
