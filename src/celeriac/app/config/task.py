@@ -127,8 +127,11 @@ class TaskSettings(Group):
         old="CELERY_DEFAULT_ROUTING_KEY",
         follows="task_default_queue",
     )
-    task_default_rate_limit: str | float | None = later(
-        or_none(RATE), None, "How often a task starts on one node at most.", old="CELERY_DEFAULT_RATE_LIMIT"
+    task_default_rate_limit: str | float | None = works(
+        or_none(RATE),
+        None,
+        "How often a task starts at most; for those whose `rate_limit_scope` is `global`.",
+        old="CELERY_DEFAULT_RATE_LIMIT",
     )
     task_default_priority: int | None = works(
         _PRIORITY, None, "Priority of a message; None is 0.", old="CELERY_DEFAULT_PRIORITY"

@@ -81,7 +81,7 @@ class WorkerSettings(Group):
     worker_direct: bool = later(
         FLAG, False, "Give each node a queue of its own, for messages to it alone.", old="CELERY_WORKER_DIRECT"
     )
-    worker_disable_rate_limits: bool = later(FLAG, False, "Obey no rate limits.", old="CELERY_DISABLE_RATE_LIMITS")
+    worker_disable_rate_limits: bool = works(FLAG, False, "Obey no rate limits.", old="CELERY_DISABLE_RATE_LIMITS")
     worker_deduplicate_successful_tasks: bool = later(
         FLAG,
         False,
