@@ -18,6 +18,9 @@ from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import merge_properties, split_properties
 from celeriac.wire.times import parse_iso
 
+ENVELOPE: Final = b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}'
+"""The parts in kombu's order; bodies are in base64."""
+
 
 def write_envelope(
     message: Message,
@@ -39,7 +42,7 @@ def write_envelope(
     if reply_to is not None:
         properties.setdefault("reply_to", reply_to)
     properties |= {"body_encoding": "base64", "delivery_tag": delivery_tag}
-    return b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}' % (
+    return ENVELOPE % (
         base64.b64encode(message.body),
         dumps(message.content_encoding),
         dumps(message.content_type),
@@ -48,7 +51,7 @@ def write_envelope(
     )
 
 
-class _Envelope(msgspec.Struct, rename="kebab", gc=False):
+class Envelope(msgspec.Struct, rename="kebab", gc=False):
     """Hold an envelope's parts; headers and properties as they were written."""
 
     body: str
@@ -58,7 +61,7 @@ class _Envelope(msgspec.Struct, rename="kebab", gc=False):
     content_encoding: str | None = None
 
 
-_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
 
 def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) -> Message:
@@ -69,12 +72,12 @@ def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) ->
     Raises:
         DecodeError: it is no envelope.
     """
-    envelope = _open(raw, limits)
+    envelope = open_envelope(raw, limits)
     properties = loads(bytes(envelope.properties), max_depth=limits.max_depth)
     if not isinstance(properties, dict):
         raise DecodeError(f"properties of a message in {queue} are not a JSON object")
     headers = bytes(envelope.headers)
-    body = _read_body(envelope.body, properties.get("body_encoding"), queue)
+    body = read_envelope_body(envelope.body, properties.get("body_encoding"), queue)
     task_id, eta_at = _glance(headers, body)
     task_id = task_id or _spare_id(properties)
     return Message(
@@ -90,7 +93,12 @@ def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) ->
     )
 
 
-def _open(raw: bytes, limits: Limits) -> _Envelope:
+def open_envelope(raw: bytes, limits: Limits) -> Envelope:
+    """Take an envelope apart, without a look at what its parts say.
+
+    Raises:
+        DecodeError: it is no envelope.
+    """
     try:
         return _decode_envelope(raw)
     except UNREADABLE:
@@ -99,16 +107,21 @@ def _open(raw: bytes, limits: Limits) -> _Envelope:
         raise DecodeError(f"an envelope of {len(raw)} bytes has no text as its body")
     for part in ("headers", "properties"):
         fields[part] = msgspec.Raw(json.dumps(fields.get(part, {})).encode())
-    return convert(fields, _Envelope, name=f"an envelope of {len(raw)} bytes is not kombu's")
+    return convert(fields, Envelope, name=f"an envelope of {len(raw)} bytes is not kombu's")
 
 
-def _read_body(text: str, encoding: Any, queue: str) -> bytes:
+def read_envelope_body(text: str, encoding: Any, place: str) -> bytes:
+    """Return the serialized body that an envelope holds as text; `place` is where it was found, for the error.
+
+    Raises:
+        DecodeError: it is not base64, as its encoding says.
+    """
     if encoding != "base64":
         return text.encode(errors="surrogatepass")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise DecodeError(f"body of a message in {queue} is not base64: {exc}") from exc
+        raise DecodeError(f"body of a message in {place} is not base64: {exc}") from exc
 
 
 class _Glance(msgspec.Struct, gc=False):

@@ -2,4 +2,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("celeriac.testing.brokers", "celeriac.testing.backends")
+pytest.register_assert_rewrite("celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses")

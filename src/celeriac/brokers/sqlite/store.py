@@ -112,6 +112,11 @@ class Store:
             self._stat_at = now
         return current
 
+    @staticmethod
+    def ensure(connection: sqlite3.Connection, path: Path) -> None:
+        """Make the tables in an empty file. The file of the bus has others."""
+        schema.ensure(connection, path)
+
     def _connect(self, deadline_at: float) -> sqlite3.Connection:
         """Open the file, make its tables when it is empty, and set it up."""
         self._acquire(deadline_at, "opening it")
@@ -126,7 +131,7 @@ class Store:
             # Anybody can write anything into a table: text that is none must not stop those who only pass by.
             connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
             try:
-                schema.ensure(connection, self.path)
+                self.ensure(connection, self.path)
                 for pragma in ("journal_mode = WAL", f"synchronous = {self.synchronous}", *_PRAGMAS):
                     connection.execute(f"PRAGMA {pragma}").fetchall()
             except BaseException:
