@@ -122,6 +122,12 @@ class _AsyncLogin(async_driver.Connection):
         self._reader, self._writer = self._connected
 
 
+def streams_of(connection: AsyncConnection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return what lies below a connection, for whoever hears what it has not asked for; nothing is unread on it."""
+    assert isinstance(connection, _AsyncLogin), "aconnect made it"
+    return connection._connected
+
+
 AsyncConnection = async_driver.AbstractConnection
 """What `aconnect` returns: `send_packed_command`, `read_response`, `disconnect(nowait=True)`."""
 

@@ -50,6 +50,8 @@ class Keys:
         self.queues = self._our("queues")
         self.format = self._our("format")
         self.bindings = self._prefix + b"_kombu.binding."
+        self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
+        self.inboxes = self._our("inboxes")
 
     def _our(self, name: str) -> bytes:
         return self._ours + name.encode()
