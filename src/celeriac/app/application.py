@@ -37,6 +37,9 @@ from celeriac.canvas.signature import Signature, signature
 from celeriac.exceptions import AlwaysEagerIgnored
 from celeriac.states import PENDING, RETRY
 
+if TYPE_CHECKING:
+    from celeriac.brokers.bus import Bus
+
 
 class _Stores(msgspec.Struct, frozen=True):
     """Hold the adapters that were made for what the settings said."""
@@ -102,6 +105,7 @@ class Celery(Registering, Configured):
         self.eager = Eager(self)
         self.on_after_fork = Signal(name="app.on_after_fork")
         self._stores: _Stores | None = None
+        self._bus: tuple[Broker, Bus] | None = None
         if set_as_current:
             self.set_current()
         self.on_init()
@@ -268,6 +272,17 @@ class Celery(Registering, Configured):
         return self._stores_now().broker
 
     @property
+    def bus(self) -> Bus:
+        """The bus of the broker's place, for what may be lost; it connects when it is used."""
+        broker, made = self.broker, self._bus
+        if made is not None and made[0] is broker:
+            return made[1]
+        self._bus = broker, broker.bus()
+        if made is not None:
+            made[1].close()
+        return self._bus[1]
+
+    @property
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
@@ -280,6 +295,9 @@ class Celery(Registering, Configured):
     def close(self) -> None:
         """Let go of connections. What is used later connects again."""
         stores, self._stores = self._stores, None
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus[1].close()
         if stores is not None:
             _close(stores)
 

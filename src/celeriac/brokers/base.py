@@ -14,11 +14,15 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
+
+if TYPE_CHECKING:
+    from celeriac.brokers.bus import Bus
 
 MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 """Largest message (headers and body) that is published or handed to a worker, unless configured otherwise."""
@@ -330,6 +334,17 @@ class Broker(ABC):
     @abstractmethod
     def consumer(self, incarnation: Incarnation) -> Consumer:
         """Make the worker's side for a node. It owns nothing until its `open`."""
+
+    def bus(self) -> Bus:
+        """Make the bus of the same place, for control commands and events, without connecting it.
+
+        Raises:
+            ImproperlyConfigured: this technology has none.
+        """
+        raise ImproperlyConfigured(
+            f"the broker {self.url} has no bus, so there are no control commands and no events; "
+            "sqlite:// and redis:// have one"
+        )
 
 
 class Consumer(ABC):

@@ -6,6 +6,7 @@ ever makes anybody wait, so deadlines always hold; a claim waits in real time, w
 store.py     the tables, and their changes: all of a change, or nothing of it
 broker.py    the producer's side
 consumer.py  the worker's side
+bus.py       the bus, and the room in which those of one name meet
 """
 
 from __future__ import annotations

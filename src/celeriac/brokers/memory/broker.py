@@ -20,6 +20,7 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
+from celeriac.brokers.memory.bus import MemoryBus
 from celeriac.brokers.memory.consumer import MemoryConsumer
 from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
 from celeriac.brokers.uniqueness import Refused
@@ -161,6 +162,9 @@ class MemoryBroker(Broker):
             dead_letter_max=self.dead_letter_max,
             message_max_bytes=self.message_max_bytes,
         )
+
+    def bus(self) -> MemoryBus:
+        return MemoryBus(self.store.name, clock=self.clock)
 
     def _find_dead(self, number: int) -> DeadLetter | None:
         return next((letters[number] for letters in self.store.dead.values() if number in letters), None)

@@ -9,6 +9,9 @@ group.py     commit together what several threads publish at once
 broker.py    the producer's side
 claims.py    choose what a claim takes
 consumer.py  the worker's side
+notices.py   the tables of the bus, in a file of its own
+bus.py       the bus, blocking and for event loops
+listening.py  feed a subscription, after each ring
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.sqlite import keys
+from celeriac.brokers.sqlite.bus import SqliteBus
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
@@ -93,6 +94,9 @@ class SqliteBroker(Broker):
 
     def consumer(self, incarnation: Incarnation) -> SqliteConsumer:
         return SqliteConsumer(self.path, self.synchronous, incarnation, self.message_max_bytes, self.clock)
+
+    def bus(self) -> SqliteBus:
+        return SqliteBus(self.path, clock=self.clock)
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
