@@ -70,7 +70,7 @@ _BLIND_NET: Final = 0.1
 _PATIENCE: Final = 20.0
 """Seconds for which waiters wait for a server that is away before they are told."""
 
-_CONNECT_WITHIN: Final = 3.0
+_CONNECT_WITHIN: Final = 2.0
 _NAPS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 _IDLE: Final = 30.0
 """Seconds after which the connection is closed that nobody needed."""
