@@ -28,12 +28,12 @@ def warn_without_effect(sources: Sources) -> Sources:
         warnings.warn(
             f"{name} (from {said.origin}) has no effect in this version of celeriac",
             SettingWithoutEffect,
-            stacklevel=_level_of_users(),
+            stacklevel=level_of_users(),
         )
     return msgspec.structs.replace(sources, warned=sources.warned | new.keys())
 
 
-def _level_of_users() -> int:
+def level_of_users() -> int:
     """Return the `stacklevel` of the code of users that led here."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

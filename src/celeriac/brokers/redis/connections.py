@@ -26,6 +26,7 @@ try:
     import hiredis
     import redis.asyncio.connection as async_driver
     import redis.connection as driver
+    from redis.crc import key_slot
     from redis.exceptions import RedisError
     from redis.exceptions import TimeoutError as DriverTimeout
 except ImportError as missing:
@@ -161,7 +162,9 @@ def connect(
                 endpoint = _master_by(endpoint, place, options, until)
                 where = f"{endpoint.address} (master {place.master_name!r})"
             sock = _log_in(endpoint, place.database, options, options.tls, until, name)
-            if len(place.endpoints) > 1:
+            if place.shard:
+                sock = _on_shard(sock, endpoint, place, options, until, name)
+            elif len(place.endpoints) > 1:
                 _make_sure_it_takes_writes(sock, until)
             return sock, index
         except (OSError, ServerError) as error:
@@ -271,6 +274,29 @@ def _make_sure_it_takes_writes(sock: socket.socket, deadline_at: float) -> None:
         raise
 
 
+def _on_shard(
+    sock: socket.socket,
+    endpoint: Endpoint,
+    place: RedisPlace,
+    options: RedisOptions,
+    deadline_at: float,
+    name: str | None,
+) -> socket.socket:
+    """Return a connection to the node of a cluster that has the place's keys; `sock` when it leads there."""
+    try:
+        me = ask(sock, ("CLUSTER", "MYID"), deadline_at)
+        owner = _owner_of(place.shard, ask(sock, ("CLUSTER", "SLOTS"), deadline_at), me, endpoint)
+    except ServerError:  # it is no cluster
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+    if owner is None:
+        return sock
+    sock.close()
+    return _log_in(owner, place.database, options, options.tls, deadline_at, name)
+
+
 def ask(sock: socket.socket, words: tuple[str, ...], deadline_at: float) -> Any:
     """Send one command on a socket that is logged in, and return the answer.
 
@@ -312,7 +338,9 @@ async def aconnect(
                     endpoint = await _amaster_by(endpoint, place, options)
                     where = f"{endpoint.address} (master {place.master_name!r})"
                 connection = await _alog_in(endpoint, place.database, options, options.tls, name)
-                if len(place.endpoints) > 1:
+                if place.shard:
+                    connection = await _aon_shard(connection, endpoint, place, options, name)
+                elif len(place.endpoints) > 1:
                     await _amake_sure_it_takes_writes(connection)
                 return connection, index
         except (OSError, ServerError) as error:
@@ -397,6 +425,23 @@ async def _amake_sure_it_takes_writes(connection: AsyncConnection) -> None:
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
+
+
+async def _aon_shard(
+    connection: AsyncConnection, endpoint: Endpoint, place: RedisPlace, options: RedisOptions, name: str | None
+) -> AsyncConnection:
+    try:
+        me = await aask(connection, ("CLUSTER", "MYID"))
+        owner = _owner_of(place.shard, await aask(connection, ("CLUSTER", "SLOTS")), me, endpoint)
+    except ServerError:
+        return connection
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    if owner is None:
+        return connection
+    await connection.disconnect(nowait=True)
+    return await _alog_in(owner, place.database, options, options.tls, name)
 
 
 async def aask(connection: AsyncConnection, words: tuple[str, ...]) -> Any:
@@ -509,6 +554,32 @@ def _master_of(answer: Any, sentinel: Endpoint, place: RedisPlace, options: Redi
     return Endpoint(
         host=facts[b"ip"].decode(), port=int(facts[b"port"]), username=first.username, password=first.password
     )
+
+
+def _owner_of(shard: str, slots: Any, me: bytes, endpoint: Endpoint) -> Endpoint | None:
+    """Return the node of a cluster that has a shard; None when it is the one that was asked.
+
+    Args:
+        shard: the hash tag of its keys.
+        slots: the answer to ``CLUSTER SLOTS``: first and last slot, then the master, for each range.
+        me: id of the node that was asked.
+        endpoint: where that was reached, and who logged in.
+
+    Raises:
+        OSError: nobody has it at the moment.
+    """
+    slot = key_slot(shard.encode())
+    for first, last, (host, port, node, *_), *_ in slots:
+        if first <= slot <= last:
+            if node == me:
+                return None
+            return Endpoint(
+                host=host.decode() if host else endpoint.host,
+                port=int(port),
+                username=endpoint.username,
+                password=endpoint.password,
+            )
+    raise OSError(f"no node of the cluster has slot {slot}")
 
 
 def _refuse_replicas(role: Any) -> None:

@@ -17,11 +17,11 @@ from redis import exceptions as driver
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
 
 PASSING: Final = frozenset(
-    ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "UNBLOCKED")
+    ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "TRYAGAIN")
 )
 """Answers of a server that did nothing, and that may be another one a moment later."""
 
-ELSEWHERE: Final = frozenset(("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY"))
+ELSEWHERE: Final = frozenset(("ASK", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "READONLY"))
 """Those of them after which it is better to connect anew: another server may be the master by now."""
 
 _OLD_SCRIPT_ERROR: Final = re.compile(r"@user_script: ?\d+: -?(?P<text>[A-Z]{2,} .*)", re.DOTALL)
@@ -39,8 +39,9 @@ _CURES: Final = {
     "NOAUTH": "wants a password; write it into the URL: redis://:password@host/0",
     "WRONGPASS": "does not accept the user or the password of the URL",
     "NOPERM": "does not let this user do that; see ACL LIST on the server",
-    "MOVED": "is a node of a cluster; see `global_keyprefix`",
-    "CROSSSLOT": "is a node of a cluster; see `global_keyprefix`",
+    "ASK": "is moving keys to another node of its cluster",
+    "MOVED": "is a node of a cluster that does not have these keys",
+    "CROSSSLOT": "is a cluster that spreads these keys; all need one hash tag in their global_keyprefix",
 }
 _LOGIN_CODES: Final = frozenset(("NOAUTH", "WRONGPASS"))
 

@@ -24,9 +24,10 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from celeriac.brokers.redis.connections import MORE, Reader, Word, ask, connect, left, new_reader, pack
-from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, refusal, unanswered
+from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, refusal, unanswered, unreachable
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.server import ServerFacts, facts_of, refuse
 from celeriac.exceptions import BrokerUnavailable
 
 _READ_SIZE: Final = 65_536
@@ -133,6 +134,7 @@ class Link:
     def __init__(self, place: RedisPlace, options: RedisOptions) -> None:
         self.place = place
         self.options = options
+        self._checked = False
         self._begin()
         _links.add(self)
 
@@ -239,24 +241,30 @@ class Link:
         except IndexError:
             pass
         most = self.options.max_connections
-        if most is None or len(self._lines) < most:
-            return self._new()
-        return self._wait_for_one(most, deadline_at)
+        session = self._new(most)
+        return self._wait_for_one(most, deadline_at) if session is None else session
 
-    def _new(self) -> Session:
-        session = Session(self)
-        self._lines.add(session)
-        return session
+    def _new(self, most: int | None) -> Session | None:
+        """Make one more, unless there are as many as there may be."""
+        with self._freed:
+            if most is not None and len(self._lines) >= most:
+                return None
+            session = Session(self)
+            self._lines.add(session)
+            return session
 
-    def _wait_for_one(self, most: int, deadline_at: float) -> Session:
+    def _wait_for_one(self, most: int | None, deadline_at: float) -> Session:
+        if self.options.acquire_timeout is not None:
+            deadline_at = min(deadline_at, monotonic() + self.options.acquire_timeout)
         with self._freed:
             self._waiting += 1
             try:
                 while monotonic() < deadline_at:
                     if self._idle:
                         return self._idle.pop()
-                    if len(self._lines) < most:  # a thread that was killed has lost one
-                        return self._new()
+                    session = self._new(most)  # a thread that ended half-way has lost one
+                    if session is not None:
+                        return session
                     self._freed.wait(min(_LOOK_EVERY, max(0.0, deadline_at - monotonic())))
             finally:
                 self._waiting -= 1
@@ -278,9 +286,27 @@ class Link:
 
         Raises:
             BrokerUnavailable: no server of the place can be reached.
+            ImproperlyConfigured: it is of no use; see `refuse`.
         """
         sock, self._first = connect(self.place, self.options, deadline_at=deadline_at, first=self._first)
+        if not self._checked:
+            try:
+                self._check(sock, deadline_at)
+            except BaseException:
+                sock.close()
+                raise
         line.take(sock)
+
+    def _check(self, sock: socket.socket, deadline_at: float) -> None:
+        """Refuse a server that cannot do what is needed; once per process."""
+        try:
+            facts = facts_of(ask(sock, ("INFO", "server"), deadline_at))
+        except ServerError:  # this user may not ask
+            facts = ServerFacts()
+        except OSError as error:
+            raise unreachable(error, self.place.address, 0) from error
+        refuse(facts, self.place.address, self.options)
+        self._checked = True
 
     def turn_away(self) -> None:
         """Begin with the next endpoint from now on: the one that was used cannot do what it should."""

@@ -8,13 +8,14 @@ never passed over in silence.
 from __future__ import annotations
 
 import math
+import pkgutil
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
-from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.place import RedisPlace, hash_tag
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import is_secret
 
@@ -79,6 +80,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
         keepalive_options: pairs of socket option and value for that; None: 30 s idle, 3 probes 5 s apart.
         check_after: seconds after which an idle connection is tried with a PING before it is used; 0: never.
         max_connections: most connections of one process that are open at once; None: no limit.
+        acquire_timeout: seconds to wait for one when all are in use, within the deadline; None: until that.
         credential_provider: object whose `get_credentials()` returns the password, or user and password.
         tls: None: not encrypted.
         sentinel: how sentinels are talked to.
@@ -104,6 +106,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_options: tuple[tuple[int, int], ...] | None = None
     check_after: float = 25.0
     max_connections: int | None = None
+    acquire_timeout: float | None = None
     credential_provider: Any = None
     tls: Tls | None = None
     sentinel: SentinelOptions = SentinelOptions()
@@ -190,7 +193,9 @@ def read_options(
         kwargs = other.get("sentinel_kwargs") or {}
         found["sentinel"], more = _read_sentinel(kwargs, other.get("min_other_sentinels", 0), found.get("tls"))
         unheard += more
-    return Reading(place, RedisOptions(**found), tuple(unheard))
+    options = RedisOptions(**found)
+    place = msgspec.structs.replace(place, shard=hash_tag(options.global_keyprefix))
+    return Reading(place, options, tuple(unheard))
 
 
 def _with_master(place: RedisPlace, name: str | None, setting: str) -> RedisPlace:
@@ -315,8 +320,16 @@ def _keepalive_options(value: Any) -> tuple[tuple[int, int], ...] | None:
 
 
 def _provider(value: Any) -> Any:
+    """Return the object, or one of the class, or one of the class at the path, that was given."""
+    if isinstance(value, str):
+        try:
+            value = pkgutil.resolve_name(value)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"a class that can be imported ({error})") from None
+    if isinstance(value, type):
+        value = value()
     if value is not None and not callable(getattr(value, "get_credentials", None)):
-        raise ValueError("an object with a method get_credentials()")
+        raise ValueError("an object with a method get_credentials(), or a class of such, or its path")
     return value
 
 

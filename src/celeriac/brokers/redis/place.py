@@ -64,6 +64,7 @@ class RedisPlace(msgspec.Struct, frozen=True, kw_only=True):
         encrypted: the scheme asks for TLS.
         sentinel: the endpoints are sentinels, who are asked for the master.
         master_name: what the master is called among sentinels.
+        shard: the hash tag that all keys have, which puts them on one shard of a cluster; "" for none.
         said: the queries of the URLs, in order, decoded, without `virtual_host`.
     """
 
@@ -72,13 +73,14 @@ class RedisPlace(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
     sentinel: bool = False
     master_name: str | None = None
+    shard: str = ""
     said: tuple[tuple[str, str], ...] = ()
 
     @property
     def server(self) -> tuple[object, ...]:
         """Identify the server, without its database: equal for two places whose data one script can reach."""
-        where = tuple((one.path,) if one.path else (one.host.lower(), one.port) for one in self.endpoints)
-        return (self.sentinel, self.master_name, *where, self.endpoints[0].username or "default")
+        where = sorted((one.path, "" if one.path else one.host.lower(), one.port) for one in self.endpoints)
+        return (self.sentinel, self.master_name, self.shard, *where, self.endpoints[0].username or "default")
 
     @property
     def url(self) -> str:
@@ -103,54 +105,70 @@ class RedisPlace(msgspec.Struct, frozen=True, kw_only=True):
         return f"{scheme}://{who}{endpoint.address}/{self.database}"
 
 
-def read_place(url: str, setting: str) -> RedisPlace:
+class Unsaid(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what holds where a URL says nothing; None: as the file's table has it."""
+
+    host: str | None = None
+    port: int | None = None
+    username: str | None = None
+    password: str | None = None
+    database: int | None = None
+
+    def __repr__(self) -> str:
+        return "<Unsaid>"
+
+
+def read_place(url: str, setting: str, unsaid: Unsaid = Unsaid()) -> RedisPlace:  # noqa: B008 - frozen
     """Read a URL, or several with ``;`` between them.
 
     Args:
         url: its scheme is one of `SCHEMES`.
         setting: where it stands, for errors.
+        unsaid: what the parts are that it does not have.
 
     Raises:
         ImproperlyConfigured: it names no place, or its parts do not fit each other; the text says what to change.
     """
     first, *others = (part.strip() for part in url.split(";") if part.strip())
-    places = [_read_one(first, setting)]
+    places = [_read_one(first, setting, unsaid)]
     scheme = first.partition("://")[0]
-    places += [_read_one(part if "://" in part else f"{scheme}://{part}", setting) for part in others]
-    return _joined(places, setting)
+    places += [_read_one(part if "://" in part else f"{scheme}://{part}", setting, unsaid) for part in others]
+    return _joined(places, setting, unsaid)
 
 
-def _joined(parsed: list[tuple[RedisPlace, bool]], setting: str) -> RedisPlace:
+def _joined(parsed: list[tuple[RedisPlace, bool]], setting: str, unsaid: Unsaid) -> RedisPlace:
     places = [place for place, _ in parsed]
     head = places[0]
     if any((one.sentinel, one.encrypted) != (head.sentinel, head.encrypted) for one in places):
         raise ImproperlyConfigured(f"the URLs of {setting} must all have one scheme; {_all_shown(places)} do not")
-    databases = {place.database for place, says in parsed if says} or {0}
+    databases = {place.database for place, says in parsed if says} or {unsaid.database or 0}
     if len(databases) > 1:
         raise ImproperlyConfigured(
             f"the URLs of {setting} must name one database, for what is in another is not found after a failover; "
             f"{_all_shown(places)} do not"
         )
-    who = {"username": head.endpoints[0].username, "password": head.endpoints[0].password}
     return msgspec.structs.replace(
         head,
         database=databases.pop(),
         endpoints=tuple(
-            endpoint
-            if endpoint.username is not None or endpoint.password is not None
-            else msgspec.structs.replace(endpoint, **who)
-            for place in places
-            for endpoint in place.endpoints
+            _with_login(endpoint, head.endpoints[0], unsaid) for place in places for endpoint in place.endpoints
         ),
         said=tuple(dict.fromkeys(pair for place in places for pair in place.said)),
     )
+
+
+def _with_login(endpoint: Endpoint, first: Endpoint, unsaid: Unsaid) -> Endpoint:
+    own = first if endpoint.username is None and endpoint.password is None else endpoint
+    username = unsaid.username if own.username is None else own.username
+    password = unsaid.password if own.password is None else own.password
+    return msgspec.structs.replace(endpoint, username=username, password=password)
 
 
 def _all_shown(places: list[RedisPlace]) -> str:
     return " and ".join(place.url for place in places)
 
 
-def _read_one(url: str, setting: str) -> tuple[RedisPlace, bool]:
+def _read_one(url: str, setting: str, unsaid: Unsaid) -> tuple[RedisPlace, bool]:
     """Read one URL; say besides whether it names a database."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
@@ -166,8 +184,13 @@ def _read_one(url: str, setting: str) -> tuple[RedisPlace, bool]:
     else:
         host, slash, text = where.partition("/")
         text = text if slash and text else named.get("db", named.get("virtual_host"))
-        port = _SENTINEL_PORT if scheme == "sentinel" else _PORT
-        endpoint = _endpoint(host, port, username, password, url, setting)
+        address = _host_and_port(host, url, setting)
+        endpoint = Endpoint(
+            host=address[0] or unsaid.host or "localhost",
+            port=address[1] or unsaid.port or (_SENTINEL_PORT if scheme == "sentinel" else _PORT),
+            username=username,
+            password=password,
+        )
     database = _database(text, url, setting)
     place = RedisPlace(
         endpoints=(endpoint,),
@@ -190,16 +213,22 @@ def _who(text: str) -> tuple[str | None, str | None]:
     return unquote(user) or None, unquote(password) if colon and password else None
 
 
-def _endpoint(where: str, port: int, username: str | None, password: str | None, url: str, setting: str) -> Endpoint:
+def _host_and_port(where: str, url: str, setting: str) -> tuple[str, int]:
+    """Split an address; "" and 0 stand for what it does not say."""
     host, colon, number = where.rpartition(":") if not where.endswith("]") else (where, "", "")
     if not colon:
         host, number = where, ""
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if number and not (number.isascii() and number.isdigit() and 0 < int(number) < 65_536):
         raise ImproperlyConfigured(
             f"the port in {setting} {masked_url(url)!r} must be a number from 1 to 65535, got {number!r}"
         )
-    return Endpoint(host=unquote(host) or "localhost", port=int(number or port), username=username, password=password)
+    return unquote(host.removeprefix("[").removesuffix("]")), int(number or 0)
+
+
+def hash_tag(key: str) -> str:
+    """Return the part of a key that says where in a cluster it is kept; "" when all of it does."""
+    inside = key.partition("{")[2]
+    return inside.partition("}")[0] if "}" in inside else ""
 
 
 def _socket_path(where: str, url: str, setting: str) -> str:
