@@ -11,7 +11,7 @@ from celeriac.backends.lifetimes import Lifetimes
 from celeriac.backends.redis.records import ResultKeys, read_results
 from celeriac.backends.redis.subscriber import Subscriber
 from celeriac.brokers.base import ResultMeta, ResultSink
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace

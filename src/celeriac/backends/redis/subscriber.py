@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.backends.base import StoredResult
 from celeriac.backends.redis.interests import Interests, Waiter
 from celeriac.backends.redis.records import ResultKeys, read_results
-from celeriac.brokers.redis.connections import CLIENT_NAME, MORE, Reader, ask, connect, new_reader, pack
+from celeriac.brokers.redis.connections import ask, connect
+from celeriac.brokers.redis.dialing import CLIENT_NAME, MORE, Reader, new_reader, pack
 from celeriac.brokers.redis.failures import ServerError, refusal
 from celeriac.brokers.redis.link import Link, leave_to_parent
 from celeriac.brokers.redis.options import RedisOptions

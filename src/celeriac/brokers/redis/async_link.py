@@ -13,7 +13,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from celeriac.brokers.redis.connections import AsyncConnection, Word, aconnect, pack
+from celeriac.brokers.redis.connections import AsyncConnection, aconnect
+from celeriac.brokers.redis.dialing import Word, pack
 from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, as_server_error, refusal, unanswered
 from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
@@ -78,17 +79,23 @@ class AsyncLink:
 
     async def _ask(self, words: tuple[Word, ...], timeout: float) -> Any:
         started_at = time.monotonic()
+        until = asyncio.get_running_loop().time() + timeout
         sent = False
         try:
-            async with asyncio.timeout(timeout), self._turn:
-                connection = self._connection or await self._connect(started_at + timeout)
+            async with asyncio.timeout_at(until) as within, self._turn:
+                if self._connection is None:
+                    within.reschedule(None)  # connecting has a deadline of its own, and says how far it came
+                    await self._connect(started_at + timeout)
+                    within.reschedule(until)
                 sent = True
-                return await self._exchange(connection, pack(words))
+                return await self._exchange(pack(words))
         except OSError as error:  # TimeoutError is one
             seconds = time.monotonic() - started_at
             raise unanswered(error, self.place.address, str(words[0]), seconds, sent=sent) from error
 
-    async def _exchange(self, connection: AsyncConnection, packed: bytes) -> Any:
+    async def _exchange(self, packed: bytes) -> Any:
+        connection = self._connection
+        assert connection is not None
         try:
             await connection.send_packed_command([packed], check_health=False)
             return flat(await connection.read_response())
@@ -104,7 +111,7 @@ class AsyncLink:
             await self._drop()
             raise
 
-    async def _connect(self, deadline_at: float) -> AsyncConnection:
+    async def _connect(self, deadline_at: float) -> None:
         self._connection, self._first = await aconnect(
             self.place,
             self.options,
@@ -113,7 +120,6 @@ class AsyncLink:
             first=self._first,
         )
         self.epoch += 1
-        return self._connection
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -12,7 +12,7 @@ from typing import Any, Final
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.channels import Channels, Inboxes
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.listening import Listening

@@ -6,6 +6,7 @@ asked and the answer is missing, so that nobody knows (`unanswered`). Or it answ
 
 from __future__ import annotations
 
+import enum
 import errno
 import re
 import socket
@@ -65,10 +66,14 @@ class ServerError(Exception):
 def as_server_error(error: driver.RedisError) -> ServerError | None:
     """Return what the server answered, for an error of the driver that stands for an answer."""
     code = _CODES_OF_DRIVER.get(type(error).__name__)
+    if code == "WRONGPASS" and _NO_PASSWORD.search(str(error)):
+        code = "NOAUTH"
     if code is not None:
         return ServerError(f"{code} {error}")
     return ServerError(str(error)) if isinstance(error, driver.ResponseError) else None
 
+
+_NO_PASSWORD: Final = re.compile("Authentication required|client already authenticated")
 
 # redis-py cuts the code off the text of the answers that it has a class for.
 _CODES_OF_DRIVER: Final = {
@@ -87,15 +92,24 @@ _CODES_OF_DRIVER: Final = {
 }
 
 
-def unreachable(error: BaseException, where: str, seconds: float) -> BrokerUnavailable:
+class Step(enum.Enum):
+    """Say how far connecting had come."""
+
+    CONNECT = "connect"
+    TLS = "TLS"
+    LOG_IN = "log in"
+
+
+def unreachable(error: BaseException, where: str, seconds: float, step: Step) -> BrokerUnavailable:
     """Say why a server could not be reached.
 
     Args:
         error: what happened.
         where: the server, for people.
         seconds: for how long it was tried.
+        step: where it ended.
     """
-    return BrokerUnavailable(f"redis at {where} {_why(error, seconds)}")
+    return BrokerUnavailable(f"redis at {where} {_why(error, seconds, step)}")
 
 
 def unanswered(error: BaseException, where: str, command: str, seconds: float, *, sent: bool) -> BrokerUnavailable:
@@ -134,7 +148,7 @@ def _said(error: ServerError) -> str:
     return f"{cure}: {error.text!r}" if cure else f"answered {error.text!r}"
 
 
-def _why(error: BaseException, seconds: float) -> str:
+def _why(error: BaseException, seconds: float, step: Step) -> str:
     """Complete the sentence "redis at cache:6379 …"."""
     match error:
         case ServerError():
@@ -149,15 +163,29 @@ def _why(error: BaseException, seconds: float) -> str:
         case ssl.SSLError():
             return f"does not speak TLS as asked for: {error.reason or error}; redis:// is without, rediss:// with TLS"
         case TimeoutError():
-            return f"did not answer within {seconds:.1f} s; is something between here and there that drops packets?"
+            return _SILENCE[step].format(seconds=seconds)
         case ConnectionRefusedError():
             return "refused the connection; is the server running there?"
         case FileNotFoundError():
             return "has no such socket; is the server running, with this unixsocket?"
         case PermissionError():
             return "has a socket that this user may not use; see unixsocketperm"
+        case ConnectionResetError() | BrokenPipeError():
+            return _END[step]
         case OSError() if error.errno == errno.EMFILE:
             return "cannot be reached: this process has too many open files"
         case OSError():
             return f"cannot be reached: {error.strerror or error}"
     return f"cannot be used: {error}"
+
+
+_SILENCE: Final = {
+    Step.CONNECT: "did not answer within {seconds:.1f} s; does something between here and there drop packets?",
+    Step.TLS: "did not answer a greeting in TLS within {seconds:.1f} s; redis:// is without TLS",
+    Step.LOG_IN: "took the connection and did not let this program log in within {seconds:.1f} s; is it stalled?",
+}
+_END: Final = {
+    Step.CONNECT: "reset the connection",
+    Step.TLS: "closed the connection at a greeting in TLS; redis:// is without TLS",
+    Step.LOG_IN: "closed the connection at once; when it wants TLS the URL begins with rediss://",
+}

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from celeriac.brokers.redis.connections import MORE, Reader, Word, ask, connect, left, new_reader, pack
-from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, refusal, unanswered, unreachable
+from celeriac.brokers.redis.connections import ask, connect
+from celeriac.brokers.redis.dialing import MORE, Reader, Word, left, new_reader, pack
+from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, Step, refusal, unanswered, unreachable
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.server import ServerFacts, facts_of, refuse
@@ -299,12 +300,14 @@ class Link:
 
     def _check(self, sock: socket.socket, deadline_at: float) -> None:
         """Refuse a server that cannot do what is needed; once per process."""
+        started_at = monotonic()
         try:
             facts = facts_of(ask(sock, ("INFO", "server"), deadline_at))
         except ServerError:  # this user may not ask
             facts = ServerFacts()
         except OSError as error:
-            raise unreachable(error, self.place.address, 0) from error
+            seconds = monotonic() - started_at
+            raise unreachable(error, self.place.address, seconds, Step.LOG_IN) from error
         refuse(facts, self.place.address, self.options)
         self._checked = True
 

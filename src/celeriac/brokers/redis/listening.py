@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celeriac.brokers.redis.channels import Channels
-from celeriac.brokers.redis.connections import MORE, AsyncConnection, aconnect, new_reader, pack, streams_of
+from celeriac.brokers.redis.connections import AsyncConnection, aconnect, streams_of
+from celeriac.brokers.redis.dialing import MORE, new_reader, pack
 from celeriac.brokers.redis.failures import ServerError, refusal, unanswered
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
