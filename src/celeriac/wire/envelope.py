@@ -1,4 +1,8 @@
-"""Kombu's envelope: the one JSON object that a message is on Redis."""
+"""Kombu's envelope: the one JSON object that a message is on Redis.
+
+Nearly every envelope says nothing but what the rest of the message implies. Those are written by one format and read
+by one typed decoder; whatever differs takes the long way, which comes to the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from json.encoder import encode_basestring_ascii
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -16,7 +21,7 @@ from celeriac.message import Message
 from celeriac.wire.jsontypes import UNREADABLE, convert, dumps, loads, loads_untagged
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import merge_properties, split_properties
-from celeriac.wire.times import parse_iso
+from celeriac.wire.times import parse_certain_iso
 
 ENVELOPE: Final = b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}'
 """The parts in kombu's order; bodies are in base64."""
@@ -38,6 +43,8 @@ def write_envelope(
         routing_key: None: the queue's name.
         reply_to: queue for answers, unless the message names one. Celery's messages always have it.
     """
+    if message.properties is None and routing_key is None and reply_to is None and not exchange:
+        return _write_usual(message, delivery_tag)
     properties = merge_properties(message, exchange=exchange, routing_key=routing_key)
     if reply_to is not None:
         properties.setdefault("reply_to", reply_to)
@@ -48,6 +55,24 @@ def write_envelope(
         dumps(message.content_type),
         message.headers,
         dumps(properties),
+    )
+
+
+def _write_usual(message: Message, delivery_tag: str) -> bytes:
+    write = encode_basestring_ascii
+    return (
+        b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": {"correlation_id": %b, '
+        b'"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": %b}, "priority": %d, '
+        b'"body_encoding": "base64", "delivery_tag": %b}}'
+    ) % (
+        binascii.b2a_base64(message.body, newline=False),
+        write(message.content_encoding).encode(),
+        write(message.content_type).encode(),
+        message.headers,
+        write(message.task_id).encode(),
+        write(message.queue).encode(),
+        message.priority,
+        write(delivery_tag).encode(),
     )
 
 
@@ -64,14 +89,97 @@ class Envelope(msgspec.Struct, rename="kebab", gc=False):
 _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
 
+class _UsualInfo(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    routing_key: str
+    exchange: Literal[""]
+
+
+class _UsualProperties(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    correlation_id: str
+    delivery_info: _UsualInfo
+    body_encoding: Literal["base64"]
+    delivery_mode: Literal[2]
+    priority: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    delivery_tag: str
+    reply_to: str | None = None
+
+
+class _UsualEnvelope(msgspec.Struct, rename="kebab", gc=False):
+    body: bytes  # base64
+    headers: msgspec.Raw
+    properties: _UsualProperties
+    content_type: str
+    content_encoding: str
+
+
+_decode_usual: Final = msgspec.json.Decoder(_UsualEnvelope).decode
+
+
 def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) -> Message:
     """Read an envelope that was found in `queue`.
 
-    What its headers say is not judged here, so that a message that is wrong inside can still be kept and named.
+    What its headers say is not judged here, so that a message that is wrong inside can still be kept and named. An ETA
+    without offset is left to the intake, which knows the app's zone.
 
     Raises:
         DecodeError: it is no envelope.
     """
+    try:
+        envelope = _decode_usual(raw)
+        headers = bytes(envelope.headers)
+        seen = _decode_glance(headers)
+    except UNREADABLE:
+        return _read_unusual(raw, queue, limits)
+    properties = envelope.properties
+    if seen.id != properties.correlation_id or properties.delivery_info.routing_key != queue or not seen.id:
+        return _read_unusual(raw, queue, limits)
+    reply_to = properties.reply_to
+    return Message(
+        task_id=seen.id,
+        queue=queue,
+        headers=headers,
+        body=envelope.body,
+        priority=properties.priority,
+        eta_at=None if seen.eta is None else _readable_instant(seen.eta),
+        content_type=envelope.content_type,
+        content_encoding=envelope.content_encoding or "utf-8",
+        properties=None if reply_to is None else b'{"reply_to": %b}' % encode_basestring_ascii(reply_to).encode(),
+    )
+
+
+def read_envelope_end(end: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) -> Message:
+    """Read what the end of an envelope tells of a message whose body was left out.
+
+    The body is empty. As its text has no quotation mark in it, the first one ends it.
+
+    Raises:
+        DecodeError: headers and properties do not lie in that end.
+    """
+    return read_envelope(b'{"body": "' + end[max(0, end.find(b'"')) :], queue=queue, limits=limits)
+
+
+def read_unreadable(raw: bytes, *, queue: str) -> Message:
+    """Make a message of bytes that are no envelope: they are its body, and it is named as far as they tell a name.
+
+    What follows ``"properties"`` last may still be whole.
+    """
+    at = raw.rfind(b'"properties"')
+    end = raw.rfind(b"}")
+    try:
+        properties = msgspec.json.decode(raw[at + 12 : end].lstrip(b" \t\r\n:")) if at >= 0 else {}
+    except UNREADABLE:
+        properties = {}
+    return Message(
+        task_id=_spare_id(properties) if isinstance(properties, dict) else "",
+        queue=queue,
+        headers=b"",
+        body=raw,
+        content_type="application/data",
+        content_encoding="binary",
+    )
+
+
+def _read_unusual(raw: bytes, queue: str, limits: Limits) -> Message:
     envelope = open_envelope(raw, limits)
     properties = loads(bytes(envelope.properties), max_depth=limits.max_depth)
     if not isinstance(properties, dict):
@@ -146,7 +254,7 @@ def _glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
 
 def _readable_instant(text: str | None) -> float | None:
     try:
-        return None if text is None else parse_iso(text)
+        return None if text is None else parse_certain_iso(text)
     except ValueError:
         return None
 

@@ -44,6 +44,16 @@ def parse_iso(text: str, *, zone: tzinfo = UTC) -> float:
     return moment.timestamp()
 
 
+def parse_certain_iso(text: str) -> float | None:
+    """Return the instant that an ISO 8601 text names to everybody; None when it says no offset.
+
+    Raises:
+        ValueError: the text names no instant.
+    """
+    moment = _parse(text)
+    return None if moment.tzinfo is None else moment.timestamp()
+
+
 def _parse(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
