@@ -61,8 +61,9 @@ def write_envelope(
 def _write_usual(message: Message, delivery_tag: str) -> bytes:
     write = encode_basestring_ascii
     return (
-        b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": {"correlation_id": %b, '
-        b'"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": %b}, "priority": %d, '
+        b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, '
+        b'"properties": {"correlation_id": %b, "delivery_mode": 2, '
+        b'"delivery_info": {"exchange": "", "routing_key": %b}, "priority": %d, '
         b'"body_encoding": "base64", "delivery_tag": %b}}'
     ) % (
         binascii.b2a_base64(message.body, newline=False),

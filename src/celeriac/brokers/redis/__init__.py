@@ -10,6 +10,16 @@ async_link.py   commands from an event loop
 channels.py     names of channels, inboxes and their lists; pure
 bus.py          the bus, blocking and for event loops
 listening.py    feed a subscription, over a connection that is made again when it is lost
+keys.py         names of keys; records.py: what lies in ours; both pure
+scripts.py      Lua scripts, whose files are in lua/
+broker.py       the producer's side; depths.py and dead_letters.py: what people see and do
+consumer.py     the worker's side, made of:
+  ownership.py    calls in the name of one owner, and what becomes of those that were not answered
+  claims.py       which lists a claim names, and what it hands over; pure
+  settling.py     settlements and releases as scripts read them; pure
+  notes.py        what was handed to children
+  owners.py       who is registered
+  wakes.py        sleeping until there may be something
 """
 
 from __future__ import annotations

@@ -28,10 +28,11 @@ from celeriac.brokers.base import (
     ResultSink,
     Settlement,
 )
+from celeriac.brokers.leases import ANSWER_WITHIN, Watcher
 from celeriac.brokers.sqlite import keys
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
-from celeriac.brokers.sqlite.owners import ANSWER_WITHIN, DeadOwner, OwnerFile, Watcher, remove_files, started_by
+from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, remove_files, started_by
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost

@@ -1,7 +1,7 @@
 -- Store messages, all of them or none, once however often it is asked.
 --   KEYS  sent of this producer, alive, delayed, delayed:counts, queues, then lists
 --   ARGV  number of the batch, ahead, how many queues to remember, their names, then runs of messages:
---         list (its position in KEYS), how many, due or '', envelopes (each after a unique word when due is not '')
+--         list (its position among them, from 1), how many, due or '', envelopes (each after a unique word when due is not '')
 -- Returns 1, or 0 when this batch was stored before.
 -- Future messages are kept apart only while some node of ours lives; else they lie in the list, as Celery has it.
 -- include clock
@@ -16,7 +16,7 @@ for i = 6, #KEYS do -- nothing is written before it is known that all can be
 end
 local at, apart = 4 + tonumber(ARGV[3]), nil
 while at <= #ARGV do
-    local list, many, due = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1]), ARGV[at + 2]
+    local list, many, due = KEYS[5 + tonumber(ARGV[at])], tonumber(ARGV[at + 1]), ARGV[at + 2]
     at = at + 3
     if due == '' then
         for first = at, at + many - 1, 500 do

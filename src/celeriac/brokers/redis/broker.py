@@ -1,0 +1,245 @@
+"""The producer's side of the broker on Redis, and what people do with queues and dead letters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from celeriac.brokers.base import (
+    DEAD_LETTER_EXPIRES,
+    DEAD_LETTER_MAX,
+    MESSAGE_MAX_BYTES,
+    Broker,
+    Capabilities,
+    DeadLetter,
+    Incarnation,
+    QueueDepth,
+)
+from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.consumer import RedisConsumer
+from celeriac.brokers.redis.dead_letters import DeadLetters
+from celeriac.brokers.redis.depths import Depths
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.link import Link, Session
+from celeriac.brokers.redis.options import RedisOptions
+from celeriac.brokers.redis.owners import read_owners
+from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.scripts import script
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.exceptions import BrokerUnavailable
+from celeriac.ids import new_id, new_ids
+from celeriac.message import Message
+from celeriac.wire.envelope import write_envelope
+
+ASK_WITHIN: Final = 10.0
+"""Seconds for what people ask."""
+
+BATCH_MAX: Final = 10_000
+BATCH_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What one script stores: others wait for the server meanwhile."""
+
+_TELL_EVERY: Final = 60.0
+_QUEUES_TOLD: Final = 4096
+
+
+def in_step() -> float:
+    """Take the server's clock as it is."""
+    return 0.0
+
+
+class RedisBroker(Broker):
+    """Keep messages in one database of Redis.
+
+    Args:
+        place: where.
+        options: how connections are made and keys are called.
+        dead_letter_max: dead letters kept per queue.
+        dead_letter_expires: seconds for which they are kept.
+        message_max_bytes: larger messages are not handed to workers.
+        clock: what this process tells standing leases by.
+        ahead: seconds that the server's clock is taken to be ahead; tests move it.
+    """
+
+    capabilities = Capabilities(crosses_processes=True, survives_restart=True)
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        options: RedisOptions | None = None,
+        *,
+        dead_letter_max: int = DEAD_LETTER_MAX,
+        dead_letter_expires: float = DEAD_LETTER_EXPIRES,
+        message_max_bytes: int = MESSAGE_MAX_BYTES,
+        clock: Clock = SYSTEM_CLOCK,
+        ahead: Callable[[], float] = in_step,
+    ) -> None:
+        self.place = place
+        self.options = options if options is not None else RedisOptions()
+        self.keys = Keys(self.options.global_keyprefix, separator=self.options.sep, steps=self.options.priority_steps)
+        self.message_max_bytes = message_max_bytes
+        self.clock = clock
+        self._ahead = ahead
+        self._letters = DeadLetters(
+            self.link,
+            self.keys,
+            keep=dead_letter_max,
+            expires=dead_letter_expires,
+            max_bytes=message_max_bytes,
+            ahead=ahead,
+        )
+        self._depths = Depths(self.link, self.keys)
+        self._told: dict[str, float] = {}
+        self._publish_keys = [self.keys.alive, self.keys.delayed, self.keys.delayed_counts, self.keys.queues]
+
+    @property
+    def url(self) -> str:
+        return self.place.url
+
+    def link(self) -> Link:
+        """Return this process's connections."""
+        return Link.at(self.place, self.options)
+
+    def open(self, *, deadline_at: float) -> None:
+        self.link().call("PING", deadline_at=deadline_at, repeatable=True)
+
+    def close(self) -> None:
+        self.link().close()
+
+    def consumer(self, incarnation: Incarnation) -> RedisConsumer:
+        return RedisConsumer(
+            self.place,
+            self.options,
+            self.keys,
+            incarnation,
+            message_max_bytes=self.message_max_bytes,
+            clock=self.clock,
+            ahead=self._ahead,
+        )
+
+    # -- publishing ---------------------------------------------------------------------------------------------
+
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+        if not messages:
+            return
+        with self.link().session(deadline_at=deadline_at) as session:
+            if len(messages) == 1:
+                message = messages[0]
+                unique = new_id()
+                envelope = write_envelope(message, delivery_tag=unique)
+                name = self.keys.list_of(message.queue, message.priority)
+                self._store(session, [name], [message.queue], _run(1, [message], [unique], [envelope]), deadline_at)
+                return
+            begun = False
+            for batch in self._batches(messages):
+                try:
+                    self._store(session, *batch, deadline_at)
+                except BrokerUnavailable as exc:
+                    exc.maybe_published |= begun
+                    raise
+                begun = True
+
+    def _batches(self, messages: Sequence[Message]) -> Iterator[tuple[list[bytes], list[str], list[Word]]]:
+        """Yield what single scripts are to store: lists, queues and runs of messages for the same list."""
+        uniques = new_ids(len(messages))
+        names: dict[bytes, int] = {}
+        words: list[Word] = []
+        queues: set[str] = set()
+        size = stored = at = 0
+        for (queue, priority, _), run in groupby(messages, lambda one: (one.queue, one.priority, one.eta_at)):
+            name = self.keys.list_of(queue, priority)
+            together = list(run)
+            while together:
+                if stored >= BATCH_MAX or size >= BATCH_MAX_BYTES:
+                    yield list(names), list(queues), words
+                    names, words, queues, size, stored = {}, [], set(), 0, 0
+                envelopes: list[bytes] = []
+                for message in together[: BATCH_MAX - stored]:
+                    envelopes.append(write_envelope(message, delivery_tag=uniques[at + len(envelopes)]))
+                    size += len(envelopes[-1])
+                    if size >= BATCH_MAX_BYTES:
+                        break
+                many = len(envelopes)
+                index = names.setdefault(name, len(names) + 1)
+                words += _run(index, together[:many], uniques[at : at + many], envelopes)
+                queues.add(queue)
+                stored += many
+                at += many
+                together = together[many:]
+        yield list(names), list(queues), words
+
+    def _store(
+        self, session: Session, names: list[bytes], queues: Sequence[str], words: list[Word], deadline_at: float
+    ) -> None:
+        new = self._untold(queues)
+        keys = [self.keys.sent(session.producer), *self._publish_keys, *names]
+        args = [session.next_number(), self._ahead(), len(new), *new, *words]
+        session.run(script("publish"), keys, args, deadline_at=deadline_at)
+        if self.options.publish_wait_replicas:
+            self._await_replicas(session, deadline_at)
+
+    def _untold(self, queues: Sequence[str]) -> list[str]:
+        """Return the queues that Redis has not been told of for a while."""
+        now = time.monotonic()
+        told = self._told
+        new = [queue for queue in queues if told.get(queue, 0.0) <= now]
+        if new:
+            if len(told) >= _QUEUES_TOLD:
+                told.clear()
+            told.update(dict.fromkeys(new, now + _TELL_EVERY))
+        return new
+
+    def _await_replicas(self, session: Session, deadline_at: float) -> None:
+        wanted = self.options.publish_wait_replicas
+        left_ms = max(1, int((deadline_at - time.monotonic()) * 900))
+        have = session.call("WAIT", wanted, left_ms, deadline_at=deadline_at)
+        if have < wanted:
+            raise BrokerUnavailable(
+                f"{have} replicas of redis at {self.place.address} have the messages, and publish_wait_replicas asks "
+                f"for {wanted}",
+                maybe_published=True,
+            )
+
+    # -- queues -------------------------------------------------------------------------------------------------
+
+    def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
+        return self._depths.count(queues)
+
+    def purge(self, queue: str) -> int:
+        return self._depths.purge(queue)
+
+    # -- dead letters -------------------------------------------------------------------------------------------
+
+    def dead_letters(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        return self._letters.newest(queue, limit)
+
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        return self._letters.whole(number)
+
+    def replay(self, numbers: Collection[int]) -> list[str]:
+        return self._letters.replay(numbers)
+
+    def bury(self, letters: Collection[tuple[Message, str]], *, deadline_at: float) -> None:
+        self._letters.bury(letters, deadline_at=deadline_at)
+
+    def discard(self, numbers: Collection[int]) -> int:
+        return self._letters.discard(numbers)
+
+    def owners(self) -> list[Incarnation]:
+        described: Any = self.link().call(
+            "HGETALL", self.keys.owners, deadline_at=time.monotonic() + ASK_WITHIN, repeatable=True
+        )
+        return [one.incarnation for one in read_owners(described)]
+
+    def clean(self) -> int:
+        return self._letters.clean()
+
+
+def _run(index: int, messages: Sequence[Message], uniques: Sequence[str], envelopes: Sequence[bytes]) -> list[Word]:
+    """Write messages for one list and of one ETA as the publish script reads them."""
+    due_at = messages[0].eta_at
+    if due_at is None:
+        return [index, len(messages), "", *envelopes]
+    pairs: list[Word] = [word for pair in zip(uniques, envelopes, strict=True) for word in pair]
+    return [index, len(messages), due_at, *pairs]

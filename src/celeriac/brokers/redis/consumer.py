@@ -1,0 +1,347 @@
+"""The worker's side of the broker on Redis.
+
+One script does each step, whatever the size of the batch. `ownership.py` sees to what becomes of calls whose answers
+are lost, `wakes.py` to sleeping while there is nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.base import Claim, Consumer, Delivery, Incarnation, Release, ResultSink, Settlement
+from celeriac.brokers.leases import Watcher
+from celeriac.brokers.redis.async_link import AsyncLink
+from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
+from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.notes import Notes
+from celeriac.brokers.redis.options import RedisOptions
+from celeriac.brokers.redis.owners import read_owners
+from celeriac.brokers.redis.ownership import ASK_WITHIN, NOBODY, SHARE, Ownership
+from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.settling import Plan, ResultRow, planned, release_plan, unseen_plan
+from celeriac.brokers.redis.wakes import Wakes
+from celeriac.clock import Clock
+from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost
+
+logger: Final = logging.getLogger("celeriac.redis")
+
+CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024 + 64 * 1024
+"""What the envelopes of one claim weigh together; a single one may weigh more."""
+
+TELL_WITHIN: Final = 0.05
+"""Seconds after which Redis is told what was handed to children, when no call has told it before."""
+
+_LOOK_AGAIN: Final = 5.0
+_FIRST_NAP: Final = 0.005
+_LONGEST_NAP: Final = 0.2
+_BACKOFF: Final = 1.5
+
+
+class RedisConsumer(Consumer):
+    """Claim and settle for one owner in one database of Redis."""
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        options: RedisOptions,
+        keys: Keys,
+        incarnation: Incarnation,
+        *,
+        message_max_bytes: int,
+        clock: Clock,
+        ahead: Callable[[], float],
+    ) -> None:
+        self.place = place
+        self._keys = keys
+        self._max_bytes = message_max_bytes
+        self._clock = clock
+        self._link = AsyncLink(place, options, name=incarnation.node)
+        self._wakes = Wakes(place, options, delayed=keys.delayed, name=incarnation.node)
+        self._notes = Notes()
+        self._own = Ownership(self._link, keys, incarnation, ahead=ahead, notes=self._notes)
+        self._lists = Lists(keys, options.queue_order_strategy)
+        self._watcher = Watcher()
+        self._watched_in = 0
+        self._maybe_ended: set[int] = set()
+        self._told_queues: frozenset[str] = frozenset()
+        self._complained_of: set[bytes] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._telling: asyncio.TimerHandle | None = None
+        self._teller: asyncio.Task[None] | None = None
+
+    @property
+    def owner(self) -> int:  # type: ignore[override]  # read only here
+        return self._own.owner
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._own.leave()
+        await self._own.register()
+        self._watcher = Watcher()
+        self._maybe_ended.clear()
+        self._told_queues = frozenset()
+
+    async def close(self) -> None:
+        try:
+            await self._own.leave()
+        finally:
+            await self.abandon()
+
+    async def abandon(self) -> None:
+        """Let go of connections as the end of the process would: nothing is released or signed off."""
+        if self._telling is not None:
+            self._telling.cancel()
+        if self._teller is not None:
+            self._teller.cancel()
+        self._telling = self._teller = None
+        await self._wakes.close()
+        await self._link.close()
+
+    # -- claiming -----------------------------------------------------------------------------------------------
+
+    async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
+        until = time.monotonic() + wait
+        nap = 0.0
+        while True:
+            self._lists.believe(self._wakes.begin_look())
+            taken = await self._look(queues, limit, everywhere=nap > 0)
+            left = until - time.monotonic()
+            if taken.deliveries or left <= 0:
+                return Claim(taken.deliveries, taken.now)
+            if not taken.early and not taken.more_due:
+                nap = await self._idle(taken, left, nap)
+
+    async def _look(self, queues: Sequence[str], limit: int, *, everywhere: bool) -> Taken:
+        """Claim what is there now; what was taken too early is given back, to be kept until its time."""
+        own, keys = self._own, self._keys
+        named = self._lists.choose(queues, all_of_them=everywhere)
+        with own.claiming(limit) as first:
+            answer = await own.ask(
+                "claim",
+                [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts, *named],
+                [first, limit, CLAIM_MAX_BYTES, self._max_bytes * 4 // 3 + TAIL_BYTES, TAIL_BYTES],
+                noting=True,
+            )
+            taken = read_claim(answer, named, self._lists, first=first, owner=own.owner, max_bytes=self._max_bytes)
+            if taken.early:
+                await self._give_back(unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
+        if not self._told_queues.issuperset(queues):
+            await self._tell_queues(queues)
+        for name, text in taken.errors:
+            if name not in self._complained_of:
+                self._complained_of.add(name)
+                logger.error("queue %s cannot be read: the key %r: %s", self._lists.queue_of(name), name, text)
+        return taken
+
+    async def _tell_queues(self, queues: Sequence[str]) -> None:
+        if queues:
+            await self._link.call("SADD", self._keys.queues, *queues, timeout=ASK_WITHIN)
+        self._told_queues |= frozenset(queues)
+
+    async def _idle(self, taken: Taken, left: float, nap: float) -> float:
+        """Sleep until there may be something; return the length of this nap where Redis does not wake anybody."""
+        watched = await self._wakes.watch(self._lists.all())
+        if watched is not None and watched.filled:
+            self._lists.believe(watched.filled)
+            return 0.0
+        due_at = taken.next_due_at
+        if watched is not None and watched.next_due_at is not None:
+            due_at = watched.next_due_at
+        until_due = float("inf") if due_at is None else max(0.0, due_at - taken.now)
+        if watched is not None:
+            await self._wakes.sleep(min(left, until_due, _LOOK_AGAIN))
+            return 0.0
+        nap = min(_LONGEST_NAP, nap * _BACKOFF or _FIRST_NAP)
+        await asyncio.sleep(min(left, until_due, nap))
+        return nap
+
+    # -- settling -----------------------------------------------------------------------------------------------
+
+    def shares_store_with(self, results: object) -> bool:
+        place = getattr(results, "place", None)
+        return isinstance(results, ResultSink) and isinstance(place, RedisPlace) and place.server == self.place.server
+
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        owner = self._own.owner
+        mine = [one for one in settlements if one.delivery.owner == owner]
+        refused = [one for one in settlements if one.delivery.owner != owner]
+        if not mine:
+            return refused
+        rows: list[ResultRow] = []
+        database = self.place.database
+        if results is not None:
+            results.write_within(rows, [one.result for one in mine if one.result is not None])
+            database = getattr(results, "place", self.place).database
+        for batch, plan in planned(mine, iter(rows), self._keys):
+            refused += await self._settle(batch, plan, database)
+        if results is not None:
+            results.announce()
+        return refused
+
+    async def _settle(self, batch: Sequence[Settlement], plan: Plan, database: int) -> list[Settlement]:
+        keys, own = self._keys, self._own
+        other = database != self.place.database
+        words: list[Word] = [self.place.database if other else "", database if other else ""]
+        names = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
+        names += [keys.dead, keys.dead_last, keys.queues, *plan.names]
+        try:
+            _, refused, failed = await own.ask(
+                "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings]
+            )
+        except (BrokerUnavailable, asyncio.CancelledError):
+            # It may have taken place nevertheless; then whoever repeats it must not hear that others have the message.
+            self._maybe_ended.update(one.delivery.tag for one in batch)
+            raise
+        except LeaseLost:
+            return list(batch)
+        refusals = [one for at in refused if not self._has_ended(one := batch[at - 1])]
+        if failed:
+            at_fault = {at - 1: text for at, text in zip(failed[::2], failed[1::2], strict=True)}
+            self._maybe_ended.update(one.delivery.tag for at, one in enumerate(batch) if at not in at_fault)
+            raise _refused_by_store(batch, at_fault)
+        if self._maybe_ended:
+            self._maybe_ended.difference_update(one.delivery.tag for one in batch)
+        return refusals
+
+    def _has_ended(self, settlement: Settlement) -> bool:
+        tag = settlement.delivery.tag
+        known = tag in self._maybe_ended
+        self._maybe_ended.discard(tag)
+        return known
+
+    # -- giving back --------------------------------------------------------------------------------------------
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        mine = [one for one in releases if one.delivery.owner == self._own.owner]
+        # The oldest last, over all shares.
+        mine.sort(key=lambda one: -one.delivery.tag)
+        for at in range(0, len(mine), SHARE):
+            await self._give_back(release_plan(mine[at : at + SHARE]))
+
+    async def _give_back(self, plan: bytes) -> int:
+        own, keys = self._own, self._keys
+        names = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
+        _, moved = await own.ask("release", names, noting=True, then=[plan])
+        return int(moved)
+
+    async def reconcile(self, held: Collection[int]) -> int:
+        own = self._own
+        under_way = own.asked_for()
+        try:
+            _, tags = await own.ask("holdings", [own.held])
+        except LeaseLost:
+            return 0
+        astray = sorted((tag for tag in map(int, tags) if tag not in held and not under_way(tag)), reverse=True)
+        moved = 0
+        for at in range(0, len(astray), SHARE):
+            plan = msgspec.msgpack.encode([(tag, 0, 1, 0, 0) for tag in astray[at : at + SHARE]])
+            moved += await self._give_back(plan)
+        return moved
+
+    # -- notes --------------------------------------------------------------------------------------------------
+
+    def holds(self, delivery: Delivery) -> bool:
+        return delivery.owner == self._own.owner != NOBODY
+
+    def note_started(self, delivery: Delivery) -> None:
+        if delivery.owner == self._own.owner:
+            self._notes.begin(delivery.tag)
+            if self._telling is None or delivery.redelivered:
+                self._tell_soon(0.0 if delivery.redelivered else TELL_WITHIN)
+
+    def note_ended(self, delivery: Delivery) -> None:
+        if delivery.owner == self._own.owner:
+            self._notes.end(delivery.tag)
+
+    def _tell_soon(self, after: float) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        if asyncio._get_running_loop() is loop:
+            if self._telling is not None:
+                self._telling.cancel()
+            self._telling = loop.call_later(after, self._tell)
+        else:
+            with suppress(RuntimeError):  # what a closed loop raises
+                loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        if self._notes and (self._teller is None or self._teller.done()):
+            self._teller = asyncio.ensure_future(self._tell_now())
+
+    async def _tell_now(self) -> None:
+        own = self._own
+        with suppress(CeleriacError):  # the next call tells
+            await own.ask("note", [own.held, own.started], noting=True)
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    async def extend(self) -> None:
+        own, keys = self._own, self._keys
+        names = [keys.beats, own.held, own.started, keys.alive, keys.delayed, keys.delayed_counts]
+        await own.ask("extend", names, noting=True)
+
+    async def peers(self) -> list[Incarnation]:
+        described = await self._link.call("HGETALL", self._keys.owners, timeout=ASK_WITHIN)
+        return [one.incarnation for one in read_owners(described) if one.owner != self._own.owner]
+
+    async def recover(self) -> int:
+        beats, dying = await self._watched()
+        recovered = 0
+        for owner, beat in beats.items():
+            keys = self._keys
+            names = [keys.owners, keys.epochs, keys.beats, keys.dying]
+            if await self._own.run("condemn", names, [owner, beat]):
+                dying.append(owner)
+        for owner in dying:
+            recovered += await self._recover_from(owner)
+        return recovered
+
+    async def _watched(self) -> tuple[dict[int, int], list[int]]:
+        """Return the owners that stand still, with their counters, and those declared dead before."""
+        if self._link.epoch != self._watched_in:
+            self._watched_in, self._watcher = self._link.epoch, Watcher()
+        asked_at = self._clock.monotonic()
+        try:
+            counters, dying = await self._own.run("look", [self._keys.beats, self._keys.dying], [])
+        except BrokerUnavailable:
+            self._watcher = Watcher()  # who gets no answer cannot say that others stood still
+            raise
+        beats = {
+            int(owner): int(beat)
+            for owner, beat in zip(counters[::2], counters[1::2], strict=True)
+            if owner.isdigit() and beat.isdigit() and int(owner) != self._own.owner
+        }
+        still = self._watcher.stood_still(beats, asked_at=asked_at, answered_at=self._clock.monotonic())
+        return {owner: beats[owner] for owner in still}, [int(owner) for owner in dying if owner.isdigit()]
+
+    async def _recover_from(self, owner: int) -> int:
+        keys, ahead = self._keys, self._own.lead()
+        names = [keys.dying, keys.held(owner), keys.started(owner), keys.counts, keys.delayed, keys.delayed_counts]
+        moved = 0
+        while True:
+            share, left = await self._own.run("recover", names, [owner, ahead, SHARE])
+            moved += int(share)
+            if not left:
+                return moved
+
+
+class OutcomeRefused(CeleriacError):
+    """Say that Redis did not store an outcome, for a reason that lies in the outcome."""
+
+
+def _refused_by_store(batch: Sequence[Settlement], at_fault: dict[int, bytes]) -> OutcomeRefused:
+    names = ", ".join(batch[at].delivery.message.task_id for at in list(at_fault)[:5])
+    text = next(iter(at_fault.values())).decode(errors="replace")
+    return OutcomeRefused(f"redis refused the outcome of {len(at_fault)} of {len(batch)} messages ({names}): {text}")

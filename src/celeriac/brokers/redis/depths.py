@@ -1,0 +1,115 @@
+"""Count what queues hold, and empty them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Final
+
+from celeriac.brokers.base import QueueDepth
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.link import Link
+from celeriac.brokers.redis.scripts import script
+
+_WITHIN: Final = 10.0
+_SCAN: Final = 1000
+_SHARE: Final = 200
+_NOT_OF_TASKS: Final = (b"celeryev", b"pidbox")
+"""How exchanges end whose queues hold no tasks."""
+
+
+class Depths:
+    """Count and empty queues.
+
+    Args:
+        link: returns this process's connections.
+    """
+
+    def __init__(self, link: Callable[[], Link], keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    def count(self, queues: Collection[str] | None) -> list[QueueDepth]:
+        """Count what each queue holds; None counts those that hold anything."""
+        names = sorted(self.known() if queues is None else set(queues))
+        lists = {name: queue for queue in names for name in self._keys.lists_of(queue)}
+        commands = [("LLEN", name) for name in lists]
+        commands += [("ZCARD", self._keys.dead_of(queue)) for queue in names]
+        answers = self._link().pipeline(commands, deadline_at=self._until(), repeatable=True)
+        ready: Counter[str] = Counter()
+        for queue, length in zip(lists.values(), answers, strict=False):
+            ready[queue] += length
+        dead = dict(zip(names, answers[len(lists) :], strict=True))
+        delayed, claimed = self._delayed(), self._claimed()
+        counted = [
+            QueueDepth(
+                queue=queue, ready=ready[queue], delayed=delayed[queue], claimed=claimed[queue], dead=dead[queue]
+            )
+            for queue in names
+        ]
+        return [one for one in counted if queues is not None or one.ready or one.delayed or one.claimed or one.dead]
+
+    def known(self) -> set[str]:
+        """Return the queues that anybody has ever named: nodes and producers of ours, and those bound by kombu."""
+        link, keys = self._link(), self._keys
+        members = link.call("SMEMBERS", keys.queues, deadline_at=self._until(), repeatable=True)
+        found = {name.decode(errors="replace") for name in members}
+        found.update(self._delayed(), self._claimed())
+        pattern = _SPECIAL.sub(rb"\\\g<0>", keys.bindings) + b"*"
+        cursor = b"0"
+        while True:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN, "TYPE", "set")
+            cursor, tables = link.call(*scan, deadline_at=self._until(), repeatable=True)
+            for table in tables:
+                if not table.endswith(_NOT_OF_TASKS):
+                    members = link.call("SMEMBERS", table, deadline_at=self._until(), repeatable=True)
+                    found.update(map(keys.queue_of_binding, members))
+            if int(cursor) == 0:
+                return found
+
+    def _delayed(self) -> Counter[str]:
+        counts = self._link().call("HGETALL", self._keys.delayed_counts, deadline_at=self._until(), repeatable=True)
+        return self._by_queue(counts)
+
+    def _claimed(self) -> Counter[str]:
+        link, keys = self._link(), self._keys
+        owners = link.call("HKEYS", keys.owners, deadline_at=self._until(), repeatable=True)
+        owners += link.call("SMEMBERS", keys.dying, deadline_at=self._until(), repeatable=True)
+        held = [keys.held(int(owner)) for owner in set(owners) if owner.isdigit()]
+        total: Counter[str] = Counter()
+        for name in held:
+            cursor = b"0"
+            while True:
+                cursor, counts = link.run(script("claimed"), [name], [cursor], deadline_at=self._until())
+                total += self._by_queue(counts)
+                if int(cursor) == 0:
+                    break
+        return total
+
+    def _by_queue(self, counts: list[bytes | int]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for name, count in zip(counts[::2], counts[1::2], strict=True):
+            assert isinstance(name, bytes)
+            total[self._keys.queue_of(name)] += int(count)
+        return total
+
+    def purge(self, queue: str) -> int:
+        """Delete what waits in a queue, delayed messages too, and say how many they were."""
+        link, keys = self._link(), self._keys
+        lists = keys.lists_of(queue)
+        purged = int(link.run(script("purge"), lists, [], deadline_at=self._until(), repeatable=False))
+        at = 0
+        while at >= 0:
+            names = [keys.delayed, keys.delayed_counts, *lists]
+            deleted, at = link.run(script("purge_delayed"), names, [at, _SHARE], deadline_at=self._until())
+            purged += deleted
+        return purged
+
+    @staticmethod
+    def _until() -> float:
+        return time.monotonic() + _WITHIN
+
+
+_SPECIAL: Final = re.compile(rb"[]*?[\\]")

@@ -1,0 +1,132 @@
+"""Settlements as the settle script reads them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.base import Release, ReleaseCause, Settlement
+from celeriac.brokers.redis.keys import Keys
+from celeriac.ids import new_id
+from celeriac.message import Message
+from celeriac.wire.envelope import write_envelope
+
+ResultRow = tuple[bytes, bytes, bytes, str, int, int]
+"""Key, key of the attempt, record, state, attempt, lifetime in ms: as a result backend of this store writes them."""
+
+BATCH_MAX: Final = 500
+BATCH_MAX_BYTES: Final = 32 * 1024 * 1024
+"""What one script settles: others wait for the server meanwhile, and it takes no command of more than 1 GiB."""
+
+FIXED_KEYS: Final = 9
+FIXED_ARGS: Final = 8
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Plan:
+    """Gather what a batch of settlements does.
+
+    Attributes:
+        names: keys that the plan names, behind the script's own.
+        strings: byte strings that it names, likewise.
+        size_bytes: what all of it weighs, roughly.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self.names: list[bytes] = []
+        self.strings: list[bytes] = []
+        self.size_bytes = 0
+        self._keys = keys
+        self._known: dict[bytes, int] = {}
+        self._steps: list[tuple[object, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def add(self, settlement: Settlement, row: ResultRow | None) -> None:
+        """Add a settlement, with the row that its result is kept as."""
+        delivery = settlement.delivery
+        self._steps.append(
+            (
+                delivery.tag,
+                1 if delivery.redelivered else 0,
+                self._result(row) if row is not None else 0,
+                [self._message(message) for message in settlement.publish] if settlement.publish else 0,
+                self._letter(settlement) if settlement.dead_reason is not None else 0,
+            )
+        )
+
+    def encoded(self) -> bytes:
+        return _encode(self._steps)
+
+    def _result(self, row: ResultRow) -> tuple[object, ...]:
+        meta_key, attempt_key, record, state, retries, lifetime_ms = row
+        names = self.names
+        names.append(meta_key)
+        names.append(attempt_key)
+        at = FIXED_KEYS + len(names)
+        return (at - 1, at, self._string(record), state, retries, lifetime_ms)
+
+    def _message(self, message: Message) -> tuple[object, ...]:
+        unique = new_id()
+        envelope = self._string(write_envelope(message, delivery_tag=unique))
+        return (self._name(self._keys.list_of(message.queue, message.priority)), envelope, message.eta_at or 0, unique)
+
+    def _letter(self, settlement: Settlement) -> tuple[object, ...]:
+        queue = settlement.delivery.message.queue
+        reason = self._string((settlement.dead_reason or "").encode(errors="replace"))
+        return (self._name(self._keys.dead_of(queue)), queue, reason)
+
+    def _name(self, name: bytes) -> int:
+        at = self._known.get(name)
+        if at is None:
+            self.names.append(name)
+            at = self._known[name] = FIXED_KEYS + len(self.names)
+        return at
+
+    def _string(self, value: bytes) -> int:
+        self.strings.append(value)
+        self.size_bytes += len(value)
+        return FIXED_ARGS + len(self.strings)
+
+
+def planned(
+    settlements: Sequence[Settlement], rows: Iterator[ResultRow], keys: Keys
+) -> Iterator[tuple[Sequence[Settlement], Plan]]:
+    """Yield plans that are not too large for one script, each with its settlements, in order.
+
+    Args:
+        rows: one for each settlement that has a result, in order; empty when records are kept elsewhere.
+    """
+    plan, first = Plan(keys), 0
+    for at, settlement in enumerate(settlements):
+        if len(plan) == BATCH_MAX or plan.size_bytes >= BATCH_MAX_BYTES:
+            yield settlements[first:at], plan
+            plan, first = Plan(keys), at
+        plan.add(settlement, next(rows, None) if settlement.result is not None else None)
+    yield settlements[first:], plan
+
+
+def release_plan(releases: Sequence[Release]) -> bytes:
+    """Write what the release script is to do: the oldest claim is given back last, so that it comes to lie in front."""
+    ordered = sorted(releases, key=lambda release: -release.delivery.tag)
+    return _encode(
+        [
+            (
+                release.delivery.tag,
+                release.eta_at or 0,
+                1,
+                1 if release.cause is ReleaseCause.CRASH else 0,
+                1 if release.cause is ReleaseCause.UNKNOWN_TASK else 0,
+            )
+            for release in ordered
+        ]
+    )
+
+
+def unseen_plan(tags: Sequence[tuple[int, float | None]]) -> bytes:
+    """Write how claims are given back that nobody has had in hands: tag, and due or None for at once."""
+    return _encode([(tag, due or 0, 0, 0, 0) for tag, due in sorted(tags, reverse=True)])

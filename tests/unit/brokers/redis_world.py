@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Unpack
+
+import redis
+
+from celeriac.brokers.base import Consumer
+from celeriac.brokers.redis.broker import RedisBroker
+from celeriac.brokers.redis.consumer import RedisConsumer
+from celeriac.brokers.redis.options import read_options
+from celeriac.brokers.redis.place import read_place
+from celeriac.testing.clock import ManualClock
+from celeriac.testing.worlds import BrokerWorld, Limits, Node
+
+
+class RedisWorld(BrokerWorld):
+    """One emptied database. Time is the server's, ahead by what the tests let pass."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__()
+        self.url = url
+        reading = read_options(read_place(url, "broker_url"), options, setting="broker_transport_options")
+        self.place, self.options = reading.place, reading.options
+        self.clock = ManualClock()
+        self.ahead = 0.0
+
+    def make_broker(self, **limits: Unpack[Limits]) -> RedisBroker:
+        return RedisBroker(self.place, self.options, clock=self.clock, ahead=lambda: self.ahead, **limits)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.ahead += seconds
+
+    def kill(self, node: Node) -> None:
+        """End a node as SIGKILL does; the kernel closes its connections."""
+        node.do(_drop(node.consumer))
+        super().kill(node)
+
+    def client(self) -> redis.Redis:
+        """Look into the database as anybody could."""
+        return redis.Redis.from_url(self.url)
+
+
+async def _drop(consumer: Consumer) -> None:
+    assert isinstance(consumer, RedisConsumer)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await consumer.abandon()
