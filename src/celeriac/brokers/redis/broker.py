@@ -13,6 +13,7 @@ from celeriac.brokers.base import (
     MESSAGE_MAX_BYTES,
     Broker,
     Capabilities,
+    Conflict,
     DeadLetter,
     Incarnation,
     QueueDepth,
@@ -28,7 +29,7 @@ from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.scripts import script
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import BrokerUnavailable
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.ids import new_id, new_ids
 from celeriac.message import Message
 from celeriac.wire.envelope import write_envelope
@@ -120,9 +121,11 @@ class RedisBroker(Broker):
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
-    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> None:
+    def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         if not messages:
-            return
+            return ()
+        if any(message.unique is not None for message in messages):
+            raise OperationalError("unique keys are not kept on Redis yet; use sqlite:// for unique tasks")
         with self.link().session(deadline_at=deadline_at) as session:
             if len(messages) == 1:
                 message = messages[0]
@@ -130,7 +133,7 @@ class RedisBroker(Broker):
                 envelope = write_envelope(message, delivery_tag=unique)
                 name = self.keys.list_of(message.queue, message.priority)
                 self._store(session, [name], [message.queue], _run(1, [message], [unique], [envelope]), deadline_at)
-                return
+                return ()
             begun = False
             for batch in self._batches(messages):
                 try:
@@ -139,6 +142,7 @@ class RedisBroker(Broker):
                     exc.maybe_published |= begun
                     raise
                 begun = True
+        return ()
 
     def _batches(self, messages: Sequence[Message]) -> Iterator[tuple[list[bytes], list[str], list[Word]]]:
         """Yield what single scripts are to store: lists, queues and runs of messages for the same list."""

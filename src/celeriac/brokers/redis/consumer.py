@@ -15,7 +15,17 @@ from typing import Final
 
 import msgspec
 
-from celeriac.brokers.base import Claim, Consumer, Delivery, Incarnation, Release, ResultSink, Settlement
+from celeriac.brokers.base import (
+    Booking,
+    Claim,
+    Consumer,
+    Delivery,
+    Incarnation,
+    RateRequest,
+    Release,
+    ResultSink,
+    Settlement,
+)
 from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
@@ -29,7 +39,7 @@ from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.settling import Plan, ResultRow, planned, release_plan, unseen_plan
 from celeriac.brokers.redis.wakes import Wakes
 from celeriac.clock import Clock
-from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost
+from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost, OperationalError
 
 logger: Final = logging.getLogger("celeriac.redis")
 
@@ -218,6 +228,12 @@ class RedisConsumer(Consumer):
         known = tag in self._maybe_ended
         self._maybe_ended.discard(tag)
         return known
+
+    async def free(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Do nothing: no message with a unique key is published here (`RedisBroker.publish`)."""
+
+    async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
+        raise OperationalError("rate limits over all nodes are not kept on Redis yet; use rate_limit_scope='node'")
 
     # -- giving back --------------------------------------------------------------------------------------------
 
