@@ -18,10 +18,10 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
-from celeriac.brokers.redis.connections import Word
 from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Link, Session
 from celeriac.brokers.redis.options import RedisOptions

@@ -29,7 +29,7 @@ from celeriac.brokers.base import (
 from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.notes import Notes
 from celeriac.brokers.redis.options import RedisOptions

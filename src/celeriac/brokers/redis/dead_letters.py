@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import DeadLetter
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.records import DeadRecord, make_dead, make_record, split_dead

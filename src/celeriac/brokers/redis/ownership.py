@@ -17,7 +17,7 @@ import msgspec
 
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.redis.async_link import AsyncLink
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import FORMAT, Keys
 from celeriac.brokers.redis.notes import Notes
 from celeriac.brokers.redis.scripts import script
