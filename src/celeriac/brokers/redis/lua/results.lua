@@ -81,6 +81,23 @@ local function may_replace(record, attempt_key, state, retries, mode)
     return TOLD_BY_OTHERS[old_state] or not TOLD_BY_OTHERS[state]
 end
 
+-- Set a key that lives for so long; 0 is for ever.
+local function set(key, value, lifetime_ms)
+    if lifetime_ms > 0 then
+        redis.call('SET', key, value, 'PX', lifetime_ms)
+    else
+        redis.call('SET', key, value)
+    end
+end
+
+-- The same if there is no such key; else return false.
+local function set_new(key, value, lifetime_ms)
+    if lifetime_ms > 0 then
+        return redis.call('SET', key, value, 'NX', 'PX', lifetime_ms)
+    end
+    return redis.call('SET', key, value, 'NX')
+end
+
 -- Keep one record and tell those who wait, unless what is kept stands.
 --   meta_key, attempt_key  as above; both in the selected database
 --   record                 Celery's result map as serialized
@@ -91,25 +108,19 @@ end
 -- Returns 1 when it was kept, else 0. Safe at every line: the record is written in one command, and what comes after
 -- it may be repeated or left out.
 local function keep_result(meta_key, attempt_key, record, state, retries, lifetime_ms, mode)
-    local old = redis.call('GET', meta_key)
-    if old and not may_replace(old, attempt_key, state, retries, mode) then
-        return 0
-    end
-    local telling = retries == 0 and told_state(record) == state
-    if not telling then
-        local attempt = string.format('%d %s %s', retries, bound_to(record), state)
-        if lifetime_ms > 0 then
-            redis.call('SET', attempt_key, attempt, 'PX', lifetime_ms)
-        else
-            redis.call('SET', attempt_key, attempt)
+    -- Nearly always there is nothing yet, and one command says so and keeps the record.
+    local old
+    if not set_new(meta_key, record, lifetime_ms) then
+        old = redis.call('GET', meta_key)
+        if not may_replace(old, attempt_key, state, retries, mode) then
+            return 0
         end
+        set(meta_key, record, lifetime_ms)
+    end
+    if retries > 0 or told_state(record) ~= state then
+        set(attempt_key, string.format('%d %s %s', retries, bound_to(record), state), lifetime_ms)
     elseif old then
         redis.call('DEL', attempt_key)
-    end
-    if lifetime_ms > 0 then
-        redis.call('SET', meta_key, record, 'PX', lifetime_ms)
-    else
-        redis.call('SET', meta_key, record)
     end
     -- A user who may not publish on this channel has kept the record all the same: who waits looks again by himself.
     redis.pcall('PUBLISH', meta_key, record)
