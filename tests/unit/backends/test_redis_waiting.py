@@ -22,6 +22,7 @@ from celeriac.states import FAILURE, STARTED, SUCCESS
 from celeriac.testing.worlds import ANSWER_WITHIN, a_result
 from celeriac.wire.results import write_record
 from tests.servers.proxy import Way, proxy_to
+from tests.size import scaled
 
 __all__ = ["proxy_to"]
 
@@ -180,6 +181,35 @@ def test_a_connection_that_nobody_needs_is_closed_and_comes_back(backend, client
     publish(client)
 
     assert backend.wait(["id-1"], timeout=ANSWER_WITHIN)
+
+
+def test_nothing_grows_with_the_results_that_were_there(backend, client):
+    """Store, wait for and forget results in threads and loops, some after retries, some waits given up."""
+
+    def use(number):
+        task_id = f"id-{number}"
+        gives_up, retries = number % 10 == 0, number % 3
+        waiting = backend.wait if number % 2 else lambda *a, **k: asyncio.run(backend.wait_async(*a, **k))
+        if gives_up:
+            assert waiting([task_id], timeout=0.001) == {}
+        backend.note([a_result(task_id, STARTED, record=a_record(STARTED), retries=retries)])
+        backend.store([a_result(task_id, record=a_record(), retries=retries)])
+        assert gives_up or waiting([task_id], timeout=ANSWER_WITHIN).keys() == {task_id}
+        backend.forget([task_id])
+
+    def census():
+        return client.dbsize(), len(channels(client)), len(client.client_list())
+
+    total = scaled(20_000)
+    counts = []
+    with ThreadPoolExecutor(8) as users:
+        for first in range(0, total, total // 4):
+            list(users.map(use, range(first, first + total // 4)))
+            until(lambda: not channels(client))
+            counts.append(census())
+
+    assert {keys for keys, _, _ in counts} == {0}
+    assert max(connections for _, _, connections in counts) <= 8 + 3  # one a thread; listening, looking, the census
 
 
 # -- nobody is left waiting --------------------------------------------------------------------------------------
