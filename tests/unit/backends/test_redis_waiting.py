@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
+from bench.redis_server import free_port
 from celeriac.backends.redis import RedisBackend, subscriber
 from celeriac.brokers.redis.options import read_options
 from celeriac.brokers.redis.place import read_place
@@ -21,6 +22,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.states import FAILURE, STARTED, SUCCESS
 from celeriac.testing.worlds import ANSWER_WITHIN, a_result
 from celeriac.wire.results import write_record
+from tests.servers.certificates import make_certificates
 from tests.servers.proxy import Way, proxy_to
 from tests.size import scaled
 
@@ -388,6 +390,29 @@ def test_a_user_who_may_not_read_is_told(redis_server, query):
 
     with pytest.raises(OperationalError, match="NOPERM"):
         backend.wait(["id-1"], timeout=ANSWER_WITHIN)
+
+
+def test_results_large_and_small_come_by_tls(redis_server, threads, query, tmp_path):
+    made = make_certificates(tmp_path)
+    port = free_port()
+    server = redis_server(
+        *("--tls-port", str(port), "--tls-ca-cert-file", made.authority, "--tls-auth-clients", "no"),
+        *("--tls-cert-file", made.certificate("server"), "--tls-key-file", made.key("server")),
+    )
+    backend = backend_at(f"rediss://localhost:{port}/0{query}{'&' if query else '?'}ssl_ca_certs={made.authority}")
+    ids = [f"id-{n}" for n in range(200)]
+    waiting = [threads.submit(backend.wait, ids[n::20], timeout=ANSWER_WITHIN) for n in range(20)]
+    with redis.Redis.from_url(server.url()) as client:
+        until(lambda: len(channels(client)) == 200)
+        for number in range(20):
+            record = write_record(
+                task_id=ids[number], state=SUCCESS, result="x" * 100_000 * (number % 3), date_done=None
+            )
+            backend.store([a_result(ids[number], record=record)])
+            client.client_kill_filter(_type="pubsub") if number % 7 == 6 else None
+
+        assert [set(one.result()) for one in waiting] == [{one} for one in ids[:20]]
+    backend.close()
 
 
 # -- processes and greenlets -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import select
+import socket
 import ssl
 import threading
 import time
@@ -39,7 +40,6 @@ from celeriac.wire.told import told_state
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
 
 logger: Final = logging.getLogger("celeriac")
 
@@ -617,7 +617,7 @@ def _read_tls(sock: ssl.SSLSocket) -> bytes | None:
 def _hang_up(sock: socket.socket) -> None:
     """End a connection for everybody who reads or writes it now."""
     with contextlib.suppress(OSError):  # it has ended already
-        sock.shutdown(SHUT_RDWR)
+        socket.socket.shutdown(sock, SHUT_RDWR)  # that of TLS would have its reader read what is encrypted
 
 
 _shared: Final[dict[tuple[Link, ResultKeys], Subscriber]] = {}
