@@ -54,7 +54,9 @@ class Reader(Protocol):
 
 def new_reader() -> Reader:
     """Make a reader of answers."""
-    return cast("Reader", hiredis.Reader(replyError=ServerError, notEnoughData=MORE))
+    # What is no answer at all is of no use to anybody: such a connection is lost.
+    reader = hiredis.Reader(protocolError=ConnectionResetError, replyError=ServerError, notEnoughData=MORE)
+    return cast("Reader", reader)
 
 
 class Dial:

@@ -77,12 +77,16 @@ class Listening:
                     await self._connect(_CONNECT_WITHIN)
                 lost = 0
                 await self._hear()
-            except (OSError, OperationalError) as error:
+            except Exception as error:
                 await self._disconnect()
                 if lost == 0:
                     self.subscription.miss()
+                    bug = None if isinstance(error, (OSError, OperationalError)) else error
                     logger.warning(
-                        "nothing is heard from redis at %s: %s; trying again until it is", self._place.address, error
+                        "nothing is heard from redis at %s: %s; trying again until it is",
+                        self._place.address,
+                        error,
+                        exc_info=bug,
                     )
                 # With jitter: all nodes of a fleet lose the same server at the same moment.
                 await asyncio.sleep(_NAPS[min(lost, len(_NAPS) - 1)] * random.uniform(0.5, 1.0))
@@ -100,7 +104,7 @@ class Listening:
             confirmed = 0
             while confirmed < len(self._patterns):
                 answers = await self._receive()
-                confirmed += sum(answer[0] == b"psubscribe" for answer in answers)
+                confirmed += len(_of_kind(b"psubscribe", answers))
                 self._put(answers)
 
     async def _disconnect(self) -> None:
@@ -147,7 +151,7 @@ class Listening:
         return found
 
     def _put(self, answers: list[Any]) -> None:
-        heard = [self._read(answer[3]) for answer in answers if answer[0] == b"pmessage"]
+        heard = [self._read(raw) for _, _, _, raw in _of_kind(b"pmessage", answers)]
         self.subscription.put(notice for notice in heard if notice is not None)
 
     def _read(self, raw: bytes) -> Notice | None:
@@ -167,3 +171,8 @@ class Listening:
             if len(self._seen) > _REMEMBERED:
                 self._seen.popitem(last=False)
         return notice
+
+
+def _of_kind(kind: bytes, answers: list[Any]) -> list[Any]:
+    """Return what the server says of its own accord, and not the answers to PING."""
+    return [answer for answer in answers if isinstance(answer, list) and answer and answer[0] == kind]

@@ -257,6 +257,53 @@ def test_listeners_and_speakers_outlive_a_server_that_is_killed(redis_server):
     world.end()
 
 
+@pytest.mark.fault
+def test_connections_that_are_killed_again_and_again_wedge_nobody(world):
+    bus, operator = world.bus(), world.operator()
+    ear = operator.subscribe(Topic(CONTROL))
+
+    for _ in range(20):
+        world.cut()
+        bus.broadcast([a_command()], deadline_at=soon())
+        operator.broadcast(a_command())
+        time.sleep(0.03)
+
+    assert heard_again(bus, ear)
+    assert 1 <= ear.subscription.gaps <= 20
+    operator.do(operator.station.close())
+    assert connections(world, "celeriac-bus") == 0
+
+
+def connections(world, name):
+    give_up_at = time.monotonic() + 5
+    while found := [one for one in world.client.client_list() if one["name"] == name]:
+        if time.monotonic() > give_up_at:
+            break
+        time.sleep(0.01)
+    return len(found)
+
+
+@pytest.mark.fault
+def test_a_server_that_talks_nonsense_is_left_for_another(world, monkeypatch):
+    """A proxy that mixes up its connections does that."""
+    operator = world.operator()
+    ear = operator.subscribe(Topic(CONTROL))
+    heard = listening.Listening._receive
+    spoiled = iter([True])
+
+    async def receive(self):
+        if next(spoiled, False):
+            self._reader.feed(b"?nonsense\r\n", 0, 11)
+            self._reader.gets()
+        return await heard(self)
+
+    monkeypatch.setattr(listening.Listening, "_receive", receive)
+    world.bus().broadcast([a_command()], deadline_at=soon())
+
+    assert heard_again(world.bus(), ear)
+    assert ear.subscription.gaps == 1
+
+
 def heard_again(bus, ear):
     give_up_at = soon()
     while time.monotonic() < give_up_at:
