@@ -1,0 +1,145 @@
+"""The app of every process under test. Each kind of process gets a copy in which `celeriac` is its own package's name.
+
+Runs in the environments of others, too, so it imports nothing but that package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from celeriac import Celery
+
+PACKAGE = Celery.__module__.partition(".")[0]
+GATE_TIMEOUT = 60.0
+
+app = Celery("shop", broker=os.environ["INTEROP_BROKER"], backend=os.environ["INTEROP_RESULTS"])
+app.conf.update(json.loads(os.environ["INTEROP_SETTINGS"]))
+
+
+class OutOfStock(Exception):
+    def __init__(self, article: str, left: int = 0) -> None:
+        super().__init__(article, left)
+
+
+def note(*words: object) -> None:
+    """Add a line to the notes, which all processes share. One write, so that lines never mix."""
+    descriptor = os.open("notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
+    finally:
+        os.close(descriptor)
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task
+def echo(*args: Any, **kwargs: Any) -> Any:
+    return [args, kwargs]
+
+
+@app.task
+def by() -> str:
+    return PACKAGE
+
+
+@app.task(bind=True)
+def request(self: Any) -> dict[str, Any]:
+    """Tell what the message said, as bodies see it."""
+    seen = self.request
+    return {
+        "by": PACKAGE,
+        "id": seen.id,
+        "root_id": seen.root_id,
+        "parent_id": seen.parent_id,
+        "eta": seen.eta,
+        "expires": seen.expires,
+        "retries": seen.retries,
+        "timelimit": seen.timelimit,
+        "argsrepr": seen.argsrepr,
+        "headers": seen.headers,
+        "ignore_result": seen.ignore_result,
+        "redelivered": seen.delivery_info.get("redelivered"),
+        "routing_key": seen.delivery_info.get("routing_key"),
+        "priority": seen.delivery_info.get("priority"),
+        "shadow": seen.shadow,
+    }
+
+
+@app.task
+def noted(name: str, seconds: float = 0.0) -> str:
+    note("ran", name, PACKAGE, time.time())
+    time.sleep(seconds)
+    return PACKAGE
+
+
+@app.task(acks_late=True)
+def gated(name: str, gate: str = "gate") -> str:
+    note("ran", name, PACKAGE, time.time())
+    deadline = time.monotonic() + GATE_TIMEOUT
+    while not Path(gate).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody opened the gate {gate}")
+        time.sleep(0.005)
+    return PACKAGE
+
+
+@app.task(bind=True)
+def retrying(self: Any, times: int, countdown: float = 0.2) -> list[Any]:
+    note("ran", self.request.id, PACKAGE, time.time())
+    if self.request.retries < times:
+        raise self.retry(countdown=countdown, max_retries=times)
+    return [self.request.retries, self.request.headers, PACKAGE]
+
+
+@app.task
+def fail(*args: Any) -> None:
+    raise ValueError(*args)
+
+
+@app.task
+def sell(article: str) -> None:
+    raise OutOfStock(article, left=3)
+
+
+@app.task(ignore_result=True)
+def silent(name: str) -> int:
+    note("ran", name, PACKAGE, time.time())
+    return 1
+
+
+@app.task
+def callback(value: Any, name: str = "callback") -> Any:
+    note("called", name, value, PACKAGE)
+    return value
+
+
+@app.task
+def errback(request: Any, exc: Any, traceback: Any) -> None:
+    note("failed", request.id, type(exc).__name__, PACKAGE)
+
+
+@app.task
+def errback_by_id(task_id: str) -> None:
+    note("failed", task_id, "by-id", PACKAGE)
+
+
+@app.task(acks_late=True)
+def late(name: str) -> str:
+    note("ran", name, PACKAGE, time.time())
+    return PACKAGE
+
+
+if PACKAGE == "celery":
+
+    @app.task
+    def old(name: str) -> str:
+        """Be known to Celery's workers alone, as a task is that has been deleted since."""
+        note("ran", name, PACKAGE, time.time())
+        return PACKAGE
