@@ -33,6 +33,7 @@ class Keys:
         self, prefix: str = "", *, separator: str = SEPARATOR, steps: Sequence[int] = STEPS, ours: str = "celeriac:"
     ) -> None:
         self._prefix = prefix.encode()
+        self.separator = separator
         self._separator = separator.encode()
         self._steps = tuple(steps)
         self._ours = self._prefix + ours.encode()
@@ -52,6 +53,7 @@ class Keys:
         self.bindings = self._prefix + b"_kombu.binding."
         self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
         self.inboxes = self._our("inboxes")
+        self.permanent_bindings = self._prefix + b"_kombu.binding_permanent."
 
     def _our(self, name: str) -> bytes:
         return self._ours + name.encode()
