@@ -49,13 +49,16 @@ docs: $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
 	@echo "open docs/_build/index.html"
 
-# Installs the system servers that the suite starts, where that can be done without asking: in CI and as root. Elsewhere
-# the tests that miss one are skipped, and say how to get it.
+# Installs the system's servers that the suite starts, and node for celery-node, where that can be done without asking: in CI
+# and as root. Elsewhere the tests that miss one are skipped, and say how to get it.
 servers:
-	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! command -v redis-server >/dev/null; then \
-	    echo "Installing redis-server ..."; \
+	@missing=; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing$$missing ..."; \
 	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
-	        apt-get -qq install -y --no-install-recommends redis-server >/dev/null; \
+	        apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	fi
 
 clean:

@@ -23,6 +23,7 @@ from celeriac.message import Message
 
 if TYPE_CHECKING:
     from celeriac.brokers.bus import Bus
+    from celeriac.brokers.leaving import Leaving
 
 MESSAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 """Largest message (headers and body) that is published or handed to a worker, unless configured otherwise."""
@@ -345,6 +346,9 @@ class Broker(ABC):
             f"the broker {self.url} has no bus, so there are no control commands and no events; "
             "sqlite:// and redis:// have one"
         )
+    def leaving(self) -> Leaving | None:
+        """Return the way from here to Celery's workers, or None where they do not read these queues."""
+        return None
 
 
 class Consumer(ABC):

@@ -10,7 +10,7 @@ import click
 
 from celeriac.app.hiding import HIDDEN
 from celeriac.brokers.base import Broker, DeadLetter
-from celeriac.exceptions import DecodeError
+from celeriac.exceptions import ContentDisallowed, DecodeError
 from celeriac.message import Message
 from celeriac.wire.jsontypes import loads
 from celeriac.wire.protocol import read_request
@@ -50,6 +50,20 @@ def _letter(broker: Broker, number: int) -> DeadLetter:
     if letter is None:
         raise click.ClickException(f"there is no dead letter {number}; `celeriac dlq list` shows those there are.")
     return letter
+
+
+def is_readable(broker: Broker, number: int) -> bool:
+    """Say whether some worker could read a dead letter; what is no plain data is believed to be right."""
+    message = _letter(broker, number).message
+    if message is None or not message.content_type:
+        return False
+    try:
+        read_request(message, accept=_DATA)
+    except ContentDisallowed:
+        return True
+    except DecodeError:
+        return False
+    return True
 
 
 def chunks(numbers: Mapping[int, str]) -> Iterator[list[int]]:

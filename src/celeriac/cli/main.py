@@ -25,8 +25,9 @@ COMMANDS: Final = {
     "call": Lazy("celeriac.cli.call:call", "Call a task by name and print the id of the call."),
     "result": Lazy("celeriac.cli.result:result", "Print what a call returned, or how it failed."),
     "purge": Lazy("celeriac.cli.purge:purge", "Delete the messages that wait in queues."),
-    "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold."),
+    "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold; give future messages to Celery."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
+    "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
     "config": Lazy("celeriac.cli.config:config", "See what settings are, and where they come from."),
     "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
 }
@@ -41,7 +42,6 @@ LATER: Final = {
     "inspect": "",
     "list": "`celeriac queue list` shows the queues.",
     "logtool": "",
-    "migrate": "",
     "multi": "Start several workers, each with its own -n.",
     "report": "`celeriac doctor` reports on the installation.",
     "shell": "",
