@@ -280,6 +280,18 @@ class Fleet:
             worker.wait_for_log("ready.")
         return worker
 
+    def command(self, kind: Kind, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line of a kind on the app."""
+        return subprocess.run(
+            [str(kind.python()), "-m", kind.package, "-A", "shop", *args],
+            cwd=self._home(kind),
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
     def _home(self, kind: Kind) -> Path:
         """Return a folder with the app, spelled for that kind; what tasks write goes into one place."""
         home = self.folder / kind.name
