@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.brokers.redis.bindings import binding, binding_commands, bound_queues
+from celeriac.brokers.redis.bindings import binding, bound_queues, tables_and_members
 from celeriac.brokers.redis.keys import SEPARATOR, Keys
 from celeriac.brokers.redis.restoring import read_unacked
 from celeriac.wire.envelope import read_envelope
@@ -44,7 +44,9 @@ def test_a_queue_is_bound_as_celery_binds_it(name: str) -> None:
     found = vector.load(name)
     keys = keys_for(found["conf"].get("broker_transport_options", {}) if "conf" in found else {})
 
-    ours = {table.decode(): [member.decode()] for _, table, member in binding_commands(keys, "parked")}
+    ours = {
+        table.decode(): [member.decode()] for table, member in zip(*tables_and_members(keys, ["parked"]), strict=True)
+    }
 
     theirs = {key: entry["value"] for key, entry in found["keys"].items() if key.endswith(".parked")}
     assert theirs.items() <= ours.items()

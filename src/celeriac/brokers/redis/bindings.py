@@ -23,13 +23,17 @@ def binding(queue: str, *, routing_key: str | None = None, pattern: str = "", se
     return separator.join((queue if routing_key is None else routing_key, pattern, queue)).encode()
 
 
-def binding_commands(keys: Keys, queue: str) -> list[tuple[bytes, bytes, bytes]]:
-    """Return the commands by which a process makes known that a queue exists, as kombu does when it declares one.
+def tables_and_members(keys: Keys, queues: Iterable[str]) -> tuple[list[bytes], list[bytes]]:
+    """Return keys and arguments of the script `bind`, by which a process makes known that queues exist.
 
-    The exchange has the queue's name. What is in a table already is not written twice.
+    As kombu does it when it declares a queue: its exchange has the same name, and so has the routing key.
     """
-    member = binding(queue, separator=keys.separator)
-    return [(b"SADD", table + queue.encode(), member) for table in (keys.bindings, keys.permanent_bindings)]
+    tables: list[bytes] = []
+    members: list[bytes] = []
+    for queue in queues:
+        tables += [kind + queue.encode() for kind in (keys.bindings, keys.permanent_bindings)]
+        members += [binding(queue, separator=keys.separator)] * 2
+    return tables, members
 
 
 def bound_queues(members: Iterable[bytes], routing_key: str, *, separator: str) -> Collection[str]:

@@ -26,14 +26,14 @@ class RedisLeaving(Leaving):
     """Do it in one database.
 
     Args:
-        link: to it.
+        link: returns this process's link to it.
         keys: names of what is in it.
         clock, sleep: monotonic seconds, and how to let some pass; for tests.
     """
 
     def __init__(
         self,
-        link: Link,
+        link: Callable[[], Link],
         keys: Keys,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -109,7 +109,7 @@ class RedisLeaving(Leaving):
         return [msgspec.json.decode(text, type=Incarnation) for text in found if text]
 
     def _call(self, *words: bytes | str | int) -> Any:
-        return self._link.call(*words, deadline_at=time.monotonic() + _ANSWERS_WITHIN, repeatable=True)
+        return self._link().call(*words, deadline_at=time.monotonic() + _ANSWERS_WITHIN, repeatable=True)
 
     def _run(self, name: str, keys: Sequence[bytes], args: Sequence[int]) -> Any:
-        return self._link.run(script(name), keys, args, deadline_at=time.monotonic() + _ANSWERS_WITHIN)
+        return self._link().run(script(name), keys, args, deadline_at=time.monotonic() + _ANSWERS_WITHIN)

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -93,14 +93,16 @@ class Restorer:
     """Put back what stock workers have held for longer than the visibility timeout.
 
     Args:
-        link: to the broker's database.
+        link: returns this process's link to the broker's database.
         keys: names of what is ours and of the lists.
         options: names of what is kombu's, and the timeout.
         ahead: seconds that the server's clock is taken to be behind; for tests.
     """
 
-    def __init__(self, link: Link, keys: Keys, options: RedisOptions, *, ahead: float = 0.0) -> None:
-        self.ahead = ahead
+    def __init__(
+        self, link: Callable[[], Link], keys: Keys, options: RedisOptions, *, ahead: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._ahead = ahead
         self._link = link
         self._keys = keys
         self._options = options
@@ -130,7 +132,7 @@ class Restorer:
             self._run("unlock", [self._mutex], [token])
 
     def _overdue(self, *, most: int) -> list[Overdue]:
-        args: list[float | bytes] = [self._options.visibility_timeout, self.ahead, most, _SHARE_BYTES, *self._left]
+        args: list[float | bytes] = [self._options.visibility_timeout, self._ahead(), most, _SHARE_BYTES, *self._left]
         found = self._run("overdue", [self._unacked, self._index], args)
         rows = zip(*(iter(found),) * 4, strict=True)
         return [Overdue(tag, receipt, value, int(size)) for tag, receipt, size, value in rows]
@@ -183,7 +185,7 @@ class Restorer:
         if not exchange:
             return [routing_key]
         table = self._keys.bindings + exchange.encode()
-        members = self._link.call("SMEMBERS", table, deadline_at=_deadline(), repeatable=True)
+        members = self._link().call("SMEMBERS", table, deadline_at=_deadline(), repeatable=True)
         found = list(bound_queues(members, routing_key, separator=self._options.sep))
         spare = self._options.deadletter_queue
         return found or ([spare] if spare else [])
@@ -200,7 +202,7 @@ class Restorer:
         )
 
     def _run(self, name: str, keys: Sequence[str | bytes], args: Sequence[bytes | str | float]) -> Any:
-        return self._link.run(script(name), keys, args, deadline_at=_deadline())
+        return self._link().run(script(name), keys, args, deadline_at=_deadline())
 
 
 def _deadline() -> float:

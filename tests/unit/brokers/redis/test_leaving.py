@@ -29,7 +29,7 @@ class World:
         self.link = Link(read_place(url, "broker_url"), RedisOptions())
         self.now = 1000.0
         self.beating: list[int] = []
-        self.leaving = RedisLeaving(self.link, KEYS, clock=lambda: self.now, sleep=self.sleep)
+        self.leaving = RedisLeaving(lambda: self.link, KEYS, clock=lambda: self.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

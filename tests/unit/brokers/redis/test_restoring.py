@@ -32,8 +32,9 @@ def make(redis_db: str) -> Iterator[Any]:
 
     def make_restorer(**options: Any) -> Restorer:
         said = RedisOptions(**options)
-        links.append(Link(read_place(redis_db, "broker_url"), said))
-        return Restorer(links[-1], Keys(said.global_keyprefix, separator=said.sep, steps=said.priority_steps), said)
+        link = Link(read_place(redis_db, "broker_url"), said)
+        links.append(link)
+        return Restorer(lambda: link, Keys(said.global_keyprefix, separator=said.sep, steps=said.priority_steps), said)
 
     yield make_restorer
     for link in links:
@@ -215,7 +216,7 @@ def test_a_full_server_takes_them_back(redis_server: Any) -> None:
         full.config_set("maxmemory", 1)
         options = RedisOptions()
         link = Link(read_place(server.url(), "broker_url"), options)
-        restorer = Restorer(link, Keys(), options)
+        restorer = Restorer(lambda: link, Keys(), options)
 
         restored = restorer.restore()
 
