@@ -346,6 +346,7 @@ class Broker(ABC):
             f"the broker {self.url} has no bus, so there are no control commands and no events; "
             "sqlite:// and redis:// have one"
         )
+
     def leaving(self) -> Leaving | None:
         """Return the way from here to Celery's workers, or None where they do not read these queues."""
         return None

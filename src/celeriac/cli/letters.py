@@ -12,7 +12,9 @@ from celeriac.app.hiding import HIDDEN
 from celeriac.brokers.base import Broker, DeadLetter
 from celeriac.exceptions import ContentDisallowed, DecodeError
 from celeriac.message import Message
+from celeriac.wire.headers import read_facts
 from celeriac.wire.jsontypes import loads
+from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.protocol import read_request
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import JSON, MSGPACK, YAML, Accept
@@ -53,14 +55,16 @@ def _letter(broker: Broker, number: int) -> DeadLetter:
 
 
 def is_readable(broker: Broker, number: int) -> bool:
-    """Say whether some worker could read a dead letter; what is no plain data is believed to be right."""
+    """Say whether some worker could read a dead letter; arguments that are no plain data are believed to be right."""
     message = _letter(broker, number).message
     if message is None or not message.content_type:
         return False
     try:
-        read_request(message, accept=_DATA)
-    except ContentDisallowed:
-        return True
+        try:
+            read_request(message, accept=_DATA)
+        except ContentDisallowed:
+            facts = read_facts(message.headers, limits=DEFAULT_LIMITS)
+            return bool(facts.task and facts.id)
     except DecodeError:
         return False
     return True

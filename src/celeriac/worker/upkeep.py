@@ -1,4 +1,4 @@
-"""Keep the stores bounded: expired results, old dead letters, the files themselves.
+"""Keep the stores bounded: expired results, old dead letters, what others have left lying, the files themselves.
 
 Producers do a small share of it now and then (`brokers/sqlite/broker.py`), so nothing grows without end where no
 worker runs; a node does all of it.
@@ -16,6 +16,9 @@ from celeriac.exceptions import OperationalError
 from celeriac.worker.background import Background
 
 logger: Final = logging.getLogger("celeriac.worker")
+
+FIRST_AFTER: Final = 1.0
+"""Seconds after the start of a node until the first round: what others have left lying must not wait for longer."""
 
 EVERY: Final = 30.0
 """Seconds between two rounds."""
@@ -41,9 +44,11 @@ class Upkeep:
         await self._loop.stop()
 
     async def _run(self) -> None:
+        pause = FIRST_AFTER
         while True:
             # Many nodes, one store: not all at the same time.
-            await asyncio.sleep(EVERY * random.uniform(0.8, 1.2))
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+            pause = EVERY
             for clean in self._cleaners:
                 try:
                     while await asyncio.to_thread(clean):

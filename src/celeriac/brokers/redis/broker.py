@@ -23,10 +23,12 @@ from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.leaving import RedisLeaving
 from celeriac.brokers.redis.link import Link, Session
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.restoring import Restorer
 from celeriac.brokers.redis.scripts import script
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable, OperationalError
@@ -91,6 +93,7 @@ class RedisBroker(Broker):
             ahead=ahead,
         )
         self._depths = Depths(self.link, self.keys)
+        self._restorer = Restorer(self.link, self.keys, self.options, ahead=ahead)
         self._told: dict[str, float] = {}
         self._publish_keys = [self.keys.alive, self.keys.delayed, self.keys.delayed_counts, self.keys.queues]
 
@@ -237,7 +240,10 @@ class RedisBroker(Broker):
         return [one.incarnation for one in read_owners(described)]
 
     def clean(self) -> int:
-        return self._letters.clean()
+        return self._letters.clean() + self._restorer.restore()
+
+    def leaving(self) -> RedisLeaving:
+        return RedisLeaving(self.link, self.keys)
 
 
 def _run(index: int, messages: Sequence[Message], uniques: Sequence[str], envelopes: Sequence[bytes]) -> list[Word]:
