@@ -122,6 +122,7 @@ class Taken(msgspec.Struct, gc=False):
         next_due_at: when the next delayed message is due; None when there is none, or when something was taken.
         more_due: the set of delayed messages may hold more that is due.
         errors: lists that could not be read, each with what Redis said.
+        stepped_back: a list was left to others this time; it may hold something still.
     """
 
     deliveries: list[Delivery]
@@ -130,6 +131,7 @@ class Taken(msgspec.Struct, gc=False):
     next_due_at: float | None
     more_due: bool
     errors: list[tuple[bytes, str]]
+    stepped_back: bool
 
 
 def read_claim(
@@ -142,7 +144,7 @@ def read_claim(
         first: tag of the first message.
         max_bytes: larger messages are handed over without what makes them large.
     """
-    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes = answer
+    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, stepped_back = answer
     now = float(now_text)
     sized = dict(zip(sizes[::2], sizes[1::2], strict=True))
     counted = dict(zip(counts[::2], counts[1::2], strict=True))
@@ -170,6 +172,7 @@ def read_claim(
             (named[index - 1], text.decode(errors="replace"))
             for index, text in zip(errors[::2], errors[1::2], strict=True)
         ],
+        bool(stepped_back),
     )
 
 

@@ -126,9 +126,9 @@ class RedisConsumer(Consumer):
             self._lists.believe(self._wakes.begin_look())
             taken = await self._look(queues, limit, everywhere=nap > 0)
             left = until - time.monotonic()
-            if taken.deliveries or left <= 0:
+            if taken.deliveries or (left <= 0 and not taken.stepped_back):
                 return Claim(taken.deliveries, taken.now)
-            if not taken.early and not taken.more_due:
+            if not taken.early and not taken.more_due and not taken.stepped_back:
                 nap = await self._idle(taken, left, nap)
 
     async def _look(self, queues: Sequence[str], limit: int, *, everywhere: bool) -> Taken:

@@ -33,7 +33,6 @@ class Keys:
         self, prefix: str = "", *, separator: str = SEPARATOR, steps: Sequence[int] = STEPS, ours: str = "celeriac:"
     ) -> None:
         self._prefix = prefix.encode()
-        self.separator = separator
         self._separator = separator.encode()
         self._steps = tuple(steps)
         self._ours = self._prefix + ours.encode()
@@ -57,6 +56,11 @@ class Keys:
 
     def _our(self, name: str) -> bytes:
         return self._ours + name.encode()
+
+    @property
+    def separator(self) -> str:
+        """What stands between a queue and its step, and between the parts of a binding."""
+        return self._separator.decode()
 
     def held(self, owner: int) -> bytes:
         """Name the hash of what an owner has claimed: tag to record."""

@@ -6,7 +6,8 @@
 -- Returns {1} or {2} when refused (`fence`), else
 --   {0, now, instant at which the next delayed message is due (asked for when nothing was taken) or '',
 --    1 when more may be due, how many lists in front were found empty,
---    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes}}
+--    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes},
+--    1 when a list was left to others in this call}
 -- Lists and messages are named by their position, from 1. The n-th message has the tag `first tag + n - 1`.
 -- Each message is recorded before the next one is taken.
 -- include clock
@@ -19,15 +20,20 @@ if stands ~= 0 then return {stands} end
 allow_when_full(KEYS[4])
 local held, now = KEYS[2], server_now(tonumber(ARGV[3]))
 if ARGV[9] ~= '' or ARGV[10] ~= '' then note(KEYS[3], held, ARGV[9], ARGV[10]) end
-local promoted = promote(KEYS[5], KEYS[6], now, 500)
+local promoted, for_others = promote(KEYS[5], KEYS[6], now, 500)
 local tag, most, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local too_large, tail = tonumber(ARGV[7]), tonumber(ARGV[8])
 local counted = redis.call('HLEN', KEYS[4]) > 0
 local envelopes, runs, counts, sizes, errors, empty = {}, {}, {}, {}, {}, 0
-local taken = 0
+local taken, stepped_back = 0, 0
 for i = 7, #KEYS do
     if taken == most or room <= 0 then break end
     local list, before = KEYS[i], taken
+    if for_others[list] then
+        -- A task that was unknown here: whoever waits for this list gets it when this script has ended.
+        stepped_back = 1
+        break
+    end
     local head, drained = #list .. ':' .. list, false
     while taken < most do
         local envelope = redis.pcall('RPOP', list)
@@ -77,4 +83,4 @@ if taken == 0 then
     local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     next_due = first[2] or ''
 end
-return {0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes}
+return {0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes, stepped_back}

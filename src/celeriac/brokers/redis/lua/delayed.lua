@@ -12,9 +12,10 @@ local function unfile(delayed, per_list, list, member)
 end
 
 -- Put what is due in front of its list: what was due first is served first. A list that is none (another program's key)
--- gets another try in a minute. At most `most` records and 16 MiB. Returns how many were looked at.
+-- gets another try in a minute. At most `most` records and 16 MiB. Returns how many were looked at, and the lists that got
+-- something which others shall have first: that of which the unique part begins with "u", for "unknown".
 local function promote(delayed, per_list, now, most)
-    local until_now, members, room = as_text(now), {}, 16777216
+    local until_now, members, room, for_others = as_text(now), {}, 16777216, {}
     while #members < most and room > 0 do
         local slice = redis.call('ZRANGEBYSCORE', delayed, '-inf', until_now, 'LIMIT', #members, math.min(20, most - #members))
         if #slice == 0 then break end
@@ -32,7 +33,8 @@ local function promote(delayed, per_list, now, most)
             redis.call('ZADD', delayed, as_text(now + 60), member)
         else
             unfile(delayed, per_list, list, member)
+            if string.sub(member, 1, 1) == 'u' then for_others[list] = true end
         end
     end
-    return #members
+    return #members, for_others
 end

@@ -9,7 +9,8 @@ local function give_back(held, tag, owner, counts, delayed, per_list, now, due, 
         local pushed = redis.pcall('RPUSH', list, string.sub(record, at))
         if type(pushed) == 'table' then due = now + 60 end -- the key is no list: kept where it is found again
     end
-    if due then file(delayed, per_list, due, owner .. '.' .. tag, list, record) end
+    local mark = (releases or 0) > 0 and 'u' or '' -- see `promote`
+    if due then file(delayed, per_list, due, mark .. owner .. '.' .. tag, list, record) end
     redis.call('HDEL', held, tag)
     return #record
 end
