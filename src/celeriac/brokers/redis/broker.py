@@ -18,6 +18,7 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
+from celeriac.brokers.redis.bindings import tables_and_members
 from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
@@ -180,6 +181,8 @@ class RedisBroker(Broker):
         self, session: Session, names: list[bytes], queues: Sequence[str], words: list[Word], deadline_at: float
     ) -> None:
         new = self._untold(queues)
+        if new:
+            session.run(script("bind"), *tables_and_members(self.keys, new), deadline_at=deadline_at)
         keys = [self.keys.sent(session.producer), *self._publish_keys, *names]
         args = [session.next_number(), self._ahead(), len(new), *new, *words]
         session.run(script("publish"), keys, args, deadline_at=deadline_at)

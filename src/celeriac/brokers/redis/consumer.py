@@ -28,6 +28,7 @@ from celeriac.brokers.base import (
 )
 from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
+from celeriac.brokers.redis.bindings import tables_and_members
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
@@ -155,6 +156,8 @@ class RedisConsumer(Consumer):
 
     async def _tell_queues(self, queues: Sequence[str]) -> None:
         if queues:
+            tables, members = tables_and_members(self._keys, queues)
+            await self._own.run("bind", tables, members)
             await self._link.call("SADD", self._keys.queues, *queues, timeout=ASK_WITHIN)
         self._told_queues |= frozenset(queues)
 
