@@ -31,9 +31,14 @@ SETTINGS_OF_STORES: Final = (
 )
 """The settings that adapters are made from."""
 
+REDIS_SCHEMES: Final = frozenset(
+    ("redis", "rediss", "valkey", "valkeys", "redis+socket", "rediss+socket", "valkey+socket", "unix", "sentinel")
+)
+"""As `brokers/redis/place.py` has them, which only those import who use Redis."""
+
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
-_KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db and memory://"
+_KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0 and memory://"
 
 
 class InMemory(msgspec.Struct, frozen=True):
@@ -49,7 +54,13 @@ class InSqlite(msgspec.Struct, frozen=True):
     synchronous: str = "NORMAL"
 
 
-Place = InMemory | InSqlite
+class InRedis(msgspec.Struct, frozen=True):
+    """Keep things in a database of Redis; its URL is read when it is used, by what only its users need."""
+
+    url: str
+
+
+Place = InMemory | InSqlite | InRedis
 
 
 def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker:
@@ -83,6 +94,19 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
                 dead_letter_expires=conf.dead_letter_expires,
                 message_max_bytes=conf.message_max_bytes,
             )
+        case InRedis(found):
+            from celeriac.app.redis_places import broker_in_redis
+            from celeriac.brokers.redis.broker import RedisBroker
+            from celeriac.brokers.redis.place import read_place
+
+            place, redis_options = broker_in_redis(read_place(found, "broker_url"), conf)
+            return RedisBroker(
+                place,
+                redis_options,
+                dead_letter_max=conf.dead_letter_max,
+                dead_letter_expires=conf.dead_letter_expires,
+                message_max_bytes=conf.message_max_bytes,
+            )
         case never:
             assert_never(never)
 
@@ -91,7 +115,7 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
     """Make the result backend that a URL names, without connecting it.
 
     Args:
-        url: `result_backend`; None is the broker's own store; ``disabled`` keeps results nowhere.
+        url: `result_backend`; None is the broker's own store, on Redis none; ``disabled`` keeps results nowhere.
         broker_url: `broker_url`, which tells that store.
         conf: the settings that adapters look at.
         app_name: names the SQLite file where no URL does.
@@ -118,6 +142,17 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
                 expires=conf.result_expires,
                 failure_expires=conf.result_failure_expires,
             )
+        case InRedis(found):
+            if not url:
+                return None  # as Celery has it
+            from celeriac.app.redis_places import results_in_redis
+            from celeriac.backends.redis import RedisBackend
+            from celeriac.brokers.redis.place import read_place
+
+            place, redis_options = results_in_redis(read_place(found, "result_backend"), conf)
+            return RedisBackend(
+                place, redis_options, expires=conf.result_expires, failure_expires=conf.result_failure_expires
+            )
         case never:
             assert_never(never)
 
@@ -125,6 +160,8 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
 def read_url(url: str, setting: str) -> Place:
     """Return the place that a URL names; `setting` is where it stands, for errors."""
     scheme, _, rest = url.partition("://")
+    if scheme in REDIS_SCHEMES:
+        return InRedis(url)
     if ";" in rest and "://" in rest:
         raise ImproperlyConfigured(f"{setting} names several places, and this version uses one; name the first alone")
     if scheme in _OLD_SPELLINGS:

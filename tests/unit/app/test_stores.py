@@ -67,9 +67,9 @@ def test_a_url_that_means_nothing_is_answered_with_what_would(url, error):
 
 def test_an_unknown_technology_is_named_without_its_password():
     with pytest.raises(ImproperlyConfigured) as caught:
-        read_url("redis://:secret@cache:6379/0", "result_backend")
+        read_url("mongodb://:secret@cache:27017/0", "result_backend")
 
-    assert "result_backend names a technology that this version does not have: 'redis'" in str(caught.value)
+    assert "result_backend names a technology that this version does not have: 'mongodb'" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
