@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Unpack
 
+import msgspec
 import redis
 
+from celeriac.backends.redis.backend import RedisBackend
 from celeriac.brokers.base import Consumer
 from celeriac.brokers.redis.broker import RedisBroker
 from celeriac.brokers.redis.consumer import RedisConsumer
@@ -15,11 +17,16 @@ from celeriac.testing.worlds import BrokerWorld, Limits, Node
 
 
 class RedisWorld(BrokerWorld):
-    """One emptied database. Time is the server's, ahead by what the tests let pass."""
+    """One emptied database. Time is the server's, ahead by what the tests let pass.
 
-    def __init__(self, url: str, **options: Any) -> None:
+    Args:
+        results_in: number of the database in which results are kept, if another one.
+    """
+
+    def __init__(self, url: str, *, results_in: int | None = None, **options: Any) -> None:
         super().__init__()
         self.url = url
+        self._results_in = results_in
         reading = read_options(read_place(url, "broker_url"), options, setting="broker_transport_options")
         self.place, self.options = reading.place, reading.options
         self.clock = ManualClock()
@@ -27,6 +34,12 @@ class RedisWorld(BrokerWorld):
 
     def make_broker(self, **limits: Unpack[Limits]) -> RedisBroker:
         return RedisBroker(self.place, self.options, clock=self.clock, ahead=lambda: self.ahead, **limits)
+
+    def results(self) -> RedisBackend:
+        place = self.place
+        if self._results_in is not None:
+            place = msgspec.structs.replace(place, database=self._results_in)
+        return RedisBackend(place, self.options)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

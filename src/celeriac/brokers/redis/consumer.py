@@ -205,7 +205,7 @@ class RedisConsumer(Consumer):
         keys, own = self._keys, self._own
         other = database != self.place.database
         words: list[Word] = [self.place.database if other else "", database if other else ""]
-        names = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
+        names: list[bytes | str] = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
         names += [keys.dead, keys.dead_last, keys.queues, *plan.names]
         try:
             _, refused, failed = await own.ask(

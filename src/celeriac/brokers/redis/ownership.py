@@ -141,7 +141,7 @@ class Ownership:
     async def ask(
         self,
         name: str,
-        keys: Sequence[bytes],
+        keys: Sequence[bytes | str],
         args: Sequence[Word] = (),
         *,
         noting: bool = False,
@@ -187,11 +187,11 @@ class Ownership:
     def lease_lost(self) -> LeaseLost:
         return LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
 
-    async def run(self, name: str, keys: Sequence[bytes], args: Sequence[Word]) -> Any:
+    async def run(self, name: str, keys: Sequence[bytes | str], args: Sequence[Word]) -> Any:
         """Run a script that is bound to no owner."""
         return await self._link.run(script(name), keys, args, timeout=ASK_WITHIN)
 
-    async def _run_in_epoch(self, name: str, keys: Sequence[bytes], words: Sequence[Word]) -> Any:
+    async def _run_in_epoch(self, name: str, keys: Sequence[bytes | str], words: Sequence[Word]) -> Any:
         try:
             return await self.run(name, [self._keys.epochs, *keys], words)
         except (BrokerUnavailable, asyncio.CancelledError):

@@ -13,7 +13,7 @@ from celeriac.ids import new_id
 from celeriac.message import Message
 from celeriac.wire.envelope import write_envelope
 
-ResultRow = tuple[bytes, bytes, bytes, str, int, int]
+ResultRow = tuple[str, str, bytes, str, int, int]
 """Key, key of the attempt, record, state, attempt, lifetime in ms: as a result backend of this store writes them."""
 
 BATCH_MAX: Final = 500
@@ -36,7 +36,7 @@ class Plan:
     """
 
     def __init__(self, keys: Keys) -> None:
-        self.names: list[bytes] = []
+        self.names: list[bytes | str] = []
         self.strings: list[bytes] = []
         self.size_bytes = 0
         self._keys = keys

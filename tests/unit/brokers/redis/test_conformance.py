@@ -10,7 +10,7 @@ from celeriac.testing.brokers.settling import SettleAndRelease
 from tests.unit.brokers.redis_world import RedisWorld
 
 
-@pytest.mark.parametrize("options", [{}, {"protocol": 3}, {"global_keyprefix": "app:"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"protocol": 3}, {"global_keyprefix": "app:", "results_in": 1}], ids=str)
 class TestRedisBroker(PublishAndClaim, LeasesAndFences, SettleAndRelease, QueuesAndDeadLetters, BrokersThemselves):
     @pytest.fixture
     def world(self, redis_db, options):
