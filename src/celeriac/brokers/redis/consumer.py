@@ -156,9 +156,9 @@ class RedisConsumer(Consumer):
 
     async def _tell_queues(self, queues: Sequence[str]) -> None:
         if queues:
+            await self._own.run("remember", [self._keys.queues, self._keys.owners], queues)
             tables, members = tables_and_members(self._keys, queues)
             await self._own.run("bind", tables, members)
-            await self._link.call("SADD", self._keys.queues, *queues, timeout=ASK_WITHIN)
         self._told_queues |= frozenset(queues)
 
     async def _idle(self, taken: Taken, left: float, nap: float) -> float:

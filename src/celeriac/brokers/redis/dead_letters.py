@@ -151,7 +151,6 @@ class DeadLetters:
     def _letter(self, number: int, dead: DeadRecord) -> DeadLetter:
         queue = self._keys.queue_of(dead.list_name)
         message = _message_of(dead, queue)
-        left_out = dead.size_bytes - len(dead.envelope)
         return DeadLetter(
             number=number,
             queue=queue,
@@ -159,8 +158,7 @@ class DeadLetters:
             task=_task_name(message.headers),
             reason=dead.reason,
             died_at=dead.died_at,
-            # What was left out is the begin of the body, in base64.
-            size_bytes=message.size_bytes + left_out * 3 // 4,
+            size_bytes=_size_of(dead, message),
         )
 
 
@@ -170,6 +168,17 @@ def _message_of(dead: DeadRecord, queue: str) -> Message:
         return read(dead.envelope, queue=queue)
     except DecodeError:
         return read_unreadable(dead.envelope, queue=queue)
+
+
+def _size_of(dead: DeadRecord, message: Message) -> int:
+    """Return the size of a message that was read from an envelope, or from its end."""
+    left_out = dead.size_bytes - len(dead.envelope)
+    if not left_out:
+        return message.size_bytes
+    if not message.headers:
+        return dead.size_bytes  # it cannot be read, and all of it is its body
+    in_base64 = left_out + dead.envelope.find(b'"') - len(b'{"body": "')
+    return message.size_bytes + in_base64 * 3 // 4
 
 
 class _Named(msgspec.Struct):
