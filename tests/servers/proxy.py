@@ -46,6 +46,7 @@ class _Connection:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     asked: bytes = b""
+    """What the client has sent since the last answer."""
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -149,13 +150,15 @@ class Proxy:
                 if self._delays[way]:
                     await asyncio.sleep(self._delays[way])
                 if way is Way.UP:
-                    connection.asked = chunk
+                    connection.asked += chunk
                 if cut := self._cut_of(way, connection):
                     writer.write(chunk[: int(len(chunk) * cut.keep)])
                     await writer.drain()
                     self.cut_off += 1
                     self._end(connection)
                     return
+                if way is Way.DOWN:
+                    connection.asked = b""
                 writer.write(chunk)
                 await writer.drain()
             await self._open[way].wait()

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import psutil
+
 from celeriac.brokers.base import Consumer, Incarnation
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.worker.background import Background
@@ -91,13 +93,22 @@ class Leases:
         if recovered:
             logger.warning("%d messages of a dead node went back to their queues", recovered)
 
+    def _has_gone(self, peer: Incarnation) -> bool:
+        mine = self._incarnation
+        return (peer.host, peer.boot_id) == (mine.host, mine.boot_id) and not psutil.pid_exists(peer.pid)
+
     async def _warn_of_namesakes(self) -> None:
-        """Two nodes of one name both work; but people and commands cannot tell them apart."""
+        """Two nodes of one name both work; but people and commands cannot tell them apart.
+
+        One that died just now, such as this node's own predecessor, is none: it is declared dead between two looks,
+        or its process is known to have gone.
+        """
         peers = await self._consumer.peers()
         seen, self._seen = self._seen, {peer.token for peer in peers}
         for peer in peers:
-            # Seen twice: one that died just now, such as this node's own predecessor, is recovered from in between.
-            if peer.node == self._incarnation.node and peer.token in seen and peer.token not in self._namesakes:
+            if peer.node != self._incarnation.node or peer.token in self._namesakes:
+                continue
+            if peer.token in seen and not self._has_gone(peer):
                 self._namesakes.add(peer.token)
                 logger.warning(
                     "another node is named %s too: pid %d on host %s; give each its own name with -n",

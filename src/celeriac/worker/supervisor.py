@@ -262,6 +262,7 @@ class Supervisor:
                     await self._consumer.open()
                 except OperationalError as exc:
                     logger.warning("cannot register again, trying again in %.1f s: %s", _LOOK_EVERY, exc)
+                    self._intake.completed_at = time.monotonic()  # the broker is away, and nothing hangs
                     await asyncio.sleep(_LOOK_EVERY)
                 else:
                     return
@@ -275,8 +276,10 @@ class Supervisor:
 
     async def _rebuild(self) -> None:
         await self._intake.stop()
-        await self._begin_again()
-        self._intake.start()
+        try:
+            await self._begin_again()
+        finally:
+            self._intake.start()
 
     # -- the crew -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from celeriac.exceptions import OperationalError
 from celeriac.worker.background import Background
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -29,7 +30,8 @@ class Watchdog:
     Args:
         is_idle: says whether a slot has nothing to do.
         completed_at: returns the monotonic instant of the last answered claim.
-        rebuild: connects anew.
+        rebuild: connects anew. What it raises ends the node, but an `OperationalError` does not: the broker is away,
+            and claims go on to be tried.
         give_up: ends the node, with a reason.
     """
 
@@ -68,6 +70,8 @@ class Watchdog:
             try:
                 async with asyncio.timeout(STALLED_AFTER):
                     await self._rebuild()
+            except OperationalError as exc:
+                logger.warning("the broker is away: %s", exc)
             except Exception as exc:  # noqa: BLE001 - whatever it was, this node is of no use any more
                 self._give_up(f"connecting anew failed: {exc!r}")
                 return

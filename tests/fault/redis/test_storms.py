@@ -49,6 +49,7 @@ def test_a_storm_of_kills_loses_nothing(redis_server, project_on, tell):
     storm = Storm(project, random.Random(SEED))
 
     storm.rage_until(project.is_empty)
+    wait_until(lambda: len(project.store.owners()) == NODES, what="the recovery of those that were killed last")
 
     stop(storm.living())
     told = f"{TASKS} tasks, {storm.kills} kills, {storm.hits} of busy nodes, {repeated(project)} runs repeated"

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from celeriac.exceptions import BrokerUnavailable
 from celeriac.worker import watchdog
 from celeriac.worker.watchdog import Watchdog
 
@@ -81,6 +82,17 @@ async def test_a_node_that_cannot_connect_anew_ends_and_says_why(road: Road, wat
     road.rebuilding_fails = OSError("no such road")
 
     assert "no such road" in await asyncio.wait_for(road.given_up, 10)
+
+
+async def test_a_node_whose_broker_is_away_goes_on_as_long_as_its_claims_say_so(road: Road, watching: Watchdog):
+    road.rebuilding_fails = BrokerUnavailable("no answer")
+    while not road.rebuilt:
+        await road.looks(1)
+    road.hangs = False  # each claim is answered with an error
+
+    await road.looks(20)
+
+    assert not road.given_up.done()
 
 
 async def test_a_node_whose_slots_are_all_busy_is_healthy(road: Road, watching: Watchdog):

@@ -213,4 +213,4 @@ def _read(envelope: bytes, queue: str, size: int | None, max_bytes: int) -> tupl
 
 
 def _too_large(size: int, max_bytes: int) -> str:
-    return f"message is {size} bytes, message_max_bytes allows {max_bytes}"
+    return f"message is {size:,} bytes; message_max_bytes allows {max_bytes:,}"

@@ -26,7 +26,7 @@ logger: Final = logging.getLogger("celeriac.redis")
 
 _CHANNEL: Final = b"__redis__:invalidate"
 _TOGETHER: Final = 64
-_WITHIN: Final = 2.0
+_WITHIN: Final = 1.5
 _REFUSED_FOR: Final = 60.0
 
 
