@@ -193,14 +193,14 @@ class RedisStore(Store):
 
     Args:
         url: of the broker, with the number of the database.
-        results: URL of the results, should they be kept elsewhere.
+        results: URL of the results; without one they are beside the messages.
         reach: URLs by which nodes and the project's app come to both, should these lead over something in between.
     """
 
     def __init__(self, url: str, *, results: str | None = None, reach: Sequence[str] = ()) -> None:
         self.client: Any = redis.Redis.from_url(url)  # Any: its types allow text, which it never answers here
         self._results: Any = redis.Redis.from_url(results or url)
-        self.urls = dict(zip(("broker", "backend"), reach or filter(None, (url, results)), strict=False))
+        self.urls = dict(zip(("broker", "backend"), reach or (url, results or url), strict=True))
         self.source = ", ".join(
             f'{name}=os.environ.get("{name.upper()}", "{place}")' for name, place in self.urls.items()
         )

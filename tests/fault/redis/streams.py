@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any, Final
 
+import pytest
+
 from celeriac.exceptions import OperationalError
 from tests.integration.project import PATIENCE, Node, Project, wait_until
 
@@ -108,12 +110,13 @@ def wait_for_silence(project: Project, *, seconds: float = 0.3) -> None:
 
 def wait_done(project: Project, *, within: float = PATIENCE) -> None:
     """Wait until nothing waits and nothing is held."""
-    wait_until(project.is_empty, within=within, what=f"all runs to end; {left(project)}")
-
-
-def left(project: Project) -> str:
-    kept = project.kept()
-    return f"{len(kept)} left, {sum(one.held for one in kept)} of them held: {kept[:5]}\n{project.logs()}"
+    until = time.monotonic() + within
+    while not project.is_empty():
+        if time.monotonic() > until:
+            kept = project.kept()
+            held = sum(one.held for one in kept)
+            pytest.fail(f"{len(kept)} left after {within:g} s, {held} of them held: {kept[:5]}\n{project.logs()}")
+        time.sleep(0.02)
 
 
 def succeeded(project: Project) -> set[str]:

@@ -103,7 +103,7 @@ def test_no_lease_is_stolen_and_a_dead_node_is_recovered(fleet):
 
     for result in results:
         result.get(timeout=20)
-    assert set(project.runs().values()) == {1}
+    assert [project.began(node.name) for node in nodes] == [1, 1, 1]
     for node in nodes:
         assert "declared dead" not in node.log, node.log_end
     victim, *others = nodes
@@ -116,13 +116,3 @@ def test_no_lease_is_stolen_and_a_dead_node_is_recovered(fleet):
     lost.get(timeout=20)
     for node in others:
         assert node.stop() == 0, node.log_end
-
-
-def test_a_retry_of_a_node_with_a_wrong_clock_waits_as_long_as_it_says(fleet):
-    project, nodes = fleet
-    project_began = time.monotonic()
-
-    calls = [project.call("flaky", 1, queue=f"of-{node.name}") for node in nodes]
-
-    assert [call.get(timeout=20) for call in calls] == [1, 1, 1]
-    assert time.monotonic() - project_began < 15, "nobody waited for an hour"

@@ -43,7 +43,7 @@ def project(sentinels: Sentinels, tmp_path: Path) -> Iterator[Project]:
     """Give a project that knows only the sentinels, and a store that looks at the replica."""
     folder = tmp_path / "project"
     folder.mkdir()
-    store = RedisStore(sentinels.replica.url(), reach=[sentinels.url()])
+    store = RedisStore(sentinels.replica.url(), reach=[sentinels.url(), sentinels.url()])
     with contextlib.closing(store), opened(folder, store) as made:
         made.use_also(SETTINGS)
         options = {"master_name": MASTER_NAME}

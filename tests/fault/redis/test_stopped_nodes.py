@@ -110,7 +110,7 @@ def test_a_server_that_stands_still_makes_no_node_dead(redis_server, project_on)
     until = time.monotonic() + 12.0
     wait_until(lambda: time.monotonic() > until)
     os.kill(server.process.pid, signal.SIGCONT)
-    enough = project.store.beats() + 3 * len(nodes)
+    enough = project.store.beats() + 2 * len(nodes)
     wait_until(lambda: project.store.beats() >= enough)
     project.open_gate("gate")
 

@@ -33,7 +33,7 @@ def test_a_node_whose_results_cannot_be_stored_keeps_their_messages_and_stops_cl
 
     results.kill()
     ids = publish_many(project, MORE_THAN_IS_HELD)
-    wait_until(lambda: node.log.count("cannot settle") >= 2, what="two tries")
+    node.wait_for_log("cannot settle")
     begun, held = project.runs().total(), project.held_by(node)
     results.start()
 
