@@ -249,6 +249,25 @@ def test_killing_the_subscription_again_and_again_leaves_nobody_waiting(backend,
     killing.result()
 
 
+def test_what_is_wanted_while_the_listener_sends_is_sent_after_it(backend, client, threads, monkeypatch):
+    write = subscriber._write
+
+    def slowly(sock, packed):
+        write(sock, packed)
+        if threading.current_thread().name == "celeriac results":
+            time.sleep(0.2)
+
+    monkeypatch.setattr(subscriber, "_write", slowly)
+    waiting = [threads.submit(backend.wait, ["id-1"], timeout=ANSWER_WITHIN)]
+    until(lambda: channels(client))
+    waiting.append(threads.submit(backend.wait, ["id-2"], timeout=ANSWER_WITHIN))
+
+    until(lambda: len(channels(client)) == 2, seconds=3)
+    for task_id in ("id-1", "id-2"):
+        publish(client, task_id)
+    assert all(one.result() for one in waiting)
+
+
 def test_a_record_that_was_not_published_is_found_by_looking(backend, client, threads, monkeypatch):
     monkeypatch.setattr(subscriber, "_NET", 0.2)
     waiting = threads.submit(backend.wait, ["id-1"], timeout=ANSWER_WITHIN)

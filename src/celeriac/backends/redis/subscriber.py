@@ -253,7 +253,7 @@ class Subscriber:
     # -- sending ------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Send what is wanted. Where another thread is sending, it will see to this, too."""
+        """Send what is wanted. Whoever is sending now will see to it, by calling this when that is done."""
         while self._wanted and self._line is not None:
             if not self._sending.acquire(blocking=False):
                 return
@@ -324,6 +324,7 @@ class Subscriber:
             try:
                 if line is None:
                     line = self._connect(failures)
+                self._flush()  # what others left to this thread while it was sending
                 if _is_readable(line.sock, max(0.0, tick_at - monotonic())):
                     self._read(line)
                     failures, self._down_since = 0, math.inf
