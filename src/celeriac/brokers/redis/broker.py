@@ -19,6 +19,7 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.redis.bindings import tables_and_members
+from celeriac.brokers.redis.bus import RedisBus
 from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
@@ -122,6 +123,9 @@ class RedisBroker(Broker):
             clock=self.clock,
             ahead=self._ahead,
         )
+
+    def bus(self) -> RedisBus:
+        return RedisBus(self.place, self.options)
 
     # -- publishing ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from celeriac.brokers.redis import listening
+from celeriac.brokers.redis.broker import RedisBroker
 from celeriac.brokers.redis.bus import RedisBus
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import read_place
@@ -124,6 +125,21 @@ def test_an_answer_that_is_none_is_left_out(world, caplog):
 
         assert collect(inbox, 1) == [an_answer(inbox)]
     assert "left out an answer" in caplog.text
+
+
+def test_the_broker_of_a_place_makes_its_bus_and_counts_no_inbox_as_a_queue(world):
+    broker = RedisBroker(read_place(world.url, "broker_url"), world.options)
+    bus = broker.bus()
+    ear = world.operator(bus).subscribe(Topic(CONTROL))
+
+    with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+        world.bus().broadcast([a_command()], deadline_at=soon())
+        world.bus().reply([an_answer(inbox)], deadline_at=soon())
+
+        assert ear.hear() == [a_command()]
+        assert broker.depths() == []
+    assert bus.url == broker.url
+    broker.close()
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"[]", b"{}", b'{"body": 1}', b"[" * 100_000, b"x" * 1_000_000])
