@@ -71,13 +71,12 @@ def test_it_is_said_on_celerys_channel(name: str) -> None:
 
 def test_an_answer_goes_where_celery_put_it() -> None:
     reply = load("control-ping reply")
-    options = RedisOptions()
-    inboxes = Inboxes(Keys(separator=options.sep, steps=options.priority_steps), options.sep)
+    inboxes = Inboxes(Keys())
     notice = notice_of("control-ping reply")
 
     member = inboxes.member(notice.exchange, notice.routing_key)
 
-    assert inboxes.queues([member.encode()], notice.routing_key) == [reply["redis_key"]]
+    assert inboxes.lists_for([member], notice.routing_key) == [reply["redis_key"].encode()]
     assert inboxes.lists(notice.exchange, notice.routing_key)[0].decode() == reply["redis_key"]
 
 
@@ -85,15 +84,14 @@ def test_an_answer_goes_where_celery_put_it() -> None:
 def test_an_asker_binds_and_removes_what_celerys_does(name: str) -> None:
     commands = [one["command"] for one in vector.load(name)["redis_commands"]]
     bound = next(words for words in commands if words[0] in ("EVALSHA", "SADD"))
-    options = RedisOptions()
-    inboxes = Inboxes(Keys(separator=options.sep, steps=options.priority_steps), options.sep)
+    inboxes = Inboxes(Keys())
     pushed = next(words[1] for words in commands if words[0] == "LPUSH")
     routing_key, _, exchange = pushed.partition(".")
 
     assert inboxes.table(exchange).decode() in bound
-    assert inboxes.member(exchange, routing_key) in bound
+    assert inboxes.member(exchange, routing_key).decode() in bound
     removed = [words for words in commands if words[0] in ("SREM", "DEL")]
-    assert ["SREM", inboxes.table(exchange).decode(), inboxes.member(exchange, routing_key)] in removed
+    assert ["SREM", inboxes.table(exchange).decode(), inboxes.member(exchange, routing_key).decode()] in removed
     assert [["DEL", key.decode()] for key in inboxes.lists(exchange, routing_key)] == removed[-4:]
     asked = next(words for words in commands if words[0] == "BRPOP")
     assert asked[1:-1] == [key.decode() for key in inboxes.lists(exchange, routing_key)]

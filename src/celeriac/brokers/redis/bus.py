@@ -56,7 +56,7 @@ class RedisBus(Bus):
         self.options = options
         self.channels = Channels(place, options)
         keys = Keys(options.global_keyprefix, separator=options.sep, steps=options.priority_steps)
-        self.inboxes = Inboxes(keys, options.sep)
+        self.inboxes = Inboxes(keys)
 
     @property
     def url(self) -> str:
@@ -104,10 +104,8 @@ class RedisBus(Bus):
         self, members: Sequence[bytes], routing_key: str, envelopes: Sequence[bytes]
     ) -> list[tuple[bytes, tuple[Word, ...]]]:
         """Return list and arguments of the script that puts answers into each inbox."""
-        kept = int(REPLY_EXPIRES * 1000)
-        return [
-            (self.inboxes.list_of(queue), (kept, *envelopes)) for queue in self.inboxes.queues(members, routing_key)
-        ]
+        args: tuple[Word, ...] = (int(REPLY_EXPIRES * 1000), *envelopes)
+        return [(key, args) for key in self.inboxes.lists_for(members, routing_key)]
 
 
 class RedisInbox(Inbox):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from celeriac.brokers.redis.bindings import binding, bound_queues
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
@@ -62,35 +63,29 @@ class Inboxes:
 
     Args:
         keys: names of keys in general.
-        separator: what stands between the parts of a member of a binding table.
     """
 
-    def __init__(self, keys: Keys, separator: str) -> None:
+    def __init__(self, keys: Keys) -> None:
         self.all = keys.inboxes
         self.deadlines = keys.binding_deadlines
         self._keys = keys
-        self._separator = separator
 
     def table(self, exchange: str) -> bytes:
         """Name the binding table of an exchange."""
         return self._keys.bindings + exchange.encode()
 
-    def member(self, exchange: str, routing_key: str) -> str:
-        """Return the member of the table that says where answers go; kombu's has an empty pattern."""
-        return self._separator.join((routing_key, "", _queue(exchange, routing_key)))
+    def member(self, exchange: str, routing_key: str) -> bytes:
+        """Return the member of the table that says where answers go."""
+        return binding(_queue(exchange, routing_key), routing_key=routing_key, separator=self._keys.separator)
 
-    def queues(self, members: Iterable[bytes], routing_key: str) -> list[str]:
-        """Return the queues that the members of a table name for a routing key."""
-        parts = (member.decode(errors="replace").split(self._separator) for member in members)
-        return [part[2] for part in parts if len(part) == 3 and part[0] == routing_key]
+    def lists_for(self, members: Iterable[bytes], routing_key: str) -> list[bytes]:
+        """Name the lists to which the members of a table lead from a routing key."""
+        queues = bound_queues(members, routing_key, separator=self._keys.separator)
+        return [self._keys.list_of(queue) for queue in queues]
 
     def lists(self, exchange: str, routing_key: str) -> list[bytes]:
         """Name the lists in which answers may lie."""
         return self._keys.lists_of(_queue(exchange, routing_key))
-
-    def list_of(self, queue: str) -> bytes:
-        """Name the list of a queue for what has no priority."""
-        return self._keys.list_of(queue)
 
     def entry(self, exchange: str, routing_key: str) -> str:
         """Return what names an inbox among all of them."""

@@ -366,6 +366,8 @@ class Session(Line):
         self, commands: Sequence[Sequence[Word]], *, deadline_at: float, repeatable: bool = False
     ) -> list[Any]:
         """Do as `Link.pipeline` on this connection."""
+        if not commands:  # else the answers to nothing would be waited for
+            return []
         packed = b"".join(pack(tuple(words)) for words in commands)
         name = f"{len(commands)} commands"
         answers: list[Any] = self._ask(packed, name, deadline_at, repeatable, count=len(commands))

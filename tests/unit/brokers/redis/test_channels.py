@@ -85,18 +85,20 @@ def test_what_a_topic_includes_is_said_where_it_is_heard(pattern, key, exchange,
     assert heard
 
 
-def test_only_members_for_the_routing_key_name_queues():
-    inboxes = Inboxes(Keys("p:", separator="S"), "S")
+def test_only_members_for_the_routing_key_lead_to_lists():
+    inboxes = Inboxes(Keys("p:", separator="S"))
 
-    members = [b"oneSSone.reply", b"oneS^x$Sother", b"twoSStwo.reply", b"nonsense", b"oneSS\xff", b"SS", b"aSbScSd"]
+    members = [b"oneSSone.reply", b"oneS^x$Sother", b"twoSStwo.reply", b"nonsense", b"SS", b"aSbScSd"]
 
-    assert inboxes.queues(members, "one") == ["one.reply", "other", "\ufffd"]
+    assert inboxes.lists_for(members, "one") == [b"p:one.reply", b"p:other"]
+    assert inboxes.lists_for(members, "three") == []
+    assert inboxes.member("reply", "one") == members[0]
     assert inboxes.table("reply") == b"p:_kombu.binding.reply"
     assert inboxes.lists("reply", "one") == [b"p:one.reply", b"p:one.replyS3", b"p:one.replyS6", b"p:one.replyS9"]
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.text(st.characters(codec="utf-8")))
 def test_an_inbox_is_found_by_its_entry(exchange, routing_key):
-    inboxes = Inboxes(Keys(), "S")
+    inboxes = Inboxes(Keys())
 
     assert inboxes.address(inboxes.entry(exchange, routing_key).encode()) == (exchange, routing_key)
