@@ -32,7 +32,7 @@ from celeriac.brokers.redis.bindings import tables_and_members
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.notes import Notes
+from celeriac.brokers.redis.notes import TELL_WITHIN, Notes
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.ownership import ASK_WITHIN, NOBODY, SHARE, Ownership
@@ -46,9 +46,6 @@ logger: Final = logging.getLogger("celeriac.redis")
 
 CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024 + 64 * 1024
 """What the envelopes of one claim weigh together; a single one may weigh more."""
-
-TELL_WITHIN: Final = 0.05
-"""Seconds after which Redis is told what was handed to children, when no call has told it before."""
 
 _LOOK_AGAIN: Final = 5.0
 _FIRST_NAP: Final = 0.005
@@ -274,7 +271,7 @@ class RedisConsumer(Consumer):
 
     def note_started(self, delivery: Delivery) -> None:
         if delivery.owner == self._own.owner:
-            self._notes.begin(delivery.tag)
+            self._notes.begin(delivery.tag, urgent=delivery.redelivered)
             if self._telling is None or delivery.redelivered:
                 self._tell_soon(0.0 if delivery.redelivered else TELL_WITHIN)
 
@@ -296,8 +293,10 @@ class RedisConsumer(Consumer):
 
     def _tell(self) -> None:
         self._telling = None
-        if self._notes and (self._teller is None or self._teller.done()):
+        if self._notes.are_due and (self._teller is None or self._teller.done()):
             self._teller = asyncio.ensure_future(self._tell_now())
+        if self._notes:
+            self._tell_soon(TELL_WITHIN)
 
     async def _tell_now(self) -> None:
         own = self._own

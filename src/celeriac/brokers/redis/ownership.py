@@ -39,6 +39,7 @@ _STALE: Final = 1
 _LOST: Final = 2
 _FOREIGN_FORMAT: Final = 3
 _TRIES: Final = 5
+_TELLS_ALL: Final = "extend"
 
 
 class Ownership:
@@ -171,7 +172,7 @@ class Ownership:
                 await self._adopt()
             owner, words = self.owner, [self._id, self._epoch, self._ahead(), *args]
             if noting:
-                with self.notes.taken() as (begun, ended):
+                with self.notes.taken(all_of_them=name == _TELLS_ALL) as (begun, ended):
                     answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then])
             else:
                 answer = await self._run_in_epoch(name, keys, words)
