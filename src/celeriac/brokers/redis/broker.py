@@ -132,16 +132,11 @@ class RedisBroker(Broker):
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         if not messages:
             return ()
+        if len(messages) == 1 and self._publish_alone(messages[0], deadline_at):
+            return ()
         if any(message.unique is not None for message in messages):
             raise OperationalError("unique keys are not kept on Redis yet; use sqlite:// for unique tasks")
         with self.link().session(deadline_at=deadline_at) as session:
-            if len(messages) == 1:
-                message = messages[0]
-                unique = new_id()
-                envelope = write_envelope(message, delivery_tag=unique)
-                name = self.keys.list_of(message.queue, message.priority)
-                self._store(session, [name], [message.queue], _run(1, [message], [unique], [envelope]), deadline_at)
-                return ()
             begun = False
             for batch in self._batches(messages):
                 try:
@@ -151,6 +146,20 @@ class RedisBroker(Broker):
                     raise
                 begun = True
         return ()
+
+    def _publish_alone(self, message: Message, deadline_at: float) -> bool:
+        """Publish a message that is like most of them; say whether it is."""
+        queue = message.queue
+        if message.eta_at is not None or message.unique is not None or self._told.get(queue, 0.0) <= time.monotonic():
+            return False
+        envelope = write_envelope(message, delivery_tag=new_id())
+        name = self.keys.list_of(queue, message.priority)
+        with self.link().session(deadline_at=deadline_at) as session:
+            keys = [self.keys.sent(session.producer), name]
+            session.run(script("publish_one"), keys, [session.next_number(), envelope], deadline_at=deadline_at)
+            if self.options.publish_wait_replicas:
+                self._await_replicas(session, deadline_at)
+        return True
 
     def _batches(self, messages: Sequence[Message]) -> Iterator[tuple[list[bytes], list[str], list[Word]]]:
         """Yield what single scripts are to store: lists, queues and runs of messages for the same list."""

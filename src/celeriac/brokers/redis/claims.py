@@ -119,7 +119,8 @@ class Taken(msgspec.Struct, gc=False):
         deliveries: what was taken and may be handed out.
         early: what was taken from a list although its ETA is to come.
         now: the server's clock.
-        next_due_at: when the next delayed message is due; None when there is none, or when something was taken.
+        left_nothing: the lists that were named are empty now.
+        next_due_at: when the next delayed message is due; None when there is none, or when something was left.
         more_due: the set of delayed messages may hold more that is due.
         errors: lists that could not be read, each with what Redis said.
         stepped_back: a list was left to others this time; it may hold something still.
@@ -128,6 +129,7 @@ class Taken(msgspec.Struct, gc=False):
     deliveries: list[Delivery]
     early: list[Delivery]
     now: float
+    left_nothing: bool
     next_due_at: float | None
     more_due: bool
     errors: list[tuple[bytes, str]]
@@ -166,6 +168,7 @@ def read_claim(
         deliveries,
         early,
         now,
+        empty == len(named),
         float(due_text) if due_text else None,
         bool(more_due),
         [

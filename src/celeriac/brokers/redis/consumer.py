@@ -79,6 +79,8 @@ class RedisConsumer(Consumer):
         self._watcher = Watcher()
         self._watched_in = 0
         self._maybe_ended: set[int] = set()
+        self._nothing_left: tuple[tuple[str, ...], Taken | None] = ((), None)
+        self._looked_at = 0.0
         self._told_queues: frozenset[str] = frozenset()
         self._complained_of: set[bytes] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,6 +99,7 @@ class RedisConsumer(Consumer):
         await self._own.register()
         self._watcher = Watcher()
         self._maybe_ended.clear()
+        self._nothing_left = ((), None)
         self._told_queues = frozenset()
 
     async def close(self) -> None:
@@ -120,13 +123,18 @@ class RedisConsumer(Consumer):
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         until = time.monotonic() + wait
         nap = 0.0
+        emptied, taken = self._nothing_left
+        if taken is not None and wait > 0 and emptied == tuple(queues):
+            # The claim before emptied all lists. So this one begins to watch them, and reads them while doing so:
+            # a look would hold up the settlement of what was claimed.
+            nap = await self._idle(taken, wait, nap)
         while True:
             self._lists.believe(self._wakes.begin_look())
             taken = await self._look(queues, limit, everywhere=nap > 0)
             left = until - time.monotonic()
-            if taken.deliveries or (left <= 0 and not taken.stepped_back):
+            if taken.deliveries or left <= 0:
                 return Claim(taken.deliveries, taken.now)
-            if not taken.early and not taken.more_due and not taken.stepped_back:
+            if not taken.early and not taken.more_due:
                 nap = await self._idle(taken, left, nap)
 
     async def _look(self, queues: Sequence[str], limit: int, *, everywhere: bool) -> Taken:
@@ -145,6 +153,9 @@ class RedisConsumer(Consumer):
                 await self._give_back(unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
         if not self._told_queues.issuperset(queues):
             await self._tell_queues(queues)
+        is_all = taken.left_nothing and not taken.more_due and not self._lists.many
+        self._nothing_left = (tuple(queues), taken if is_all else None)
+        self._looked_at = time.monotonic()
         for name, text in taken.errors:
             if name not in self._complained_of:
                 self._complained_of.add(name)
@@ -167,7 +178,8 @@ class RedisConsumer(Consumer):
         due_at = taken.next_due_at
         if watched is not None and watched.next_due_at is not None:
             due_at = watched.next_due_at
-        until_due = float("inf") if due_at is None else max(0.0, due_at - taken.now)
+        now = taken.now + time.monotonic() - self._looked_at
+        until_due = float("inf") if due_at is None else max(0.0, due_at - now)
         if watched is not None:
             await self._wakes.sleep(min(left, until_due, _LOOK_AGAIN))
             return 0.0

@@ -130,10 +130,10 @@ class Wakes:
         return await aconnect(self._place, self._options, timeout=_WITHIN, name=self._name, first=first)
 
     async def _read(self, names: Collection[bytes]) -> Watched:
-        """Read what is not under watch, and one key in any case: a connection that broke tells nothing by itself."""
+        """Read what is not under watch; ask for something in any case: a broken connection tells nothing by itself."""
         asking = self._asking
         assert asking is not None
-        fresh = [name for name in names if name not in self._armed] or list(names)[:1]
+        fresh = [name for name in names if name not in self._armed]
         self._armed.update(fresh)  # before it is read: its notice may come sooner than the answer
         filled: list[bytes] = []
         for at in range(0, len(fresh), _TOGETHER):
@@ -141,6 +141,8 @@ class Wakes:
             if await aask(asking, ("EXISTS", *together)):
                 filled += together
         if self._delayed in self._armed:
+            if not fresh:
+                await aask(asking, ("PING",))
             return Watched(filled, None)
         self._armed.add(self._delayed)
         first: Sequence[Any] = await aask(asking, ("ZRANGE", self._delayed, 0, 0, "WITHSCORES"))

@@ -4,7 +4,7 @@
 --         bytes from which a message is too large to be sent, bytes of its end that are sent instead,
 --         tags that have begun, tags that have ended
 -- Returns {1} or {2} when refused (`fence`), else
---   {0, now, instant at which the next delayed message is due (asked for when nothing was taken) or '',
+--   {0, now, instant at which the next delayed message is due (asked for when nothing is left) or '',
 --    1 when more may be due, how many lists in front were found empty,
 --    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes},
 --    1 when a list was left to others in this call}
@@ -79,7 +79,7 @@ for i = 7, #KEYS do
     empty = empty + 1
 end
 local next_due = ''
-if taken == 0 then
+if empty == #KEYS - 6 then
     local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     next_due = first[2] or ''
 end
