@@ -7,7 +7,6 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def main() -> int:
         size = replace(QUICK, slopes=size.slopes)
     begun_at = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as folder, ring(Path(folder), contenders) as here:
-        report = measure(here, contenders, size, command(sys.argv[1:]))
+        report = measure(here, contenders, size, command(asked))
     print(f"measured in {time.monotonic() - begun_at:.0f} s", file=sys.stderr)
     if asked.save:
         asked.save.write_bytes(saved.written(report))
@@ -67,9 +66,11 @@ def names(text: str) -> set[str]:
     return chosen
 
 
-def command(argv: Sequence[str]) -> str:
-    """Say how this run was asked for."""
-    return shlex.join(["python", "-m", "bench", *argv])
+def command(asked: argparse.Namespace) -> str:
+    """Say how this run was asked for, but for where its figures go."""
+    flags = [f"--{name}" for name in ("quick", "full") if getattr(asked, name)]
+    only = ["--only", ",".join(one.name for one in CONTENDERS if one.name in asked.only)] if asked.only else []
+    return shlex.join(["python", "-m", "bench", *only, *flags])
 
 
 def as_text(report: Report) -> str:
