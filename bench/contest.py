@@ -49,7 +49,8 @@ class Ring:
 
     def environment(self, contender: Contender) -> dict[str, str]:
         """Return what the processes of a contender find in their environment."""
-        variables = {**os.environ, "BENCH_FOLDER": str(self.folder), "PYTHONPATH": str(ROOT)}
+        sources = os.pathsep.join((str(ROOT / "src"), str(ROOT)))  # of this checkout, whatever is installed
+        variables = {**os.environ, "BENCH_FOLDER": str(self.folder), "PYTHONPATH": sources}
         if self.redis_port is not None:
             variables[PORT_VARIABLE] = str(self.redis_port)
         return variables | dict(contender.environment)

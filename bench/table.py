@@ -34,14 +34,15 @@ def contest_table(standings: Sequence[Standing]) -> str:
         for one in standings
         if one.median is not None
     ]
-    return _table(["", *(column.heading for column in _COLUMNS)], rows)
+    return _table(["", *(column.heading for column in _COLUMNS)], rows) if rows else ""
 
 
 def findings_table(section: Section) -> str:
     """Show celeriac's figures on one subject beside its goals, and what is not there."""
     rows = [[one.what, f"{number(one.value)} {one.unit}", _goal(one), _verdict(one)] for one in section.findings]
     missing = [f"NOT MEASURED: {trouble}" for trouble in section.troubles]
-    return "\n\n".join([_table([section.title, "measured", "goal", ""], rows), *missing])
+    shown = [_table([section.title, "measured", "goal", ""], rows)] if rows else []
+    return "\n\n".join([*shown, *missing])
 
 
 def notes(standings: Sequence[Standing], versions: Mapping[str, Mapping[str, str]]) -> str:
@@ -87,7 +88,7 @@ def _note(contender: Contender, versions: Mapping[str, Mapping[str, str]]) -> st
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    widths = [max(3, *(len(row[column]) for row in (headings, *rows))) for column in range(len(headings))]
     ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(
         "| "
