@@ -4,7 +4,8 @@ Exception
 ├── CeleriacError  (CeleryError is the same class under Celery's name)
 │   ├── ImproperlyConfigured
 │   │   ├── UnknownSetting
-│   │   └── ConfigurationNotFound         also an ImportError
+│   │   ├── ConfigurationNotFound         also an ImportError
+│   │   └── ExtraMissing                  also an ImportError
 │   ├── SecurityError
 │   ├── OperationalError                  what Celery users catch around delay()
 │   │   ├── BrokerUnavailable
@@ -87,6 +88,10 @@ class UnknownSetting(ImproperlyConfigured):
 
 class ConfigurationNotFound(ImproperlyConfigured, ImportError):
     """Say which module or object, from which settings are to be read, is not there."""
+
+
+class ExtraMissing(ImproperlyConfigured, ImportError):
+    """Say which packages a configuration needs that are not installed, and how to install them."""
 
 
 class SecurityError(CeleriacError):

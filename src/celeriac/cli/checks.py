@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, cast
 
 from celeriac import __version__
 from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.backends.sqlite import SqliteBackend
 from celeriac.brokers.base import Broker
+from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.server import Answering, concerns, described, read_facts
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
@@ -83,6 +85,8 @@ def broker(broker: Broker) -> Iterator[Finding]:
         broker.open(deadline_at=time.monotonic() + OPEN_TIMEOUT)
         if isinstance(broker, SqliteBroker):
             yield from _contents(broker)
+        if (in_redis := _in_redis(broker)) is not None:
+            yield from _server(in_redis, keeps_messages=True)
         yield from _nodes(broker)
         yield _load(broker)
     except CeleriacError as error:
@@ -137,6 +141,27 @@ def _contents(broker: SqliteBroker) -> Iterator[Finding]:
     yield Finding(subject="integrity", found="; ".join(complaints), problem=damage)
 
 
+class _InRedis(Protocol):
+    """Be a broker or a result backend in Redis, whose class is not imported for this: its driver may be missing."""
+
+    place: RedisPlace
+
+    def link(self) -> Answering: ...
+
+
+def _in_redis(store: Broker | ResultBackend) -> _InRedis | None:
+    is_there = isinstance(getattr(store, "place", None), RedisPlace)
+    return cast("_InRedis", store) if is_there else None
+
+
+def _server(store: _InRedis, *, keeps_messages: bool) -> Iterator[Finding]:
+    """Look at what a Redis server is, and at how it keeps what it is given."""
+    facts = read_facts(store.link(), deadline_at=time.monotonic() + OPEN_TIMEOUT)
+    yield Finding(subject="redis", found=described(facts))
+    for concern in concerns(facts, keeps_messages=keeps_messages):
+        yield Finding(subject="redis", found=concern.found, problem=concern.cure)
+
+
 def _nodes(broker: Broker) -> Iterator[Finding]:
     nodes = broker.owners()
     for node in nodes:
@@ -152,16 +177,21 @@ def _load(broker: Broker) -> Finding:
     return Finding(subject="queues", found=f"{len(depths)} with messages: {counts}")
 
 
-def backend(backend: ResultBackend | None) -> Finding:
-    """Look at the result backend."""
+def backend(backend: ResultBackend | None, broker: Broker) -> Iterator[Finding]:
+    """Look at the result backend; what it shares with the broker has been looked at."""
+    subject = "result backend"
     if backend is None:
-        return Finding(subject="result backend", found="none: results are not kept")
+        yield Finding(subject=subject, found="none: results are not kept")
+        return
+    where = masked_url(backend.url)
     if isinstance(backend, SqliteBackend) and not backend.path.exists():
-        return Finding(
-            subject="result backend", found=f"{masked_url(backend.url)} is not there yet; the first use makes it"
-        )
+        yield Finding(subject=subject, found=f"{where} is not there yet; the first use makes it")
+        return
     try:
         backend.get_many(["celeriac-doctor"])
+        yield Finding(subject=subject, found=where)
+        results, messages = _in_redis(backend), _in_redis(broker)
+        if results is not None and (messages is None or messages.place.server != results.place.server):
+            yield from _server(results, keeps_messages=False)
     except CeleriacError as error:
-        return Finding(subject="result backend", found=f"{masked_url(backend.url)} cannot be used", problem=str(error))
-    return Finding(subject="result backend", found=masked_url(backend.url))
+        yield Finding(subject=subject, found=f"{where} cannot be used", problem=str(error))

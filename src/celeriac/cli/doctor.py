@@ -57,7 +57,7 @@ def examine(session: Session) -> Iterator[Finding]:
         yield Finding(subject="broker", found="cannot be made", problem=str(error))
         return
     yield from checks.broker(broker)
-    yield checks.backend(backend)
+    yield from checks.backend(backend, broker)
 
 
 def _no_app(session: Session, error: ImproperlyConfigured) -> Finding:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -184,3 +186,56 @@ def test_settings_that_cannot_be_read_are_a_problem(command, shop, monkeypatch):
 
     assert run.code == 1
     assert "task_max_crashes must be a whole number >= 1" in problems(run)["settings"]
+
+
+def test_a_redis_that_keeps_its_messages_is_in_order(command, redis_server):
+    server = redis_server("--appendonly", "yes")
+
+    run = command("doctor", "--json", "-b", server.url(0), "--result-backend", server.url(1))
+
+    assert run.code == 0
+    assert found(run, "broker") == [server.url(0)]
+    assert len(found(run, "redis")) == 1  # broker and results are one server
+    assert "appendonly, fsync everysec, noeviction" in found(run, "redis")[0]
+    assert found(run, "queues") == ["0 with messages: 0 ready, 0 delayed, 0 claimed, 0 dead"]
+
+
+def test_a_redis_that_may_forget_messages_is_a_problem_with_its_cure(command, redis_server):
+    server = redis_server("--save", "", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+
+    run = command("doctor", "-b", server.url())
+
+    assert run.code == 1
+    assert "redis-cli CONFIG SET maxmemory-policy noeviction" in run.out
+    assert "it writes nothing to disk: a restart loses all messages" in run.out
+    assert run.err == "2 problems.\n"
+
+
+def test_a_redis_of_results_alone_is_looked_at_as_such(command, database, redis_server):
+    server = redis_server("--save", "", "--appendonly", "no")
+
+    run = command("doctor", "-b", f"sqlite:///{database}", "--result-backend", server.url())
+
+    assert run.code == 1
+    assert "a restart loses all results" in run.out
+
+
+def test_a_redis_that_does_not_answer_is_a_problem_without_a_password(command):
+    run = command("doctor", "--json", "-b", "redis://:hunter2@127.0.0.1:1/0")
+
+    assert run.code == 1
+    assert "127.0.0.1:1" in problems(run)["broker"]
+    assert "hunter2" not in run.out
+
+
+def test_missing_packages_are_a_problem_that_names_the_extra(tmp_path):
+    arguments = ["doctor", "-b", "redis://localhost/0"]
+    program = (
+        f"import sys; sys.modules['redis'] = None; from celeriac.cli.main import main; sys.exit(main({arguments}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 1
+    assert 'pip install "celeriac[redis]"' in done.stdout
+    assert "Traceback" not in done.stderr

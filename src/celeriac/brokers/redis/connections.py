@@ -31,14 +31,14 @@ from celeriac.brokers.redis.failures import ServerError, Step, unreachable
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import Endpoint, RedisPlace
 from celeriac.brokers.redis.resolving import Address, aresolve, resolve
-from celeriac.exceptions import BrokerUnavailable
+from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 
 try:
     import redis.asyncio.connection as async_driver
     import redis.connection as driver
     from redis.exceptions import RedisError
 except ImportError as missing:
-    raise ImportError('redis:// needs more packages: pip install "celeriac[redis]"') from missing
+    raise ExtraMissing('redis:// needs more packages: pip install "celeriac[redis]"') from missing
 
 
 class TimedSocket:

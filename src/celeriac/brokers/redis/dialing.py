@@ -19,7 +19,7 @@ import msgspec
 from celeriac.brokers.redis.failures import ServerError, Step, as_server_error
 from celeriac.brokers.redis.options import RedisOptions, Tls
 from celeriac.brokers.redis.place import Endpoint, RedisPlace
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import ExtraMissing, ImproperlyConfigured
 
 try:
     import hiredis
@@ -28,7 +28,7 @@ try:
     from redis.exceptions import RedisError
     from redis.exceptions import TimeoutError as DriverTimeout
 except ImportError as missing:
-    raise ImportError('redis:// needs more packages: pip install "celeriac[redis]"') from missing
+    raise ExtraMissing('redis:// needs more packages: pip install "celeriac[redis]"') from missing
 
 CLIENT_NAME: Final = "celeriac"
 """What connections are called on the server, for people who look at CLIENT LIST."""
