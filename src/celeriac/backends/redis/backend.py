@@ -63,6 +63,10 @@ class RedisBackend(ResultBackend, ResultSink):
     def url(self) -> str:
         return self.place.url
 
+    def link(self) -> Link:
+        """Return what commands are sent through, for looking at the server."""
+        return self._link
+
     def close(self) -> None:
         self._subscriber.close()
         self._link.close()

@@ -11,11 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from celeriac.brokers.redis.connections import AsyncConnection, aconnect
 from celeriac.brokers.redis.dialing import Word, pack
-from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, as_server_error, refusal, unanswered
+from celeriac.brokers.redis.failures import ELSEWHERE, DriverError, ServerError, as_server_error, refusal, unanswered
 from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
@@ -99,7 +97,7 @@ class AsyncLink:
         try:
             await connection.send_packed_command([packed], check_health=False)
             return flat(await connection.read_response())
-        except RedisError as error:
+        except DriverError as error:
             answered = as_server_error(error)
             if answered is None or answered.code in ELSEWHERE:
                 await self._drop()

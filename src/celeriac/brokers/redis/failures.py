@@ -13,9 +13,15 @@ import socket
 import ssl
 from typing import Final
 
-from redis import exceptions as driver
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, ExtraMissing, OperationalError
 
-from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
+try:  # here, because all that needs the driver imports this file before it
+    from redis import exceptions as driver
+except ImportError as missing:
+    raise ExtraMissing('redis:// needs more packages: pip install "celeriac[redis]"') from missing
+
+DriverError: Final = driver.RedisError
+"""The root of what the driver raises."""
 
 PASSING: Final = frozenset(
     ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "TRYAGAIN")
