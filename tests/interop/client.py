@@ -18,7 +18,14 @@ from uuid import UUID
 
 shop = importlib.import_module("shop")  # beside this file, once it is copied there
 
-NAMES: dict[str, Any] = {**vars(shop), "app": shop.app, "datetime": datetime, "Decimal": Decimal, "UUID": UUID}
+NAMES: dict[str, Any] = {
+    **vars(shop),
+    "app": shop.app,
+    "datetime": datetime,
+    "Decimal": Decimal,
+    "UUID": UUID,
+    "UTC": datetime.UTC,
+}
 
 
 def failure(call: Any) -> list[Any]:

@@ -248,14 +248,14 @@ class Fleet:
 
     # -- who takes part -----------------------------------------------------------------------------------------
 
-    def client(self, kind: Kind) -> Client:
-        """Return the program of a kind; it is started once."""
-        if kind.name not in self._clients:
+    def client(self, kind: Kind, **settings: Any) -> Client:
+        """Return the program of a kind with some more settings; it is started once."""
+        name = kind.name + "".join(f"-{value}" for value in settings.values())
+        if name not in self._clients:
             argv = [str(kind.python()), "client.py"]
-            self._clients[kind.name] = Client(
-                argv, self._home(kind), self.environment, self._log(f"client-{kind.name}")
-            )
-        return self._clients[kind.name]
+            environment = {**self.environment, "INTEROP_SETTINGS": json.dumps({**self.settings, **settings})}
+            self._clients[name] = Client(argv, self._home(kind), environment, self._log(f"client-{name}"))
+        return self._clients[name]
 
     def node_client(self) -> NodeClient:
         """Return a program of celery-node."""

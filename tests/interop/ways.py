@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from tests.interop.fleet import Fleet, Kind
 
 GET_TIMEOUT: Final = 20
+NO_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +41,16 @@ class Way:
         """Return the value of a call, as both kinds read it."""
         return self._agreed(f"app.AsyncResult({task_id!r}).get(timeout={GET_TIMEOUT})")
 
-    def call(self, call: str, **values: Any) -> Any:
-        """Make a call and wait for it where it is made; return the value as both kinds read it."""
+    def call(self, call: str, *, settings: Mapping[str, Any] = NO_SETTINGS, **values: Any) -> Any:
+        """Make a call and wait for it where it is made; return the value as both kinds read it.
+
+        Args:
+            call: the expression.
+            settings: of the program that makes it, besides the fleet's.
+            values: for names in braces.
+        """
         expression = f"(lambda result: [result.id, result.get(timeout={GET_TIMEOUT})])({call})"
-        task_id, value = self.fleet.client(self.producer).run(expression, **values)
+        task_id, value = self.fleet.client(self.producer, **settings).run(expression, **values)
         assert self.get(task_id) == value
         return value
 

@@ -23,8 +23,8 @@ from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import merge_properties, split_properties
 from celeriac.wire.times import parse_certain_iso
 
-ENVELOPE: Final = b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}'
-"""The parts in kombu's order; bodies are in base64."""
+ENVELOPE: Final = b'{"body": %b, "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}'
+"""The parts in kombu's order, each as JSON."""
 
 
 def write_envelope(
@@ -34,6 +34,7 @@ def write_envelope(
     exchange: str = "",
     routing_key: str | None = None,
     reply_to: str | None = None,
+    body_encoding: Literal["base64", "utf-8"] = "base64",
 ) -> bytes:
     """Write a message as one JSON object, as kombu does.
 
@@ -42,20 +43,31 @@ def write_envelope(
         exchange: what it is published to, which is not always where it arrives.
         routing_key: None: the queue's name.
         reply_to: queue for answers, unless the message names one. Celery's messages always have it.
+        body_encoding: "utf-8" leaves a body that is text as it is.
     """
-    if message.properties is None and routing_key is None and reply_to is None and not exchange:
+    plain = None if body_encoding == "base64" else _plain(message.body)
+    if message.properties is None and routing_key is None and reply_to is None and plain is None and not exchange:
         return _write_usual(message, delivery_tag)
     properties = merge_properties(message, exchange=exchange, routing_key=routing_key)
     if reply_to is not None:
         properties.setdefault("reply_to", reply_to)
-    properties |= {"body_encoding": "base64", "delivery_tag": delivery_tag}
+    properties |= {"body_encoding": "base64" if plain is None else "utf-8", "delivery_tag": delivery_tag}
+    body = b'"%b"' % binascii.b2a_base64(message.body, newline=False) if plain is None else plain
     return ENVELOPE % (
-        base64.b64encode(message.body),
+        body,
         dumps(message.content_encoding),
         dumps(message.content_type),
         message.headers,
         dumps(properties),
     )
+
+
+def _plain(body: bytes) -> bytes | None:
+    """Return a body as a text of JSON, or None when it is no text."""
+    try:
+        return encode_basestring_ascii(body.decode()).encode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _write_usual(message: Message, delivery_tag: str) -> bytes:

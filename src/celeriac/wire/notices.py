@@ -61,7 +61,7 @@ def write_notice(notice: Notice, *, delivery_tag: str) -> bytes:
         "delivery_tag": delivery_tag,
     }
     return ENVELOPE % (
-        base64.b64encode(notice.body),
+        b'"%b"' % base64.b64encode(notice.body),
         dumps(notice.content_encoding),
         dumps(notice.content_type),
         notice.headers,

@@ -24,6 +24,7 @@ from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
 from celeriac.brokers.redis.dialing import Word
+from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.leaving import RedisLeaving
 from celeriac.brokers.redis.link import Link, Session
@@ -36,7 +37,6 @@ from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.ids import new_id, new_ids
 from celeriac.message import Message
-from celeriac.wire.envelope import write_envelope
 
 ASK_WITHIN: Final = 10.0
 """Seconds for what people ask."""
@@ -84,6 +84,7 @@ class RedisBroker(Broker):
         self.options = options if options is not None else RedisOptions()
         self.keys = Keys(self.options.global_keyprefix, separator=self.options.sep, steps=self.options.priority_steps)
         self.message_max_bytes = message_max_bytes
+        self._envelopes = Envelopes(self.options.body_encoding)
         self.clock = clock
         self._ahead = ahead
         self._letters = DeadLetters(
@@ -152,7 +153,7 @@ class RedisBroker(Broker):
         queue = message.queue
         if message.eta_at is not None or message.unique is not None or self._told.get(queue, 0.0) <= time.monotonic():
             return False
-        envelope = write_envelope(message, delivery_tag=new_id())
+        envelope = self._envelopes.write(message, new_id())
         name = self.keys.list_of(queue, message.priority)
         with self.link().session(deadline_at=deadline_at) as session:
             keys = [self.keys.sent(session.producer), name]
@@ -177,7 +178,7 @@ class RedisBroker(Broker):
                     names, words, queues, size, stored = {}, [], set(), 0, 0
                 envelopes: list[bytes] = []
                 for message in together[: BATCH_MAX - stored]:
-                    envelopes.append(write_envelope(message, delivery_tag=uniques[at + len(envelopes)]))
+                    envelopes.append(self._envelopes.write(message, uniques[at + len(envelopes)]))
                     size += len(envelopes[-1])
                     if size >= BATCH_MAX_BYTES:
                         break

@@ -31,6 +31,7 @@ from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.bindings import tables_and_members
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dialing import Word
+from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.notes import TELL_WITHIN, Notes
 from celeriac.brokers.redis.options import RedisOptions
@@ -69,6 +70,7 @@ class RedisConsumer(Consumer):
     ) -> None:
         self.place = place
         self._keys = keys
+        self._envelopes = Envelopes(options.body_encoding)
         self._max_bytes = message_max_bytes
         self._clock = clock
         self._link = AsyncLink(place, options, name=incarnation.node)
@@ -204,7 +206,7 @@ class RedisConsumer(Consumer):
         if results is not None:
             results.write_within(rows, [one.result for one in mine if one.result is not None])
             database = getattr(results, "place", self.place).database
-        for batch, plan in planned(mine, iter(rows), self._keys):
+        for batch, plan in planned(mine, iter(rows), self._keys, self._envelopes):
             refused += await self._settle(batch, plan, database)
         if results is not None:
             results.announce()

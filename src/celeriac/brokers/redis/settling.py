@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import Release, ReleaseCause, Settlement
+from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.ids import new_id
 from celeriac.message import Message
-from celeriac.wire.envelope import write_envelope
 
 ResultRow = tuple[str, str, bytes, str, int, int]
 """Key, key of the attempt, record, state, attempt, lifetime in ms: as a result backend of this store writes them."""
@@ -35,11 +35,12 @@ class Plan:
         size_bytes: what all of it weighs, roughly.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, envelopes: Envelopes) -> None:
         self.names: list[bytes | str] = []
         self.strings: list[bytes] = []
         self.size_bytes = 0
         self._keys = keys
+        self._envelopes = envelopes
         self._known: dict[bytes, int] = {}
         self._steps: list[tuple[object, ...]] = []
 
@@ -72,7 +73,7 @@ class Plan:
 
     def _message(self, message: Message) -> tuple[object, ...]:
         unique = new_id()
-        envelope = self._string(write_envelope(message, delivery_tag=unique))
+        envelope = self._string(self._envelopes.write(message, unique))
         return (self._name(self._keys.list_of(message.queue, message.priority)), envelope, message.eta_at or 0, unique)
 
     def _letter(self, settlement: Settlement) -> tuple[object, ...]:
@@ -94,18 +95,18 @@ class Plan:
 
 
 def planned(
-    settlements: Sequence[Settlement], rows: Iterator[ResultRow], keys: Keys
+    settlements: Sequence[Settlement], rows: Iterator[ResultRow], keys: Keys, envelopes: Envelopes
 ) -> Iterator[tuple[Sequence[Settlement], Plan]]:
     """Yield plans that are not too large for one script, each with its settlements, in order.
 
     Args:
         rows: one for each settlement that has a result, in order; empty when records are kept elsewhere.
     """
-    plan, first = Plan(keys), 0
+    plan, first = Plan(keys, envelopes), 0
     for at, settlement in enumerate(settlements):
         if len(plan) == BATCH_MAX or plan.size_bytes >= BATCH_MAX_BYTES:
             yield settlements[first:at], plan
-            plan, first = Plan(keys), at
+            plan, first = Plan(keys, envelopes), at
         plan.add(settlement, next(rows, None) if settlement.result is not None else None)
     yield settlements[first:], plan
 
