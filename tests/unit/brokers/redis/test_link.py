@@ -85,6 +85,10 @@ def test_a_pipeline_answers_each_command_in_order(link):
     assert link.pipeline([*commands, ("LLEN", "list")], deadline_at=soon()) == [*range(1, 501), 500]
 
 
+def test_a_pipeline_of_nothing_is_answered_at_once(link):
+    assert link.pipeline([], deadline_at=soon()) == []
+
+
 def test_an_error_answer_is_raised_and_the_connection_goes_on(link, client):
     client.set("text", "no list")
 
