@@ -47,6 +47,7 @@ def test_a_killed_nodes_work_goes_to_another_node(project: Project):
     for number in range(4):
         project.wait_begun(f"run-{number}")
     held = project.held_by(node)
+    project.store.wait_noted(node.pid, 2)
 
     node.kill()
 
@@ -63,6 +64,7 @@ def test_a_node_whose_supervisor_alone_was_killed_goes_whole_and_its_work_comes_
     results = [project.call("gated", f"run-{number}", "gate") for number in range(2)]
     for number in range(2):
         project.wait_begun(f"run-{number}")
+    project.store.wait_noted(node.pid, 1)
 
     node.kill_supervisor()
 
@@ -78,6 +80,7 @@ def test_only_what_a_dead_node_had_begun_counts_against_a_message(project: Proje
     for number in range(4):
         project.call("gated", f"run-{number}", "gate")
     project.wait_begun("run-0")
+    project.store.wait_noted(node.pid, 1)
 
     node.kill()
     project.start(name="w2", concurrency=1)
@@ -86,17 +89,19 @@ def test_only_what_a_dead_node_had_begun_counts_against_a_message(project: Proje
     assert {kept.crashes for kept in project.kept()} == {0}
 
 
-def test_a_body_that_kills_its_node_is_a_dead_letter_in_the_end(project: Project):
+def test_a_body_that_kills_its_node_is_a_dead_letter_in_the_end(project: Project, engine: str):
+    """Redis hears of a run after 50 ms, of one that somebody had before beforehand: the first death goes unseen."""
+    deaths = 2 if engine == "sqlite" else 3
     result = project.call("kill_the_node", "poison")
-    for number in (1, 2):
-        node = project.start("task_max_node_losses=2", name=f"w{number}")
+    for number in range(deaths):
+        node = project.start("task_max_node_losses=2", name=f"w{number}", ready=False)
         node.wait_exit(within=NODE_BACK_WITHIN)
 
-    survivor = project.start("task_max_node_losses=2", name="w3")
+    survivor = project.start("task_max_node_losses=2", name="survivor")
 
     with pytest.raises(WorkerLostError, match="2 nodes died"):
         result.get(timeout=NODE_BACK_WITHIN)
-    assert project.began("poison") == 2
+    assert project.began("poison") == deaths
     assert survivor.stop() == 0
     project.assert_clean()
 

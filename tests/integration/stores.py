@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ class Store(ABC):
     @abstractmethod
     def held_by(self, pid: int) -> int:
         """Count what the node whose supervisor has this pid has claimed and not settled."""
+
+    @abstractmethod
+    def wait_noted(self, pid: int, count: int) -> None:
+        """Wait until it is known that a node has handed so many messages to children."""
 
     @abstractmethod
     def dead_reasons(self) -> list[str]:
@@ -159,6 +164,9 @@ class SqliteStore(Store):
         )
         return int(self.select(sql, pid)[0][0])
 
+    def wait_noted(self, pid: int, count: int) -> None:
+        """Do nothing: it is known at once."""
+
     def dead_reasons(self) -> list[str]:
         return [reason for (reason,) in self.select("SELECT reason FROM dead_letter ORDER BY number")]
 
@@ -239,9 +247,17 @@ class RedisStore(Store):
         return sum(map(int, self.client.hvals("celeriac:beats")))
 
     def held_by(self, pid: int) -> int:
+        return sum(self.client.hlen(b"celeriac:held:" + owner) for owner in self._owners_of(pid))
+
+    def wait_noted(self, pid: int, count: int) -> None:
+        until = time.monotonic() + 10
+        while sum(self.client.scard(b"celeriac:started:" + owner) for owner in self._owners_of(pid)) < count:
+            assert time.monotonic() < until, f"it is not known that the node of pid {pid} has begun {count} runs"
+            time.sleep(0.005)
+
+    def _owners_of(self, pid: int) -> list[bytes]:
         owners = self.client.hgetall("celeriac:owners").items()
-        of_node = (owner for owner, text in owners if json.loads(text)["pid"] == pid)
-        return sum(self.client.hlen(b"celeriac:held:" + owner) for owner in of_node)
+        return [owner for owner, text in owners if json.loads(text)["pid"] == pid]
 
     def dead_reasons(self) -> list[str]:
         return [reason for reason, _ in self.dead_letters()]
@@ -264,7 +280,7 @@ class RedisStore(Store):
 
     def hand_over(self, queue: str) -> None:
         owner = max(self.client.hkeys("celeriac:owners"), key=int)
-        for tag in itertools.count(2**40):
+        for tag in itertools.count(1):  # the first ones, which its empty claims have used up
             envelope = self.client.rpop(queue)
             if envelope is None:
                 return

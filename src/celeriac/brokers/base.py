@@ -450,6 +450,16 @@ class Consumer(ABC):
     def note_started(self, delivery: Delivery) -> None:
         """Note that a delivery was handed to a child, so that the death of this node counts against it. Cheap."""
 
+    notes_last: bool = True
+    """What `note_started` notes outlives this process from the moment of the call; else there is `foretell`."""
+
+    async def foretell(self, delivery: Delivery) -> None:
+        """Do as `note_started`, before the delivery is handed over, and return when the note lasts or cannot be made.
+
+        For what somebody had before: a body that kills its node at once must not go on to kill one after another.
+        """
+        self.note_started(delivery)
+
     @abstractmethod
     def note_ended(self, delivery: Delivery) -> None:
         """Note that a delivery is with no child any more. Cheap."""

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
@@ -79,6 +79,7 @@ class Slots:
         on_outcome: called for each outcome, in the order of their arrival.
         on_crash: called for the message whose child died under it, with the notice.
         on_start: called when a message goes to a child, with the child's pid; with None when it was taken back unread.
+        foretell: awaited before a message that somebody had before goes to a child; None where that is not needed.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Slots:
         on_outcome: Callable[[Held, Outcome], None],
         on_crash: Callable[[Held, Died], None],
         on_start: Callable[[Held, int | None], None],
+        foretell: Callable[[Held], Awaitable[None]] | None = None,
     ) -> None:
         self._starter = starter
         self._strategy = strategy
@@ -97,6 +99,9 @@ class Slots:
         self._on_outcome = on_outcome
         self._on_crash = on_crash
         self._on_start = on_start
+        self._foretell = foretell
+        self._foretold: Held | None = None
+        self._foretelling: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._children: dict[int, Child] = {}
         self._slots: list[Slot] = []
@@ -200,12 +205,31 @@ class Slots:
         while waiting:
             held = waiting[0]
             slot = self._strategy.choose(self._slots, held.expected, now)
-            if slot is None or not self._send(self._children[slot.number], held, now):
+            if slot is None or not self._is_foretold(held) or not self._send(self._children[slot.number], held, now):
                 break
             waiting.popleft()
             window = window or len(slot.waits) > 1
         if window and self._looking is None:
             self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_late)
+
+    def _is_foretold(self, held: Held) -> bool:
+        """Say whether this may be sent now; if not, see to it that it soon may."""
+        if self._foretell is None or not held.delivery.redelivered or held is self._foretold:
+            return True
+        if self._foretelling is None:
+            self._foretelling = self._loop.create_task(self._send_foretold(held, self._foretell), name="foretelling")
+        return False
+
+    async def _send_foretold(self, held: Held, foretell: Callable[[Held], Awaitable[None]]) -> None:
+        try:
+            await foretell(held)
+        except Exception:
+            logger.exception(
+                "it was not noted that %s[%s] is about to begin; it begins", held.intake.task, held.intake.id
+            )
+        self._foretelling = None
+        self._foretold = held
+        self.dispatch()
 
     def _send(self, child: Child, held: Held, now: float) -> bool:
         delivery = held.delivery
@@ -407,7 +431,7 @@ class Slots:
     def close(self) -> None:
         """Close the channels of the children that are left."""
         self._stopping = True
-        for timer in (self._looking, self._looking_at_heads):
+        for timer in (self._looking, self._looking_at_heads, self._foretelling):
             if timer is not None:
                 timer.cancel()
         for child in self._children.values():

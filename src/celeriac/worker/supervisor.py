@@ -111,6 +111,7 @@ class Supervisor:
             on_outcome=self._note_outcome,
             on_crash=self._note_crash,
             on_start=self._note_start,
+            foretell=None if self._consumer.notes_last else self._foretell,
         )
         self._settler = Settler(
             self._consumer,
@@ -167,6 +168,9 @@ class Supervisor:
         return iso_text(time.time(), zone=self._app.conf.zone)
 
     # -- what happens to messages -------------------------------------------------------------------------------
+
+    async def _foretell(self, held: Held) -> None:
+        await self._consumer.foretell(held.delivery)
 
     def _note_start(self, held: Held, pid: int | None) -> None:
         if pid is None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -24,7 +24,7 @@ KILLED = 9
 class Children:
     """Be the forkserver, and let a test be the children."""
 
-    def __init__(self) -> None:
+    def __init__(self, foretell: Callable[[Held], Awaitable[None]] | None = None) -> None:
         self.ends: dict[int, socket.socket] = {}
         self.killed: list[tuple[int, int, bool]] = []
         self.crashed: list[Held] = []
@@ -36,6 +36,7 @@ class Children:
             on_outcome=lambda held, outcome: self.ended.append(held),
             on_crash=lambda held, died: self.crashed.append(held),
             on_start=lambda held, pid: None,
+            foretell=foretell,
         )
 
     def spawn(self, slot: int, child_end: socket.socket) -> None:
@@ -67,9 +68,9 @@ async def children(monkeypatch) -> AsyncIterator[Children]:
         end.close()
 
 
-def held(number: int, *, expected: float = float("inf")) -> Held:
+def held(number: int, *, expected: float = float("inf"), redelivered: bool = False) -> Held:
     message = Message(task_id=f"t{number}", queue="q", headers=b"{}", body=b"[]")
-    delivery = Delivery(tag=number, owner=1, message=message)
+    delivery = Delivery(tag=number, owner=1, message=message, redelivered=redelivered)
     return Held(number, delivery, Intake("t", f"t{number}", None, None, 0, None, 2), 0.0, expected)
 
 
@@ -138,3 +139,28 @@ async def test_a_child_that_reads_now_and_then_is_left_alone(children: Children)
         await until(lambda number=number: len(children.ended) == number)
 
     assert children.killed == []
+
+
+async def test_what_somebody_had_before_is_sent_when_that_was_foretold_and_others_are_sent_at_once():
+    foretold: list[int] = []
+    known = asyncio.Event()
+
+    async def foretell(one: Held) -> None:
+        foretold.append(one.number)
+        await known.wait()
+
+    children = Children(foretell)
+    children.slots.start(2)
+    await children.slots.up.wait()
+    children.slots.add([held(1), held(2, redelivered=True)])
+    children.slots.dispatch()
+    await until(lambda: foretold)
+    assert (children.slots.running, foretold) == (1, [2])
+
+    known.set()
+
+    await until(lambda: children.slots.running == 2)
+    assert foretold == [2]
+    children.slots.close()
+    for end in children.ends.values():
+        end.close()

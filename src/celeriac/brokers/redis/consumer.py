@@ -57,6 +57,8 @@ _BACKOFF: Final = 1.5
 class RedisConsumer(Consumer):
     """Claim and settle for one owner in one database of Redis."""
 
+    notes_last = False
+
     def __init__(
         self,
         place: RedisPlace,
@@ -288,6 +290,11 @@ class RedisConsumer(Consumer):
             self._notes.begin(delivery.tag, urgent=delivery.redelivered)
             if self._telling is None or delivery.redelivered:
                 self._tell_soon(0.0 if delivery.redelivered else TELL_WITHIN)
+
+    async def foretell(self, delivery: Delivery) -> None:
+        if delivery.owner == self._own.owner:
+            self._notes.begin(delivery.tag, urgent=True)
+            await self._tell_now()
 
     def note_ended(self, delivery: Delivery) -> None:
         if delivery.owner == self._own.owner:

@@ -791,6 +791,16 @@ def test_what_goes_on_for_a_while_is_noted_without_another_call(world, client):
     _wait_until(lambda: client.smembers(KEYS.started(node.consumer.owner)) == {b"%d" % delivery.tag})
 
 
+def test_what_was_foretold_is_known_before_it_begins(world, client):
+    publish(world.broker(), a_message())
+    node = world.node()
+    [delivery] = node.claim()
+
+    node.do(node.consumer.foretell(delivery))
+
+    assert client.smembers(KEYS.started(node.consumer.owner)) == {b"%d" % delivery.tag}
+
+
 def test_what_ends_soon_is_not_noted(world, client):
     publish(world.broker(), a_message())
     node = world.node()
