@@ -19,7 +19,10 @@ RESULT_EXPIRES: Final = 86_400.0
 
 
 class StoredResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Return what is known of one run: the state, Celery's result map as serialized, and the attempt it is of."""
+    """Return what is known of one run: the state, Celery's result map as serialized, and the attempt it is of.
+
+    Of a SUCCESS, which stands whatever attempt it is of, an adapter may say 0.
+    """
 
     task_id: str
     state: str

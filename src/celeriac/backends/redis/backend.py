@@ -134,7 +134,7 @@ class RedisBackend(ResultBackend, ResultSink):
         return bool(self._call("EXISTS", self.keys.meta(task_id)))
 
     def wait(self, task_ids: Collection[str], *, timeout: float | None) -> dict[str, StoredResult]:
-        """Wait as the port says. What a message told was not looked at: its attempt is said to be 0."""
+        """Wait as the port says. Of what a message has told, the attempt is said to be 0."""
         if not task_ids or (timeout is not None and timeout <= 0):
             return self._final(task_ids)
         return self._subscriber.wait(task_ids, timeout=timeout)

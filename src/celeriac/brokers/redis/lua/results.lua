@@ -8,8 +8,9 @@
 --   <prefix>celeriac-attempt-<id>   string, expires with the record:
 --       "<retries> <bytes of the record> <sha1 of its last 256 bytes> <state>"
 --
--- Only runs past their first attempt and records that scripts cannot read have one. Length and digest bind it to its
--- record: it means nothing once another program has written over that one.
+-- Only runs past their first attempt that have not returned, and records that scripts cannot read, have one: a SUCCESS
+-- stands whatever attempt it is of. Length and digest bind it to its record: it means nothing once another program has
+-- written over that one.
 
 local FINAL = {SUCCESS = true, FAILURE = true, REVOKED = true}
 local TOLD_BY_OTHERS = {STARTED = true, RECEIVED = true}
@@ -117,7 +118,7 @@ local function keep_result(meta_key, attempt_key, record, state, retries, lifeti
         end
         set(meta_key, record, lifetime_ms)
     end
-    if retries > 0 or told_state(record) ~= state then
+    if told_state(record) ~= state or (retries > 0 and state ~= 'SUCCESS') then
         set(attempt_key, string.format('%d %s %s', retries, bound_to(record), state), lifetime_ms)
     elseif old then
         redis.call('DEL', attempt_key)
