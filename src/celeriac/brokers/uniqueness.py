@@ -49,9 +49,11 @@ def judge(unique: Unique, task_id: str, holder: Holder | None, now: float) -> Ve
     """
     if holder is None or holder.until <= now or unique.on_conflict is OnConflict.REPLACE:
         return Verdict.TAKE
-    if unique.on_conflict is OnConflict.KEEP:
-        return Verdict.TAKE if holder.task_id == task_id else Verdict.PASS
-    return Verdict.YIELD if unique.on_conflict is OnConflict.YIELD else Verdict.REFUSE
+    if unique.on_conflict in (OnConflict.SKIP, OnConflict.RAISE):
+        return Verdict.REFUSE
+    if holder.task_id == task_id:
+        return Verdict.TAKE
+    return Verdict.PASS if unique.on_conflict is OnConflict.KEEP else Verdict.YIELD
 
 
 def is_replaced(holder: Holder | None, task_id: str, now: float) -> bool:

@@ -287,6 +287,13 @@ class UniqueKeys(WorldSuite):
         assert (child.message.task_id, child.replaced_by) == ("child", "first")
         assert list(publish(broker, unique("second"))) == []
 
+    def test_what_follows_does_not_yield_to_itself(self, broker: Broker, node: Node) -> None:
+        publish(broker, unique("child", OnConflict.YIELD))
+
+        publish(broker, unique("child", OnConflict.YIELD))
+
+        assert claimed(node) == [("child", None), ("child", None)]
+
     def test_what_follows_may_have_the_key_of_the_run_that_ends(self, broker: Broker, node: Node) -> None:
         publish(broker, unique("first"))
 
