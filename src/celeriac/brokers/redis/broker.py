@@ -33,8 +33,9 @@ from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.restoring import Restorer
 from celeriac.brokers.redis.scripts import script
+from celeriac.brokers.redis.uniqueness import UniquePlan, any_unique, unique_batches
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.exceptions import BrokerUnavailable
 from celeriac.ids import new_id, new_ids
 from celeriac.message import Message
 
@@ -133,10 +134,11 @@ class RedisBroker(Broker):
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         if not messages:
             return ()
+        if any_unique(messages):
+            with self.link().session(deadline_at=deadline_at) as session:
+                return self._store_unique(session, messages, deadline_at)
         if len(messages) == 1 and self._publish_alone(messages[0], deadline_at):
             return ()
-        if any(message.unique is not None for message in messages):
-            raise OperationalError("unique keys are not kept on Redis yet; use sqlite:// for unique tasks")
         with self.link().session(deadline_at=deadline_at) as session:
             begun = False
             for batch in self._batches(messages):
@@ -202,6 +204,24 @@ class RedisBroker(Broker):
         session.run(script("publish"), keys, args, deadline_at=deadline_at)
         if self.options.publish_wait_replicas:
             self._await_replicas(session, deadline_at)
+
+    def _store_unique(self, session: Session, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
+        """Store messages of which some have unique keys, and return those that are left out."""
+        conflicts: list[Conflict] = []
+        for first, batch in unique_batches(messages, BATCH_MAX, BATCH_MAX_BYTES):
+            plan = UniquePlan(self.keys, batch)
+            new = self._untold(plan.queues)
+            keys = [self.keys.sent(session.producer), self.keys.answered(session.producer), *plan.names]
+            args: list[Word] = [session.next_number(), self._ahead(), plan.encoded(), len(new), *new]
+            try:
+                found = session.run(script("publish_unique"), keys, [*args, *plan.envelopes], deadline_at=deadline_at)
+            except BrokerUnavailable as exc:
+                exc.maybe_published |= first > 0
+                raise
+            conflicts += plan.conflicts(found, first)
+        if self.options.publish_wait_replicas:
+            self._await_replicas(session, deadline_at)
+        return conflicts
 
     def _untold(self, queues: Sequence[str]) -> list[str]:
         """Return the queues that Redis has not been told of for a while."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import Delivery
+from celeriac.brokers.redis.bookings import read_booking
 from celeriac.brokers.redis.keys import Keys
 from celeriac.exceptions import DecodeError
 from celeriac.message import Message
@@ -146,10 +147,11 @@ def read_claim(
         first: tag of the first message.
         max_bytes: larger messages are handed over without what makes them large.
     """
-    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, stepped_back = answer
+    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, stepped_back, bookings = answer
     now = float(now_text)
     sized = dict(zip(sizes[::2], sizes[1::2], strict=True))
     counted = dict(zip(counts[::2], counts[1::2], strict=True))
+    booked = dict(zip(bookings[::2], bookings[1::2], strict=True))
     deliveries: list[Delivery] = []
     early: list[Delivery] = []
     served = None
@@ -161,6 +163,8 @@ def read_claim(
             at += 1
             message, fault = _read(envelope, queue, sized.get(at), max_bytes)
             delivery = _deliver(message, fault, first + at - 1, owner, counted.get(at))
+            if at in booked:
+                delivery = msgspec.structs.replace(delivery, booking=read_booking(booked[at]))
             is_early = message.eta_at is not None and message.eta_at > now and fault is None
             (early if is_early else deliveries).append(delivery)
     lists.learn(named, empty=empty, served=served)

@@ -29,6 +29,7 @@ from celeriac.brokers.base import (
 from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.bindings import tables_and_members
+from celeriac.brokers.redis.bookings import request_words
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.envelopes import Envelopes
@@ -39,9 +40,10 @@ from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.ownership import ASK_WITHIN, NOBODY, SHARE, Ownership
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.settling import Plan, ResultRow, planned, release_plan, unseen_plan
+from celeriac.brokers.redis.uniqueness import may_be_unique
 from celeriac.brokers.redis.wakes import Wakes
 from celeriac.clock import Clock
-from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost, OperationalError
+from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost
 
 logger: Final = logging.getLogger("celeriac.redis")
 
@@ -148,11 +150,12 @@ class RedisConsumer(Consumer):
         with own.claiming(limit) as first:
             answer = await own.ask(
                 "claim",
-                [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts, *named],
+                [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts, keys.bookings, *named],
                 [first, limit, CLAIM_MAX_BYTES, self._max_bytes * 4 // 3 + TAIL_BYTES, TAIL_BYTES],
                 noting=True,
             )
             taken = read_claim(answer, named, self._lists, first=first, owner=own.owner, max_bytes=self._max_bytes)
+            taken.deliveries = await self._told_of_replaced(taken.deliveries)
             if taken.early:
                 await self._give_back(unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
         if not self._told_queues.issuperset(queues):
@@ -219,7 +222,7 @@ class RedisConsumer(Consumer):
         other = database != self.place.database
         words: list[Word] = [self.place.database if other else "", database if other else ""]
         names: list[bytes | str] = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
-        names += [keys.dead, keys.dead_last, keys.queues, *plan.names]
+        names += [keys.dead, keys.dead_last, keys.queues, keys.replaced, keys.unique_in_use, keys.bookings, *plan.names]
         try:
             _, refused, failed = await own.ask(
                 "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings]
@@ -245,11 +248,33 @@ class RedisConsumer(Consumer):
         self._maybe_ended.discard(tag)
         return known
 
+    # -- unique keys and rate limits ----------------------------------------------------------------------------
+
     async def free(self, runs: Sequence[tuple[str, str]]) -> None:
-        """Do nothing: no message with a unique key is published here (`RedisBroker.publish`)."""
+        names = [self._keys.replaced, *(self._keys.unique(key) for key, _ in runs)]
+        await self._own.run("free", names, [task_id for _, task_id in runs])
 
     async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
-        raise OperationalError("rate limits over all nodes are not kept on Redis yet; use rate_limit_scope='node'")
+        words = [word for request in requests for word in request_words(request)]
+        _, now, *starts = await self._own.ask("book", [self._keys.flows], words)
+        bookings = [Booking(float(at), bool(final)) for at, final in zip(starts[::2], starts[1::2], strict=True)]
+        return bookings, float(now)
+
+    async def _told_of_replaced(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Add by which runs those were replaced that were; nearly always there is nothing to ask."""
+        ids = [delivery.message.task_id for delivery in deliveries if may_be_unique(delivery.message)]
+        if not ids:
+            return deliveries
+        found = await self._link.call("HMGET", self._keys.replaced, *ids, timeout=ASK_WITHIN)
+        replaced = {
+            task_id: noted.rpartition(b",")[0].decode(errors="surrogateescape")
+            for task_id, noted in zip(ids, found, strict=True)
+            if noted is not None
+        }
+        return [
+            msgspec.structs.replace(delivery, replaced_by=replaced.get(delivery.message.task_id))
+            for delivery in deliveries
+        ]
 
     # -- giving back --------------------------------------------------------------------------------------------
 
@@ -262,7 +287,7 @@ class RedisConsumer(Consumer):
 
     async def _give_back(self, plan: bytes) -> int:
         own, keys = self._own, self._keys
-        names = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
+        names = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts, keys.bookings]
         _, moved = await own.ask("release", names, noting=True, then=[plan])
         return int(moved)
 
@@ -276,7 +301,7 @@ class RedisConsumer(Consumer):
         astray = sorted((tag for tag in map(int, tags) if tag not in held and not under_way(tag)), reverse=True)
         moved = 0
         for at in range(0, len(astray), SHARE):
-            plan = msgspec.msgpack.encode([(tag, 0, 1, 0, 0) for tag in astray[at : at + SHARE]])
+            plan = msgspec.msgpack.encode([(tag, 0, 1, 0, 0, 0) for tag in astray[at : at + SHARE]])
             moved += await self._give_back(plan)
         return moved
 

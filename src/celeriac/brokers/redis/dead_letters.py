@@ -18,12 +18,22 @@ from celeriac.exceptions import DecodeError
 from celeriac.ids import new_ids
 from celeriac.message import Message
 from celeriac.wire.envelope import read_envelope, read_envelope_end, read_unreadable, write_envelope
+from celeriac.wire.unique import unique_of
 
 _WITHIN: Final = 10.0
 _SHARE: Final = 100
 _CLEAN_SHARE: Final = 500
 _COUNTS_KEPT: Final = 30 * 86_400.0
-"""Seconds for which crash counts outlive a message that somebody else has finished."""
+"""Seconds for which crash counts, and other notes, outlive a message that somebody else has finished."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """Hold of one letter what scripts are to know."""
+
+    number: int
+    queue: str
+    task_id: str
+    headers: bytes
 
 
 class DeadLetters:
@@ -53,7 +63,7 @@ class DeadLetters:
         self._expires = expires
         self._max_bytes = max_bytes
         self._ahead = ahead
-        self._cursor = b"0"
+        self._cursors: dict[bytes, bytes] = {}
 
     def newest(self, queue: str | None, limit: int) -> list[DeadLetter]:
         """List letters without their messages, the newest first."""
@@ -79,27 +89,26 @@ class DeadLetters:
 
     def replay(self, numbers: Collection[int]) -> list[str]:
         """Put letters back into their lists and return the task ids."""
-        found = [(letter.task_id, *rest) for letter, *rest in self._read(sorted(set(numbers)))]
         done: list[str] = []
-        for share in _shares(found):
-            names = [
-                self._keys.dead,
-                self._keys.counts,
-                *(self._keys.dead_of(dead_queue) for _, (_, dead_queue) in share),
-            ]
-            replayed = self._link().run(
-                script("replay"), names, [number for _, (number, _) in share], deadline_at=_until(), repeatable=False
-            )
-            done += [task_id for (task_id, _), was_there in zip(share, replayed, strict=True) if was_there]
+        keys = self._keys
+        for share in _shares([entry for _, entry in self._read(sorted(set(numbers)))]):
+            names = [keys.dead, keys.counts, keys.replaced, keys.unique_in_use]
+            args: list[Word] = [self._ahead()]
+            for entry in share:
+                unique, letters = unique_of(entry.headers), keys.dead_of(entry.queue)
+                names += [letters, letters if unique is None else keys.unique(unique.key)]
+                args += [entry.number, entry.task_id, 0 if unique is None else unique.lasts]
+            replayed = self._link().run(script("replay"), names, args, deadline_at=_until(), repeatable=False)
+            done += [entry.task_id for entry, was_there in zip(share, replayed, strict=True) if was_there]
         return done
 
     def discard(self, numbers: Collection[int]) -> int:
         """Delete letters and say how many there were."""
         discarded = 0
-        for share in _shares([rest for _, rest in self._read(sorted(set(numbers)))]):
-            names = [self._keys.dead, *(self._keys.dead_of(queue) for _, queue in share)]
+        for share in _shares([entry for _, entry in self._read(sorted(set(numbers)))]):
+            names = [self._keys.dead, *(self._keys.dead_of(entry.queue) for entry in share)]
             discarded += self._link().run(
-                script("discard"), names, [number for number, _ in share], deadline_at=_until(), repeatable=False
+                script("discard"), names, [entry.number for entry in share], deadline_at=_until(), repeatable=False
             )
         return discarded
 
@@ -126,32 +135,28 @@ class DeadLetters:
             names = [self._keys.dead, *map(self._keys.dead_of, share)]
             args: list[Word] = [self._keep, self._expires, self._ahead(), _CLEAN_SHARE]
             deleted += link.run(script("clean"), names, args, deadline_at=_until())
-        self._cursor = link.run(
-            script("clean_counts"),
-            [self._keys.counts],
-            [self._cursor, _COUNTS_KEPT, self._ahead()],
-            deadline_at=_until(),
-        )
+        for name in (self._keys.counts, self._keys.replaced, self._keys.bookings):
+            args = [self._cursors.get(name, b"0"), _COUNTS_KEPT, self._ahead()]
+            self._cursors[name] = link.run(script("clean_counts"), [name], args, deadline_at=_until())
         return deleted
 
     def _queues(self) -> list[str]:
         members = self._link().call("SMEMBERS", self._keys.queues, deadline_at=_until(), repeatable=True)
         return [name.decode(errors="replace") for name in members]
 
-    def _read(self, numbers: Sequence[int]) -> Iterable[tuple[DeadLetter, tuple[int, str]]]:
-        """Yield the letters there are, each with its number and its queue, in the order asked for."""
+    def _read(self, numbers: Sequence[int]) -> Iterable[tuple[DeadLetter, _Entry]]:
+        """Yield the letters there are, each with what scripts are to know of it, in the order asked for."""
         for share in _shares(numbers):
             stored = self._link().run(script("letters"), [self._keys.dead], list(share), deadline_at=_until())
             for number, parts in zip(share, stored, strict=True):
                 if parts:
                     head, end, left_out = parts
-                    letter = self._letter(number, split_dead(head + end, left_out=left_out))
-                    yield letter, (number, letter.queue)
+                    yield self._letter(number, split_dead(head + end, left_out=left_out))
 
-    def _letter(self, number: int, dead: DeadRecord) -> DeadLetter:
+    def _letter(self, number: int, dead: DeadRecord) -> tuple[DeadLetter, _Entry]:
         queue = self._keys.queue_of(dead.list_name)
         message = _message_of(dead, queue)
-        return DeadLetter(
+        letter = DeadLetter(
             number=number,
             queue=queue,
             task_id=message.task_id,
@@ -160,6 +165,7 @@ class DeadLetters:
             died_at=dead.died_at,
             size_bytes=_size_of(dead, message),
         )
+        return letter, _Entry(number, queue, message.task_id, message.headers)
 
 
 def _message_of(dead: DeadRecord, queue: str) -> Message:

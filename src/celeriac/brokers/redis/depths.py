@@ -12,6 +12,10 @@ from celeriac.brokers.base import QueueDepth
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.scripts import script
+from celeriac.brokers.redis.uniqueness import runs_of
+from celeriac.exceptions import DecodeError
+from celeriac.message import Message
+from celeriac.wire.envelope import read_envelope
 
 _WITHIN: Final = 10.0
 _SCAN: Final = 1000
@@ -99,17 +103,48 @@ class Depths:
         """Delete what waits in a queue, delayed messages too, and say how many they were."""
         link, keys = self._link(), self._keys
         lists = keys.lists_of(queue)
-        purged = int(link.run(script("purge"), lists, [], deadline_at=self._until(), repeatable=False))
+        if link.call("EXISTS", keys.unique_in_use, deadline_at=self._until(), repeatable=True):
+            purged = self._purge_looking(queue, lists)
+        else:
+            purged = int(link.run(script("purge"), lists, [], deadline_at=self._until(), repeatable=False))
         at = 0
         while at >= 0:
             names = [keys.delayed, keys.delayed_counts, *lists]
-            deleted, at = link.run(script("purge_delayed"), names, [at, _SHARE], deadline_at=self._until())
+            deleted, at, unique = link.run(script("purge_delayed"), names, [at, _SHARE], deadline_at=self._until())
+            self._free(queue, unique)
             purged += deleted
         return purged
+
+    def _purge_looking(self, queue: str, lists: list[bytes]) -> int:
+        """Delete what is in lists now, and give the unique keys back that some of it has."""
+        link, purged = self._link(), 0
+        lengths = link.pipeline([("LLEN", name) for name in lists], deadline_at=self._until(), repeatable=True)
+        while purged < sum(lengths):
+            deleted, unique = link.run(
+                script("purge_some"), lists, [_SHARE], deadline_at=self._until(), repeatable=False
+            )
+            if not deleted:
+                break
+            self._free(queue, unique)
+            purged += deleted
+        return purged
+
+    def _free(self, queue: str, envelopes: list[bytes]) -> None:
+        runs = runs_of([message for one in envelopes if (message := _read(one, queue)) is not None])
+        if runs:
+            names = [self._keys.replaced, *(self._keys.unique(key) for key, _ in runs)]
+            self._link().run(script("free"), names, [task_id for _, task_id in runs], deadline_at=self._until())
 
     @staticmethod
     def _until() -> float:
         return time.monotonic() + _WITHIN
+
+
+def _read(envelope: bytes, queue: str) -> Message | None:
+    try:
+        return read_envelope(envelope, queue=queue)
+    except DecodeError:
+        return None
 
 
 _SPECIAL: Final = re.compile(rb"[]*?[\\]")

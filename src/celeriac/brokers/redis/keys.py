@@ -49,6 +49,10 @@ class Keys:
         self.alive = self._our("alive")
         self.queues = self._our("queues")
         self.format = self._our("format")
+        self.replaced = self._our("replaced")
+        self.unique_in_use = self._our("unique")
+        self.flows = self._our("flows")
+        self.bookings = self._our("bookings")
         self.bindings = self._prefix + b"_kombu.binding."
         self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
         self.inboxes = self._our("inboxes")
@@ -77,6 +81,14 @@ class Keys:
     def sent(self, producer: str) -> bytes:
         """Name the number of the last batch of a publishing connection."""
         return self._our(f"sent:{producer}")
+
+    def answered(self, producer: str) -> bytes:
+        """Name the answer to the last batch of a publishing connection in which there were unique messages."""
+        return self._our(f"answered:{producer}")
+
+    def unique(self, key: str) -> bytes:
+        """Name the run that has a unique key."""
+        return self._our(f"unique:{key}")
 
     def list_of(self, queue: str, priority: int = 0) -> bytes:
         """Name the list in which a message of that priority waits: that of the largest step not above it."""

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import Release, ReleaseCause, Settlement
+from celeriac.brokers.redis.bookings import booking_word, waits_for_start
 from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.ids import new_id
@@ -20,7 +21,7 @@ BATCH_MAX: Final = 500
 BATCH_MAX_BYTES: Final = 32 * 1024 * 1024
 """What one script settles: others wait for the server meanwhile, and it takes no command of more than 1 GiB."""
 
-FIXED_KEYS: Final = 9
+FIXED_KEYS: Final = 12
 FIXED_ARGS: Final = 8
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -57,6 +58,9 @@ class Plan:
                 self._result(row) if row is not None else 0,
                 [self._message(message) for message in settlement.publish] if settlement.publish else 0,
                 self._letter(settlement) if settlement.dead_reason is not None else 0,
+                self._name(self._keys.unique(settlement.frees)) if settlement.frees is not None else 0,
+                delivery.message.task_id if settlement.frees is not None else 0,
+                1 if delivery.booking is not None else 0,
             )
         )
 
@@ -74,7 +78,13 @@ class Plan:
     def _message(self, message: Message) -> tuple[object, ...]:
         unique = new_id()
         envelope = self._string(self._envelopes.write(message, unique))
-        return (self._name(self._keys.list_of(message.queue, message.priority)), envelope, message.eta_at or 0, unique)
+        list_name = self._name(self._keys.list_of(message.queue, message.priority))
+        if message.unique is None:
+            return (list_name, envelope, message.eta_at or 0, unique)
+        wanted = message.unique
+        key = self._name(self._keys.unique(wanted.key))
+        mode = wanted.on_conflict.value
+        return (list_name, envelope, message.eta_at or 0, unique, key, message.task_id, wanted.lasts, mode)
 
     def _letter(self, settlement: Settlement) -> tuple[object, ...]:
         queue = settlement.delivery.message.queue
@@ -119,9 +129,10 @@ def release_plan(releases: Sequence[Release]) -> bytes:
             (
                 release.delivery.tag,
                 release.eta_at or 0,
-                1,
+                0 if waits_for_start(release) else 1,
                 1 if release.cause is ReleaseCause.CRASH else 0,
                 1 if release.cause is ReleaseCause.UNKNOWN_TASK else 0,
+                booking_word(release.delivery.booking),
             )
             for release in ordered
         ]
@@ -130,4 +141,4 @@ def release_plan(releases: Sequence[Release]) -> bytes:
 
 def unseen_plan(tags: Sequence[tuple[int, float | None]]) -> bytes:
     """Write how claims are given back that nobody has had in hands: tag, and due or None for at once."""
-    return _encode([(tag, due or 0, 0, 0, 0) for tag, due in sorted(tags, reverse=True)])
+    return _encode([(tag, due or 0, 0, 0, 0, 0) for tag, due in sorted(tags, reverse=True)])

@@ -28,11 +28,12 @@ def settle(client: Any, *tags: int) -> tuple[list[int], list[Any]]:
     """End claims; of each a result `r<tag>` is stored and a message `follows <tag>` published to `next<tag>`."""
     keys, texts, plan = [KEYS.epochs, KEYS.held(7), KEYS.started(7), KEYS.counts], [RECORD], []
     keys += [KEYS.delayed, KEYS.delayed_counts, KEYS.dead, KEYS.dead_last, KEYS.queues]
+    keys += [KEYS.replaced, KEYS.unique_in_use, KEYS.bookings]
     for tag in tags:
         keys += [f"r{tag}".encode(), f"a{tag}".encode(), f"next{tag}".encode()]
         texts.append(f"follows {tag}".encode())
         result = [len(keys) - 2, len(keys) - 1, 9, "SUCCESS", 0, DAY_MS]
-        plan.append([tag, 0, result, [[len(keys), 8 + len(texts), 0, ""]], 0])
+        plan.append([tag, 0, result, [[len(keys), 8 + len(texts), 0, ""]], 0, 0, 0, 0])
     arguments = [OWNER, "1", "0", "", "", "", "", msgspec.msgpack.encode(plan), *texts]
     done, *more = client.eval(script("settle").text, len(keys), *keys, *arguments)
     assert done == 0

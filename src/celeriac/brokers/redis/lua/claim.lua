@@ -1,5 +1,5 @@
 -- Take messages and become their owner.
---   KEYS  epochs, held, started, counts, delayed, delayed:counts, then lists: the first is served first
+--   KEYS  epochs, held, started, counts, delayed, delayed:counts, bookings, then lists: the first is served first
 --   ARGV  owner, epoch, ahead, first tag, most messages, most bytes together (a single one may weigh more),
 --         bytes from which a message is too large to be sent, bytes of its end that are sent instead,
 --         tags that have begun, tags that have ended
@@ -7,7 +7,7 @@
 --   {0, now, instant at which the next delayed message is due (asked for when nothing is left) or '',
 --    1 when more may be due, how many lists in front were found empty,
 --    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes},
---    1 when a list was left to others in this call}
+--    1 when a list was left to others in this call, {message, its booking, …}}
 -- Lists and messages are named by their position, from 1. The n-th message has the tag `first tag + n - 1`.
 -- Each message is recorded before the next one is taken.
 -- include clock
@@ -23,10 +23,10 @@ if ARGV[9] ~= '' or ARGV[10] ~= '' then note(KEYS[3], held, ARGV[9], ARGV[10]) e
 local promoted, for_others = promote(KEYS[5], KEYS[6], now, 500)
 local tag, most, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local too_large, tail = tonumber(ARGV[7]), tonumber(ARGV[8])
-local counted = redis.call('HLEN', KEYS[4]) > 0
-local envelopes, runs, counts, sizes, errors, empty = {}, {}, {}, {}, {}, 0
+local counted, booked = redis.call('HLEN', KEYS[4]) > 0, redis.call('HLEN', KEYS[7]) > 0
+local bookings, envelopes, runs, counts, sizes, errors, empty = {}, {}, {}, {}, {}, {}, 0
 local taken, stepped_back = 0, 0
-for i = 7, #KEYS do
+for i = 8, #KEYS do
     if taken == most or room <= 0 then break end
     local list, before = KEYS[i], taken
     if for_others[list] then
@@ -39,7 +39,7 @@ for i = 7, #KEYS do
         local envelope = redis.pcall('RPOP', list)
         if type(envelope) ~= 'string' then
             if envelope then
-                errors[#errors + 1] = i - 6
+                errors[#errors + 1] = i - 7
                 errors[#errors + 1] = envelope.err
             end
             drained = true
@@ -57,11 +57,17 @@ for i = 7, #KEYS do
         end
         room = room - #envelope
         taken = taken + 1
-        if counted then
-            local entry = redis.call('HGET', KEYS[4], fingerprint(envelope, 1))
+        if counted or booked then
+            local name = fingerprint(envelope, 1)
+            local entry = counted and redis.call('HGET', KEYS[4], name)
             if entry then
                 counts[#counts + 1] = taken
                 counts[#counts + 1] = entry
+            end
+            local booking = booked and redis.call('HGET', KEYS[7], name)
+            if booking then
+                bookings[#bookings + 1] = taken
+                bookings[#bookings + 1] = booking
             end
         end
         if #envelope > too_large then
@@ -72,7 +78,7 @@ for i = 7, #KEYS do
         envelopes[taken] = envelope
     end
     if taken > before then
-        runs[#runs + 1] = i - 6
+        runs[#runs + 1] = i - 7
         runs[#runs + 1] = taken - before
     end
     if not drained then break end
@@ -83,4 +89,4 @@ if empty == #KEYS - 6 then
     local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     next_due = first[2] or ''
 end
-return {0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes, stepped_back}
+return {0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes, stepped_back, bookings}

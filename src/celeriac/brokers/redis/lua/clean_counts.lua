@@ -1,5 +1,5 @@
--- Delete old counts of messages that somebody else has finished; a share of all of them at a time.
---   KEYS  counts
+-- Delete old notes of messages that somebody else has finished; a share of all of them at a time.
+--   KEYS  counts, replaced or bookings: each entry ends with ",<when it was written>"
 --   ARGV  cursor, '0' at first; seconds for which they are kept, ahead
 -- Returns the next cursor.
 -- include clock

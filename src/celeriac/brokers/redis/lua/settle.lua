@@ -1,10 +1,13 @@
 -- End claims, with all that follows from them.
---   KEYS  epochs, held, started, counts, delayed, delayed:counts, dead, dead:last, queues, then those that the plan names
+--   KEYS  epochs, held, started, counts, delayed, delayed:counts, dead, dead:last, queues, replaced, unique,
+--         bookings, then those that the plan names
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
 --         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
--- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}:
+-- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0, unique key (KEYS) that
+-- ends with it or 0, id of its run, 1 if it has a booking}:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
---   message  {list (KEYS), envelope (ARGV), due or 0, unique}
+--   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
+--            seconds, mode}
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
 -- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
 -- from 1. When nobody is that owner any more all are refused.
@@ -18,6 +21,7 @@
 -- include lists
 -- include notes
 -- include results
+-- include unique
 local stands = standing(KEYS[1], ARGV[1], ARGV[2])
 if stands == 1 then return {1} end
 local plan = cmsgpack.unpack(ARGV[8])
@@ -40,6 +44,7 @@ end
 local function publish(messages)
     for _, m in ipairs(messages) do
         local list, envelope, due, unique = KEYS[m[1]], ARGV[m[2]], m[3], m[4]
+        if m[5] then take_unique(KEYS[m[5]], KEYS[10], KEYS[11], m[6], m[7], due, m[8], now) end
         if due == 0 then
             redis.call('LPUSH', list, envelope)
         else
@@ -98,12 +103,15 @@ end
 for _, i in ipairs(accepted) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
+    if claim[6] ~= 0 then free_unique(KEYS[claim[6]], KEYS[10], claim[7]) end -- first: what follows may want it
     if (claim[4] == 0 or attempt(i, publish, claim[4])) and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
     then
-        if claim[2] == 1 then
+        if claim[2] == 1 or claim[8] == 1 then
             local record = redis.call('HGET', held, tag)
             local _, at = list_of(record)
-            redis.call('HDEL', KEYS[4], fingerprint(record, at))
+            local name = fingerprint(record, at)
+            redis.call('HDEL', KEYS[4], name)
+            redis.call('HDEL', KEYS[12], name)
         end
         redis.call('HDEL', held, tag)
     end
