@@ -6,7 +6,6 @@ import pytest
 
 from tests.integration.project import Project, wait_until
 
-
 LIMITED = """
 @app.task(rate_limit="10/s", rate_limit_scope="global")
 def limited(number):

@@ -10,7 +10,6 @@ from celeriac.app.result import AsyncResult
 from celeriac.exceptions import TaskRevokedError, UniqueConflict
 from tests.integration.project import Project, wait_until
 
-
 UNIQUE = {"unique_for": 600}
 
 ENDINGS = """
