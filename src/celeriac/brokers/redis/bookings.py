@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celeriac.brokers.base import Booking, RateRequest, Release
 from celeriac.brokers.rates import tolerance
-from celeriac.brokers.redis.connections import Word
+from celeriac.brokers.redis.dialing import Word
 
 
 def request_words(request: RateRequest) -> list[Word]:
