@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.app.call_keys import CallKey, signature_of
 from celeriac.app.config import Settings
 from celeriac.app.context import Context
 from celeriac.app.hiding import Hiding, hiding_of
@@ -23,7 +24,7 @@ from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.times import iso_text, parse_iso
-from celeriac.wire.unique import without_unique
+from celeriac.wire.unique import OUR_HEADERS, ROOM_HEADER, without_unique
 
 _NAMES_KEPT: Final = 4096
 _REPR_LEVELS: Final = 3
@@ -58,6 +59,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         shadow_name: makes a name for logs, or None for the task's own.
         models: the models among its parameters, of which data are to be made, or None.
         unique: which of its calls are the same, or None.
+        room: what tells apart which of its runs share its concurrency limit, or None.
         shows_otherwise: arguments do not show as in any call.
         is_simple: `fields` are all that a call says whose options say nothing.
     """
@@ -69,6 +71,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     shadow_name: Callable[..., str | None] | None = None
     models: Models | None = None
     unique: Uniqueness | None = None
+    room: CallKey | None = None
 
     shows_otherwise: bool
     is_simple: bool
@@ -84,6 +87,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         shadow_name: Callable[..., str | None] | None = None,
         models: Models | None = None,
         unique: Uniqueness | None = None,
+        room: CallKey | None = None,
     ) -> Defaults:
         """Make them, and see what they come to."""
         shows_otherwise = hiding is not None or rules.repr_levels != _REPR_LEVELS
@@ -95,8 +99,10 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
             shadow_name=shadow_name,
             models=models,
             unique=unique,
+            room=room,
             shows_otherwise=shows_otherwise,
-            is_simple=all(each is None for each in (expires, shadow_name, models, unique)) and not shows_otherwise,
+            is_simple=not shows_otherwise
+            and all(each is None for each in (expires, shadow_name, models, unique, room)),
         )
 
 
@@ -197,6 +203,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             shadow_name=_own_hook(task, "shadow_name"),
             models=task.models,
             unique=uniqueness_of(task),
+            room=room_key_of(task),
         )
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
@@ -268,8 +275,15 @@ def call_of(
     if defaults.unique is not None or not _OF_UNIQUENESS.isdisjoint(options.others):
         unique = uniqueness_of_call(task, defaults.unique, options.others)
         fields["unique"] = None if unique is None else unique.of_call(name, args, kwargs)
-    if fields.get("headers"):
-        fields["headers"], _ = without_unique(fields["headers"])
+    if fields.get("headers"):  # perhaps those of another run
+        fields["headers"] = {name: value for name, value in fields["headers"].items() if name not in OUR_HEADERS}
+    room = defaults.room
+    if "concurrency_key" in options.others:
+        room = CallKey(
+            "concurrency_key", options.others["concurrency_key"], None if task is None else signature_of(task)
+        )
+    if room is not None:
+        fields["headers"] = {**(fields.get("headers") or {}), ROOM_HEADER: room.of_call(name, args, kwargs)}
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
@@ -399,6 +413,12 @@ def _show_arguments(fields: dict[str, Any], args: Sequence[Any], kwargs: Mapping
         args, kwargs = defaults.hiding.hide(args, kwargs)
     fields.setdefault("argsrepr", bounded_repr(args, max_depth=levels))
     fields.setdefault("kwargsrepr", bounded_repr(kwargs, max_depth=levels))
+
+
+def room_key_of(task: Task[..., Any]) -> CallKey | None:
+    """Return what makes the keys of a task's concurrency limit; None when all its runs share it."""
+    key = task.concurrency_key
+    return None if key is None else CallKey("concurrency_key", key, signature_of(task))
 
 
 def _own_hook(task: Task[..., Any], name: str) -> Any:

@@ -166,7 +166,7 @@ def _rate(value: Any) -> str | float:
     return _number(value)
 
 
-def _unique_key(value: Any) -> Any:
+def _call_key(value: Any) -> Any:
     if not callable(value) and not (isinstance(value, str) and value):
         raise ValueError
     return value
@@ -315,7 +315,7 @@ def some_of(*choices: str) -> Kind[tuple[str, ...]]:
 
 
 ON_CONFLICT: Final = one_of("skip", "replace", "raise")
-UNIQUE_KEY: Final = Kind("a template such as 'order-{order_id}', or a function of the arguments", _unique_key)
+CALL_KEY: Final = Kind("a template such as 'order-{order_id}', or a function of the arguments", _call_key)
 
 
 def or_none(kind: Kind[T]) -> Kind[T | None]:

@@ -13,13 +13,13 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, TypedDict
 from celeriac.app.kinds import (
     ANY_TEXT,
     ANYTHING,
+    CALL_KEY,
     DELIVERY_MODE,
     FLAG,
     MAPPING,
     ON_CONFLICT,
     SECONDS,
     TEXT,
-    UNIQUE_KEY,
     Kind,
     one_of,
     read,
@@ -112,6 +112,7 @@ class CallOptions(MessageOptions, total=False):
         route_name: look `task_routes` up for this name instead of the task's.
         task_type: a task whose options are to count instead of those of the one that is registered.
         origin: what sends the call, instead of this process.
+        concurrency_key: what runs share the task's concurrency limit: a template, or a function of the arguments.
         unique_for: seconds for which no other call is published that is the same; 0: any are.
         unique_key: what makes calls the same: a template, or a function of the arguments.
         on_conflict: what becomes of this call when there is such a one: skip, replace or raise.
@@ -129,6 +130,7 @@ class CallOptions(MessageOptions, total=False):
     route_name: str | None
     task_type: Any
     origin: str | None
+    concurrency_key: str | Callable[..., str | int] | None
     unique_for: float | None
     unique_key: str | Callable[..., str | int] | None
     on_conflict: Literal["skip", "replace", "raise"] | None
@@ -256,8 +258,9 @@ _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
     "route_name": _other(TEXT),
     "task_type": _other(Kind("a task", ANYTHING.accept)),
     "origin": _other(TEXT),
+    "concurrency_key": _other(CALL_KEY),
     "unique_for": _other(SECONDS),
-    "unique_key": _other(UNIQUE_KEY),
+    "unique_key": _other(CALL_KEY),
     "on_conflict": _other(ON_CONFLICT),
 }
 

@@ -21,7 +21,7 @@ from celeriac.app.shared import give_shared_tasks
 from celeriac.app.signals import Signal, import_modules
 from celeriac.app.task import Task as BaseTask
 from celeriac.app.task import make_task
-from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, read_task_class, read_task_options
+from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, ack_late, read_task_class, read_task_options
 from celeriac.exceptions import CeleryWarning, DuplicateTaskNameWarning, ImproperlyConfigured
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ class Registering:
                 CeleryWarning,
                 stacklevel=stacklevel,
             )
+        if task.concurrency_limit is not None:
+            ack_late(task)
         if task.pydantic:
             add_pydantic(task)
         self._not_annotated.append(task)

@@ -117,6 +117,8 @@ class Task(Calling[P, R]):
     soft_time_limit: float | None = None
     rate_limit: str | float | None = _setting("task_default_rate_limit")
     rate_limit_scope: str = "node"
+    concurrency_limit: int | None = None
+    concurrency_key: Any = None
     unique_for: float | None = None
     unique_key: Any = None
     on_conflict: str | None = None

@@ -11,7 +11,7 @@ from inspect import getattr_static
 from typing import Any, Final, Literal, TypedDict
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
-from celeriac.app.kinds import FLAG, ON_CONFLICT, RATE, SECONDS, TEXT, UNIQUE_KEY, Kind, one_of, or_none, read, whole
+from celeriac.app.kinds import CALL_KEY, FLAG, ON_CONFLICT, RATE, SECONDS, TEXT, Kind, one_of, or_none, read, whole
 from celeriac.app.timing import end_of
 
 
@@ -51,6 +51,9 @@ class TaskOptions(TypedDict, total=False):
         soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in it.
         rate_limit: most runs per time, such as ``10/m``.
         rate_limit_scope: whose starts are counted: those of each ``node``, or ``global``, all nodes of the broker.
+        concurrency_limit: most runs at a time, over all nodes of the broker.
+        concurrency_key: what runs share that limit: a template such as ``"{shop}"``, or a function of the arguments;
+            None: all runs of the task.
         unique_for: seconds for which a second call, the same as one that waits or runs, is not published.
         unique_key: what makes two calls the same: a template such as ``"order-{order_id}"``, or a function of the
             arguments; None: all arguments.
@@ -95,6 +98,8 @@ class TaskOptions(TypedDict, total=False):
     soft_time_limit: float | None
     rate_limit: str | int | float | None
     rate_limit_scope: Literal["node", "global"] | None
+    concurrency_limit: int | None
+    concurrency_key: str | Callable[..., str | int] | None
     unique_for: float | None
     unique_key: str | Callable[..., str | int] | None
     on_conflict: Literal["skip", "replace", "raise"] | None
@@ -140,9 +145,9 @@ def _backoff(value: Any) -> Any:
     return value if isinstance(value, bool) else _delay(value)
 
 
-def _unique_key(value: Any) -> Any:
+def _call_key(value: Any) -> Any:
     """Keep a function from being taken for a method of the task, which would get the task as its first argument."""
-    key = UNIQUE_KEY.accept(value)
+    key = CALL_KEY.accept(value)
     return key if isinstance(key, str) else staticmethod(key)
 
 
@@ -160,6 +165,8 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "acks_on_timeout": _FLAG,
     "autoretry_for": _EXCEPTIONS,
     "compression": or_none(COMPRESSION),
+    "concurrency_key": or_none(Kind(CALL_KEY.words, _call_key)),
+    "concurrency_limit": or_none(whole(at_least=1)),
     "default_retry_delay": Kind(SECONDS.words, _delay),
     "dont_autoretry_for": _EXCEPTIONS,
     "expires": _ANY,
@@ -193,7 +200,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "trail": FLAG,
     "typing": _FLAG,
     "unique_for": or_none(SECONDS),
-    "unique_key": or_none(Kind(UNIQUE_KEY.words, _unique_key)),
+    "unique_key": or_none(Kind(CALL_KEY.words, _call_key)),
 }
 
 NO_EFFECT_YET: Final = ("rate_limit", "soft_time_limit", "time_limit")
@@ -241,3 +248,18 @@ def read_task_class(what: str, task: type) -> None:
                 if value is not None and not hasattr(value, "__get__"):
                     setattr(owner, name, read(kind, f"{name} of {what}", value, error=ValueError))
                 break
+
+
+def ack_late(task: Any) -> None:
+    """Let a task with a concurrency limit be acked after its run: the claim of its message is its place in the limit.
+
+    Raises:
+        ValueError: the task itself says otherwise.
+    """
+    said = getattr_static(task, "acks_late")
+    if said is False:
+        raise ValueError(
+            f"task {task.name!r} has a concurrency_limit and acks_late=False: what is acked before its run holds no "
+            "place in the limit; leave acks_late out"
+        )
+    vars(task)["acks_late"] = True

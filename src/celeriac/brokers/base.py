@@ -93,6 +93,10 @@ class Conflict(msgspec.Struct, frozen=True, gc=False):
     task_id: str
 
 
+PUT_ASIDE_AT: Final = 253_402_300_799.0
+"""Unix instant until which messages are delayed that wait for room: the end of the year 9999."""
+
+
 class Booking(msgspec.Struct, frozen=True, gc=False):
     """Keep the start that a message was given under a rate limit of its store.
 
@@ -117,6 +121,17 @@ class RateRequest(msgspec.Struct, frozen=True, gc=False):
     key: str
     interval: float
     booking: Booking | None = None
+
+
+class Room(msgspec.Struct, frozen=True, gc=False):
+    """Let so many runs of a key go on at a time, over all nodes (`concurrency_key`, `concurrency_limit`).
+
+    A run is inside from `Consumer.enter` on for as long as its message is claimed: what ends the claim, a settlement, a
+    release or the death of the node, ends that too.
+    """
+
+    key: str
+    limit: int
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -169,6 +184,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         publish: messages that follow (a retry, callbacks).
         dead_reason: why the message is a dead letter, or None when it is simply done with.
         frees: the unique key that ends with the run, or None; it is left alone when another run has it.
+        room: what the run was inside of, or None; those that wait for it are let in.
     """
 
     delivery: Delivery
@@ -176,6 +192,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     publish: tuple[Message, ...] = ()
     dead_reason: str | None = None
     frees: str | None = None
+    room: Room | None = None
 
 
 class ReleaseCause(enum.Enum):
@@ -412,6 +429,14 @@ class Consumer(ABC):
         Starts of one key are an interval apart, over all nodes (`rates.py`). A start that is not over yet is waited
         for in the store: release the message until then, with the booking in its delivery. Claimed again it asks
         again, with that booking, and keeps its place.
+        """
+
+    @abstractmethod
+    async def enter(self, runs: Sequence[tuple[Delivery, Room]]) -> list[bool]:
+        """Let runs begin for which there is room, each in turn.
+
+        Those of which the answer is False are claimed no more: they wait in the store, in the order in which they came
+        to it, and are claimable again when there is room. Who comes later does not go before them.
         """
 
     @abstractmethod

@@ -28,6 +28,7 @@ from celeriac.brokers.base import (
     ReleaseCause,
     ResultMeta,
     ResultSink,
+    Room,
     Settlement,
 )
 from celeriac.message import Message, Unique
@@ -107,6 +108,9 @@ class Node:
 
     def book(self, *requests: RateRequest) -> tuple[list[Booking], float]:
         return self.do(self.consumer.book(requests))
+
+    def enter(self, *runs: tuple[Delivery, Room]) -> list[bool]:
+        return self.do(self.consumer.enter(runs))
 
     def extend(self) -> None:
         self.do(self.consumer.extend())

@@ -12,7 +12,7 @@ import msgspec
 from celeriac.exceptions import DecodeError
 from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper, may_have_tags
 from celeriac.wire.limits import Limits
-from celeriac.wire.unique import UNIQUE_HEADER, UniqueHeader, unique_among
+from celeriac.wire.unique import ROOM_HEADER, UNIQUE_HEADER, RoomKey, UniqueHeader, room_among, unique_among
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = int | float | None
@@ -60,6 +60,7 @@ class Facts(msgspec.Struct, gc=False):
     retries: Count = 0
     ignore_result: bool | None = None
     celeriac_unique: UniqueHeader | None = None
+    celeriac_room: RoomKey | None = None
     utc: bool = True
 
     @property
@@ -113,11 +114,12 @@ def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
             pass  # wrong, or only unusual: the slow way tells
     fields = read_fields(data, limits=limits)
     known = convert_headers(fields)
-    unique = unique_among(fields[UNIQUE_HEADER]) if UNIQUE_HEADER in fields else None
-    if unique is None:
+    if UNIQUE_HEADER not in fields and ROOM_HEADER not in fields:
         return known
-    header = UniqueHeader(unique.key, unique.lasts)
-    return Facts(known.task, known.id, known.eta, known.expires, known.retries, known.ignore_result, header)
+    unique = unique_among(fields.get(UNIQUE_HEADER))
+    header = None if unique is None else UniqueHeader(unique.key, unique.lasts)
+    room = room_among(fields.get(ROOM_HEADER))
+    return Facts(known.task, known.id, known.eta, known.expires, known.retries, known.ignore_result, header, room)
 
 
 def _known_among(fields: Mapping[str, Any], data: bytes) -> Headers:

@@ -325,6 +325,7 @@ class Intake(msgspec.Struct, frozen=True, gc=False):
     ignore_result: bool | None
     protocol: Literal[1, 2]
     unique_key: str | None = None
+    room_key: str | None = None
 
 
 def read_intake(
@@ -347,7 +348,9 @@ def read_intake(
     _check_message(message, limits, accept)
     facts = read_facts(message.headers, limits=limits)
     protocol: Literal[1, 2] = 2
-    unique_key = facts.unique_key if type(facts) is Facts else None
+    unique_key = room_key = None
+    if type(facts) is Facts:
+        unique_key, room_key = facts.unique_key, facts.celeriac_room
     if not facts.task:
         protocol = 1
         facts = _read_facts_v1(message, limits)
@@ -362,6 +365,7 @@ def read_intake(
         facts.ignore_result,
         protocol,
         unique_key,
+        room_key,
     )
 
 

@@ -1,6 +1,6 @@
-"""The header of a unique run: its key, and for how many seconds it lasts.
+"""Headers of ours: the key of a unique run, with the seconds for which it lasts, and the key of a concurrency limit.
 
-Celery's workers take it for a custom header: they go by nothing in it, and hand it on with a retry.
+Celery's workers take them for custom headers: they go by nothing in them, and hand them on with a retry.
 """
 
 from __future__ import annotations
@@ -16,15 +16,22 @@ from celeriac.wire.jsontypes import UNREADABLE, convert, dumps, loads
 from celeriac.wire.limits import DEFAULT_LIMITS
 
 UNIQUE_HEADER: Final = "celeriac_unique"
+ROOM_HEADER: Final = "celeriac_room"
+"""The header that says which runs share a concurrency limit: the key, a text."""
+
+OUR_HEADERS: Final = frozenset({UNIQUE_HEADER, ROOM_HEADER})
 
 KEY_MAX: Final = 2_048
 """Most characters of a key: a task name, and what tells its runs apart."""
 
 
+RoomKey = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_MAX)]
+
+
 class UniqueHeader(msgspec.Struct, frozen=True, gc=False):
     """Be the value of the header."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_MAX)]
+    key: RoomKey
     lasts: Annotated[float, msgspec.Meta(gt=0)] = msgspec.field(name="for")
 
 
@@ -62,6 +69,11 @@ def unique_among(value: object) -> Unique | None:
         return _kept(convert(value, UniqueHeader, name=UNIQUE_HEADER))
     except DecodeError:
         return None
+
+
+def room_among(value: object) -> str | None:
+    """Return the key of a concurrency limit that the header's decoded value says, or None."""
+    return value if isinstance(value, str) and 0 < len(value) <= KEY_MAX else None
 
 
 def without_unique(headers: Mapping[str, Any]) -> tuple[Mapping[str, Any], Unique | None]:

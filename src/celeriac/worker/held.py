@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from celeriac.brokers.base import Delivery
+from celeriac.brokers.base import Delivery, Room
 from celeriac.wire.protocol import Intake
 
 
@@ -17,6 +17,7 @@ class Held(msgspec.Struct, eq=False, gc=False):
         intake: what was read of its headers.
         claimed_at: monotonic instant.
         expected: seconds that its run will take, as far as is known.
+        room: what its run is inside of, or is to enter; or None.
         acked: it was acked before its run (`acks_late=False`): the store has forgotten it.
     """
 
@@ -25,6 +26,7 @@ class Held(msgspec.Struct, eq=False, gc=False):
     intake: Intake
     claimed_at: float
     expected: float
+    room: Room | None = None
     acked: bool = False
 
 
@@ -38,9 +40,9 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._by_number)
 
-    def add(self, delivery: Delivery, intake: Intake, *, now: float, expected: float) -> Held:
+    def add(self, delivery: Delivery, intake: Intake, *, now: float, expected: float, room: Room | None = None) -> Held:
         self._last += 1
-        held = Held(self._last, delivery, intake, now, expected)
+        held = Held(self._last, delivery, intake, now, expected, room)
         self._by_number[self._last] = held
         return held
 

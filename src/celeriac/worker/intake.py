@@ -26,7 +26,8 @@ from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.limits import RateLimits, waiting_for
+from celeriac.worker.limits import Limits as SharedLimits
+from celeriac.worker.limits import waiting_for
 from celeriac.worker.settle import after_bury, after_drop
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
@@ -79,7 +80,7 @@ class Intake:
         form: RecordForm,
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
-        rates: RateLimits,
+        shared_limits: SharedLimits,
     ) -> None:
         self._consumer = consumer
         self._queues = queues
@@ -99,7 +100,7 @@ class Intake:
         self._form = form
         self._lease_lost = lease_lost
         self._errbacks = errbacks
-        self._rates = rates
+        self._shared_limits = shared_limits
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
         self._taking: asyncio.Future[None] | None = None
@@ -195,7 +196,7 @@ class Intake:
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
         return self._settler.one_store and all(
-            self._tasks[held.intake.task].acks_late and self._rates.interval_of(held.intake.task) is None
+            self._tasks[held.intake.task].acks_late and self._shared_limits.none_for(held.intake.task)
             for held in runnable
         )
 
@@ -212,7 +213,7 @@ class Intake:
 
     async def _sifted(self, runnable: list[Held]) -> list[Held]:
         """Do what the store must know before a run begins; leave out what must not begin."""
-        runnable = await self._in_time(runnable)
+        runnable = await self._with_room(await self._in_time(runnable))
         early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
         if early:
             await self._ack_early(early)
@@ -221,7 +222,7 @@ class Intake:
 
     async def _in_time(self, runnable: list[Held]) -> list[Held]:
         """Leave out what a rate limit keeps from starting now: it waits in the store."""
-        asked = self._rates.requests_of(runnable)
+        asked = self._shared_limits.requests_of(runnable)
         if not asked:
             return runnable
         bookings, now = await self._consumer.book([request for _, request in asked])
@@ -232,6 +233,17 @@ class Intake:
                 waiting.append(held)
                 self._settler.add(Ending(held, release))
         return [held for held in runnable if held not in waiting] if waiting else runnable
+
+    async def _with_room(self, runnable: list[Held]) -> list[Held]:
+        """Leave out those for which there is no room now: the store has put them aside."""
+        asked = [(held, held.room) for held in runnable if held.room is not None]
+        if not asked:
+            return runnable
+        entered = await self._consumer.enter([(held.delivery, room) for held, room in asked])
+        outside = [held for (held, _), is_in in zip(asked, entered, strict=True) if not is_in]
+        for held in outside:
+            self._holdings.remove(held)
+        return [held for held in runnable if held not in outside] if outside else runnable
 
     def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         """Decide on one delivery; return it when it is to run, else see to its end."""
@@ -259,14 +271,16 @@ class Intake:
             logger.info("Task %s[%s] received", facts.task, facts.id)
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
-        return self._holdings.add(delivery, facts, now=now, expected=expected)
+        room = self._shared_limits.room_of(facts)
+        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room)
 
     def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:
         facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
         self._end(delivery, facts, decide_unreadable(delivery, error))
 
     def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
-        held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)
+        room = self._shared_limits.room_of(facts) if facts.task in self._tasks else None
+        held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0, room=room)
         how: Settlement | Release
         match decision:
             case HoldUntil(eta_at=eta_at):

@@ -1,4 +1,4 @@
-"""When runs may start: rate limits. What tasks say becomes seconds; the store gives the starts (`brokers/rates.py`)."""
+"""When runs may begin: limits that all nodes share. What tasks say becomes requests to the store, which decides."""
 
 from __future__ import annotations
 
@@ -8,43 +8,54 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app.task import Task
-from celeriac.brokers.base import Booking, RateRequest, Release
+from celeriac.brokers.base import Booking, RateRequest, Release, Room
+from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held
 
+_NONE: Final = (None, None)
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class RateLimits:
-    """Know which tasks have a rate limit that all nodes share.
+class Limits:
+    """Know which tasks have limits that all nodes share: of rate, and of runs at a time.
 
     Args:
         tasks: those that are registered here.
-        obeyed: False lets everything start at once (`worker_disable_rate_limits`).
+        rates_obeyed: False lets everything start at once (`worker_disable_rate_limits`).
     """
 
-    def __init__(self, tasks: Mapping[str, Task[..., Any]], *, obeyed: bool = True) -> None:
+    def __init__(self, tasks: Mapping[str, Task[..., Any]], *, rates_obeyed: bool = True) -> None:
         self._tasks = tasks
-        self._obeyed = obeyed
-        self._intervals: dict[str, float | None] = {}
+        self._rates_obeyed = rates_obeyed
+        self._of_tasks: dict[str, tuple[float | None, int | None]] = {}
 
-    def interval_of(self, name: str) -> float | None:
-        """Return the seconds between two starts of a task; None when it has no limit in the store."""
+    def none_for(self, name: str) -> bool:
+        """Say whether a task has no such limit."""
+        return self._of(name) == _NONE
+
+    def _of(self, name: str) -> tuple[float | None, int | None]:
         try:
-            return self._intervals[name]
+            return self._of_tasks[name]
         except KeyError:
-            interval = self._intervals[name] = self._read(self._tasks[name])
-            return interval
+            limits = self._of_tasks[name] = self._read(self._tasks[name])
+            return limits
 
-    def _read(self, task: Task[..., Any]) -> float | None:
-        return interval_of(task.rate_limit) if self._obeyed and task.rate_limit_scope == "global" else None
+    def _read(self, task: Task[..., Any]) -> tuple[float | None, int | None]:
+        obeyed = self._rates_obeyed and task.rate_limit_scope == "global"
+        return interval_of(task.rate_limit) if obeyed else None, task.concurrency_limit
 
     def requests_of(self, helds: Sequence[Held]) -> list[tuple[Held, RateRequest]]:
-        """Return what the store is to be asked about some messages; nothing about those without a limit."""
+        """Return what the store is to be asked about the starts of some messages."""
         return [
             (held, RateRequest(held.intake.task, interval, held.delivery.booking))
             for held in helds
-            if (interval := self.interval_of(held.intake.task)) is not None
+            if (interval := self._of(held.intake.task)[0]) is not None
         ]
+
+    def room_of(self, facts: Intake) -> Room | None:
+        """Return what a run has to enter before it begins, or None."""
+        limit = self._of(facts.task)[1]
+        return None if limit is None else Room(facts.room_key or facts.task, limit)
 
 
 def interval_of(rate: str | float | None) -> float | None:

@@ -241,11 +241,13 @@ def _settlements(batch: Sequence[Ending]) -> list[Settlement]:
 
 
 def _freeing(ending: Ending) -> Ending:
-    """Have the unique key of a run end with it, if it has one."""
-    key, how = ending.held.intake.unique_key, ending.how
-    if key is None or not isinstance(how, Settlement):
+    """Have what a run keeps others from end with it: its unique key, and its place inside of a limit."""
+    held, how = ending.held, ending.how
+    if (held.intake.unique_key is None and held.room is None) or not isinstance(how, Settlement):
         return ending
-    return Ending(ending.held, freeing(how, key), ending.is_last_try)
+    if held.intake.unique_key is not None:
+        how = freeing(how, held.intake.unique_key)
+    return Ending(held, msgspec.structs.replace(how, room=held.room), ending.is_last_try)
 
 
 def _warn_of(refused: Sequence[Settlement]) -> None:

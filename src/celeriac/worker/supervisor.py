@@ -25,7 +25,7 @@ from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
-from celeriac.worker.limits import RateLimits
+from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
@@ -141,7 +141,7 @@ class Supervisor:
             form=plan.form,
             lease_lost=self._begin_again,
             errbacks=self._errbacks,
-            rates=RateLimits(app.tasks, obeyed=not app.conf.worker_disable_rate_limits),
+            shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
         )
         self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
         cleaners: list[Callable[[], int]] = [app.broker.clean]

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from celeriac import Celery
-from celeriac.brokers.base import Booking, Delivery
+from celeriac.brokers.base import Booking, Delivery, Room
 from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held
-from celeriac.worker.limits import RateLimits, interval_of, waiting_for
+from celeriac.worker.limits import Limits, interval_of, waiting_for
 
 
 @pytest.fixture
@@ -19,6 +19,9 @@ def app():
 
     @app.task(name="limited", rate_limit="10/m", rate_limit_scope="global")
     def limited(): ...
+
+    @app.task(name="crowded", concurrency_limit=3)
+    def crowded(): ...
 
     yield app
     app.close()
@@ -45,14 +48,14 @@ def test_no_rate_is_no_interval():
 def test_only_tasks_with_a_limit_of_the_store_are_asked_about(app):
     free, limited = held("free"), held("limited")
 
-    [(asked, request)] = RateLimits(app.tasks).requests_of([free, limited])
+    [(asked, request)] = Limits(app.tasks).requests_of([free, limited])
 
     assert asked is limited
     assert (request.key, request.interval, request.booking) == ("limited", 6.0, Booking(5.0, False))
 
 
 def test_limits_may_be_switched_off(app):
-    assert RateLimits(app.tasks, obeyed=False).requests_of([held("limited")]) == []
+    assert Limits(app.tasks, rates_obeyed=False).requests_of([held("limited")]) == []
 
 
 def test_a_start_that_has_come_is_kept_with_the_run():
@@ -69,3 +72,17 @@ def test_a_start_to_come_is_waited_for_in_the_store():
 
     assert release is not None
     assert (release.eta_at, release.delivery.booking) == (100.0, Booking(100.0, False))
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "room"),
+    [("crowded", None, Room("crowded", 3)), ("crowded", "k", Room("k", 3)), ("free", "k", None)],
+)
+def test_a_task_with_a_concurrency_limit_has_a_room_per_key(app, task, key, room):
+    assert Limits(app.tasks).room_of(Intake(task, "id", None, None, 0, None, 2, None, key)) == room
+
+
+def test_tasks_without_limits_need_not_ask_the_store(app):
+    limits = Limits(app.tasks)
+
+    assert [limits.none_for(name) for name in ("free", "limited", "crowded")] == [True, False, False]

@@ -152,7 +152,11 @@ class MemoryBroker(Broker):
                 if letter.died_at <= expired_at
             ]
             deleted = len(self._remove_dead(transaction, expired[:CLEAN_AT_ONCE]))
-            return deleted + self.store.delete_over(transaction, now=now, at_most=CLEAN_AT_ONCE)
+            deleted += self.store.delete_over(transaction, now=now, at_most=CLEAN_AT_ONCE)
+            let_in = self.store.let_in_everywhere(transaction)
+        if let_in:
+            self.store.wake()
+        return deleted
 
     def consumer(self, incarnation: Incarnation) -> MemoryConsumer:
         return MemoryConsumer(

@@ -21,6 +21,7 @@ from celeriac.brokers.base import (
     Release,
     ReleaseCause,
     ResultSink,
+    Room,
     Settlement,
 )
 from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
@@ -169,12 +170,15 @@ class MemoryConsumer(Consumer):
                     self._store.free(transaction, settlement.frees, settlement.delivery.message.task_id)
             following = [message for settlement in accepted for message in settlement.publish]
             self._store.publish(transaction, following, now)
+            let_in = False
+            for room in {settlement.room for settlement in accepted if settlement.room is not None}:
+                let_in |= self._store.let_in(transaction, room)
             records = [settlement.result for settlement in accepted if settlement.result is not None]
             if results is not None and records:
                 results.write_within(transaction, records)
         for settlement in accepted:
             self.note_ended(settlement.delivery)
-        if any(settlement.publish for settlement in accepted):
+        if let_in or any(settlement.publish for settlement in accepted):
             self._store.wake()
         if results is not None and records:
             results.announce()
@@ -229,6 +233,15 @@ class MemoryConsumer(Consumer):
                 transaction.write(self._store.flows, request.key, flow)
                 booked.append(booking)
         return booked, now
+
+    async def enter(self, runs: Sequence[tuple[Delivery, Room]]) -> list[bool]:
+        with self._store.transaction() as transaction:
+            rows = [(self._owned_row(delivery), room) for delivery, room in runs]
+            entered = [row is not None and self._store.enter(transaction, row, room) for row, room in rows]
+            for room in {room for _, room in runs}:
+                self._store.let_in(transaction, room)
+        self._store.wake()
+        return entered
 
     async def extend(self) -> None:
         with self._store.locked():

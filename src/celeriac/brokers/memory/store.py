@@ -14,11 +14,12 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
-from celeriac.brokers.base import Booking, Conflict, DeadLetter, Incarnation, ResultSink
+from celeriac.brokers.base import PUT_ASIDE_AT, Booking, Conflict, DeadLetter, Incarnation, ResultSink, Room
 from celeriac.brokers.rates import Flow
 from celeriac.brokers.uniqueness import REPLACED_FOR, Holder, Refused, Verdict, is_replaced, judge, until_of
 from celeriac.exceptions import BrokerUnavailable
@@ -51,6 +52,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         token: fencing token of the claim, or `NOBODY`.
         due_at: unix instant before which nobody may claim it, or None.
         redelivered: True once a claim of it was given back.
+        called: the room for which it waited, and where there is place for it now; or None.
     """
 
     tag: int
@@ -62,6 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     releases: int = 0
     redelivered: bool = False
     booking: Booking | None = None
+    called: str | None = None
 
 
 class Replaced(msgspec.Struct, frozen=True, gc=False):
@@ -144,6 +147,9 @@ class Store:
         self.keys: dict[str, Holder] = {}
         self.replaced: dict[str, Replaced] = {}
         self.flows: dict[str, Flow] = {}
+        self.inside: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._aside: defaultdict[str, list[int]] = defaultdict(list)
+        self._called: defaultdict[str, set[int]] = defaultdict(set)
         self._ready: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self._delayed: list[tuple[float, int]] = []
         self._held: defaultdict[int, set[int]] = defaultdict(set)
@@ -346,6 +352,7 @@ class Store:
                 releases=row.releases + releases,
                 redelivered=True,
                 booking=booking or row.booking,
+                called=row.called,
             ),
         )
 
@@ -402,6 +409,70 @@ class Store:
         for task_id in ids:
             transaction.write(self.replaced, task_id, None)
         return len(keys) + len(ids)
+
+    def enter(self, transaction: Transaction, row: Row, room: Room) -> bool:
+        """Let a claimed message in, or put it aside; say whether it is in."""
+        inside = self._still_inside(room.key)
+        if (row.tag, row.token) in inside:
+            return True
+        if row.called == room.key:
+            is_in = len(inside) < room.limit
+        else:
+            taken = len(inside) + len(self._still_called(room.key))
+            is_in = taken < room.limit and self._first_aside(room.key) is None
+        if is_in:
+            self.set_row(transaction, row.tag, msgspec.structs.replace(row, called=None))
+            transaction.write(self.inside, room.key, (*inside, (row.tag, row.token)))
+        else:
+            aside = msgspec.structs.replace(row, token=NOBODY, due_at=PUT_ASIDE_AT, redelivered=True, called=None)
+            self.set_row(transaction, row.tag, aside)
+            heapq.heappush(self._aside[room.key], row.tag)
+        return is_in
+
+    def let_in(self, transaction: Transaction, room: Room) -> bool:
+        """Call as many of those that were put aside as there is room for; say whether there were any."""
+        inside = self._still_inside(room.key)
+        if inside != self.inside.get(room.key, ()):
+            transaction.write(self.inside, room.key, inside or None)
+        left = room.limit - len(inside) - len(self._still_called(room.key))
+        called = 0
+        while called < left and (row := self._first_aside(room.key)) is not None:
+            # Whoever looks for the next one takes this one's entry away, which a rollback must bring back.
+            transaction.before_write(partial(heapq.heappush, self._aside[room.key], row.tag))
+            self.set_row(transaction, row.tag, msgspec.structs.replace(row, due_at=None, called=room.key))
+            self._called[room.key].add(row.tag)
+            called += 1
+        return called > 0
+
+    def _still_inside(self, key: str) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            (tag, token)
+            for tag, token in self.inside.get(key, ())
+            if (row := self.rows.get(tag)) is not None and row.token == token
+        )
+
+    def _still_called(self, key: str) -> set[int]:
+        called = self._called.get(key)
+        if not called:
+            return set()
+        called.intersection_update(
+            [tag for tag in called if (row := self.rows.get(tag)) is not None and row.called == key]
+        )
+        return called
+
+    def _first_aside(self, key: str) -> Row | None:
+        heap = self._aside.get(key)
+        while heap:
+            row = self.rows.get(heap[0])
+            if row is not None and row.token == NOBODY and row.due_at == PUT_ASIDE_AT:
+                return row
+            heapq.heappop(heap)  # called, or deleted
+        return None
+
+    def let_in_everywhere(self, transaction: Transaction) -> bool:
+        """Call one of those that were put aside wherever nobody is inside; say whether there was any."""
+        let_in = [self.let_in(transaction, Room(key, 1)) for key in list(self._aside)]
+        return any(let_in)
 
     def listen(self, waker: Callable[[], None]) -> None:
         """Have `waker` called, in any thread, whenever there may be something to claim."""

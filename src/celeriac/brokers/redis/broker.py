@@ -277,7 +277,17 @@ class RedisBroker(Broker):
         return [one.incarnation for one in read_owners(described)]
 
     def clean(self) -> int:
+        self._let_in_everywhere()
         return self._letters.clean() + self._restorer.restore()
+
+    def _let_in_everywhere(self) -> None:
+        """Call those that wait for room in a concurrency limit, in case that nobody else does."""
+        link, keys = self.link(), self.keys
+        deadline_at = time.monotonic() + ASK_WITHIN
+        rooms: Any = link.call("HGETALL", keys.rooms, deadline_at=deadline_at, repeatable=True)
+        for key, limit in zip(rooms[::2], rooms[1::2], strict=True):
+            names = [keys.delayed, keys.delayed_counts, keys.rooms, *keys.room(key.decode())]
+            link.run(script("let_in"), names, [self._ahead(), key, limit], deadline_at=deadline_at)
 
     def leaving(self) -> RedisLeaving:
         return RedisLeaving(self.link, self.keys)

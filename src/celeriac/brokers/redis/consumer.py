@@ -24,6 +24,7 @@ from celeriac.brokers.base import (
     RateRequest,
     Release,
     ResultSink,
+    Room,
     Settlement,
 )
 from celeriac.brokers.leases import Watcher
@@ -259,6 +260,20 @@ class RedisConsumer(Consumer):
         _, now, *starts = await self._own.ask("book", [self._keys.flows], words)
         bookings = [Booking(float(at), bool(final)) for at, final in zip(starts[::2], starts[1::2], strict=True)]
         return bookings, float(now)
+
+    async def enter(self, runs: Sequence[tuple[Delivery, Room]]) -> list[bool]:
+        own, keys = self._own, self._keys
+        mine = [(delivery, room) for delivery, room in runs if delivery.owner == own.owner]
+        rooms = list({room: None for _, room in mine})
+        if not rooms:
+            return [False for _ in runs]
+        names = [own.held, own.started, keys.delayed, keys.delayed_counts, keys.aside_last, keys.rooms]
+        names += [name for room in rooms for name in keys.room(room.key)]
+        words: list[Word] = [len(rooms), *(room.key for room in rooms), *(room.limit for room in rooms)]
+        words += [word for delivery, room in mine for word in (delivery.tag, rooms.index(room) + 1)]
+        _, *entered = await own.ask("enter", names, noting=True, then=words)
+        inside = {delivery.tag for (delivery, _), is_in in zip(mine, entered, strict=True) if is_in}
+        return [delivery.owner == own.owner and delivery.tag in inside for delivery, _ in runs]
 
     async def _told_of_replaced(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Add by which runs those were replaced that were; nearly always there is nothing to ask."""

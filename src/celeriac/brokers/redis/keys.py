@@ -53,6 +53,8 @@ class Keys:
         self.unique_in_use = self._our("unique")
         self.flows = self._our("flows")
         self.bookings = self._our("bookings")
+        self.rooms = self._our("rooms")
+        self.aside_last = self._our("aside:last")
         self.bindings = self._prefix + b"_kombu.binding."
         self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
         self.inboxes = self._our("inboxes")
@@ -89,6 +91,10 @@ class Keys:
     def unique(self, key: str) -> bytes:
         """Name the run that has a unique key."""
         return self._our(f"unique:{key}")
+
+    def room(self, key: str) -> tuple[bytes, bytes, bytes]:
+        """Name who is inside of a concurrency limit, who was called, and who waits."""
+        return self._our(f"inside:{key}"), self._our(f"called:{key}"), self._our(f"aside:of:{key}")
 
     def list_of(self, queue: str, priority: int = 0) -> bytes:
         """Name the list in which a message of that priority waits: that of the largest step not above it."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.brokers.base import Release, ReleaseCause, Settlement
+from celeriac.brokers.base import Release, ReleaseCause, Room, Settlement
 from celeriac.brokers.redis.bookings import booking_word, waits_for_start
 from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
@@ -61,6 +61,7 @@ class Plan:
                 self._name(self._keys.unique(settlement.frees)) if settlement.frees is not None else 0,
                 delivery.message.task_id if settlement.frees is not None else 0,
                 1 if delivery.booking is not None else 0,
+                0 if settlement.room is None else self._room(settlement.room),
             )
         )
 
@@ -90,6 +91,9 @@ class Plan:
         queue = settlement.delivery.message.queue
         reason = self._string((settlement.dead_reason or "").encode(errors="replace"))
         return (self._name(self._keys.dead_of(queue)), queue, reason)
+
+    def _room(self, room: Room) -> tuple[int, ...]:
+        return (room.limit, *map(self._name, self._keys.room(room.key)))
 
     def _name(self, name: bytes) -> int:
         at = self._known.get(name)

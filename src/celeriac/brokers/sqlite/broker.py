@@ -26,7 +26,7 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
-from celeriac.brokers.sqlite import keys
+from celeriac.brokers.sqlite import keys, rooms
 from celeriac.brokers.sqlite.bus import SqliteBus
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
@@ -216,6 +216,7 @@ class SqliteBroker(Broker):
                 connection.execute(_DELETE_OVER, (queue, self._dead_letter_max, _CLEAN_CHUNK)).rowcount
                 for (queue,) in connection.execute("SELECT DISTINCT queue FROM dead_letter").fetchall()
             ]
+            rooms.let_in_everywhere(connection)
             return old + sum(over) + keys.delete_over(connection, self.clock.now(), _CLEAN_CHUNK)
 
         store = self.store()
@@ -233,7 +234,7 @@ class SqliteBroker(Broker):
 
 _ANY_TO_CLEAN: Final = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM dead_letter) OR EXISTS (SELECT 1 FROM unique_key)
-OR EXISTS (SELECT 1 FROM replaced)
+OR EXISTS (SELECT 1 FROM replaced) OR EXISTS (SELECT 1 FROM aside)
 """
 
 _DEPTHS: Final = """

@@ -26,10 +26,11 @@ from celeriac.brokers.base import (
     Release,
     ReleaseCause,
     ResultSink,
+    Room,
     Settlement,
 )
 from celeriac.brokers.leases import ANSWER_WITHIN, Watcher
-from celeriac.brokers.sqlite import keys
+from celeriac.brokers.sqlite import keys, rooms
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, remove_files, started_by
@@ -221,6 +222,7 @@ class SqliteConsumer(Consumer):
             return []
 
         now = self._clock.now()
+        let_in: list[bool] = []
 
         def work(connection: sqlite3.Connection) -> list[Settlement]:
             accepted, refused = self._end(connection, settlements)
@@ -233,12 +235,15 @@ class SqliteConsumer(Consumer):
             following = [message for one in accepted for message in one.publish]
             if following:
                 keys.publish_following(connection, following, now)
+            left = [(one.delivery.tag, one.room) for one in accepted if one.room is not None]
+            if left and rooms.leave(connection, left):
+                let_in.append(True)
             return refused
 
         refused = await self._write(work, "settling")
         if results is not None:
             results.announce()
-        if any(one.publish for one in settlements):
+        if let_in or any(one.publish for one in settlements):
             self._store.work.ring()
         return refused
 
@@ -318,6 +323,11 @@ class SqliteConsumer(Consumer):
             return keys.book_all(connection, requests, now)
 
         return await self._write(work, "booking starts under rate limits"), now
+
+    async def enter(self, runs: Sequence[tuple[Delivery, Room]]) -> list[bool]:
+        entered = await self._write(lambda connection: rooms.enter(connection, runs), "entering rooms")
+        self._store.work.ring()
+        return entered
 
     # -- leases -------------------------------------------------------------------------------------------------
 

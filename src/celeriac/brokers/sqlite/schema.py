@@ -75,28 +75,42 @@ CREATE INDEX dead_letter_age   ON dead_letter(died_at);
 
 # What files of earlier programs lack. Those read and write it well enough: nothing in their statements goes by it.
 _LATER_TABLES: Final = """
-CREATE TABLE unique_key (
+CREATE TABLE IF NOT EXISTS unique_key (
     key TEXT PRIMARY KEY,
     task_id TEXT NOT NULL,           -- the run that has it
     until REAL NOT NULL              -- when it ends by itself
 ) WITHOUT ROWID;
-CREATE INDEX unique_key_run ON unique_key(task_id);
-CREATE INDEX unique_key_age ON unique_key(until);
+CREATE INDEX IF NOT EXISTS unique_key_run ON unique_key(task_id);
+CREATE INDEX IF NOT EXISTS unique_key_age ON unique_key(until);
 
-CREATE TABLE replaced (
+CREATE TABLE IF NOT EXISTS replaced (
     task_id TEXT PRIMARY KEY,
     by TEXT NOT NULL,                -- the run that has the key in its place
     until REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX replaced_age ON replaced(until);
+CREATE INDEX IF NOT EXISTS replaced_age ON replaced(until);
 
-CREATE TABLE flow (
+CREATE TABLE IF NOT EXISTS inside (               -- runs that count against a concurrency limit, while the claim stands
+    key TEXT NOT NULL,
+    message INTEGER NOT NULL,
+    owner INTEGER NOT NULL,          -- fencing token of the claim
+    PRIMARY KEY (key, message)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS aside (                -- messages that wait for room: delayed until the year 9999
+    message INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    called INTEGER NOT NULL DEFAULT 0    -- 1: there is place for it now, and the message may be claimed
+);
+CREATE INDEX IF NOT EXISTS aside_key ON aside(key, called, message);
+
+CREATE TABLE IF NOT EXISTS flow (
     key TEXT PRIMARY KEY,            -- what is limited
     line_at REAL NOT NULL,           -- see celeriac.brokers.rates.Flow
     gate_at REAL NOT NULL
 ) WITHOUT ROWID;
 """
-_HAS_LATER: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'flow'"
+_HAS_LATER: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'inside'"
 _HAS_BOOKING: Final = "SELECT count(*) FROM pragma_table_info('message') WHERE name = 'booking'"
 _ADD_BOOKING: Final = "ALTER TABLE message ADD COLUMN booking REAL;"
 

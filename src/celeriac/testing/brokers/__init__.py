@@ -18,6 +18,7 @@ from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
 from celeriac.testing.brokers.rates import RateLimits
+from celeriac.testing.brokers.rooms import Rooms
 from celeriac.testing.brokers.settling import SettleAndRelease
 from celeriac.testing.brokers.suite import clean, publish
 from celeriac.testing.brokers.uniqueness import UniqueKeys
@@ -31,6 +32,7 @@ class BrokerConformance(
     SettleAndRelease,
     UniqueKeys,
     RateLimits,
+    Rooms,
     QueuesAndDeadLetters,
     BrokersThemselves,
 ):

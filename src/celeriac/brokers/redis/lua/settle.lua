@@ -4,7 +4,7 @@
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
 --         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
 -- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0, unique key (KEYS) that
--- ends with it or 0, id of its run, 1 if it has a booking}:
+-- ends with it or 0, id of its run, 1 if it has a booking, {limit, inside, called, aside (KEYS)} of its room or 0}:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
 --   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
 --            seconds, mode}
@@ -22,6 +22,7 @@
 -- include notes
 -- include results
 -- include unique
+-- include rooms
 local stands = standing(KEYS[1], ARGV[1], ARGV[2])
 if stands == 1 then return {1} end
 local plan = cmsgpack.unpack(ARGV[8])
@@ -100,20 +101,32 @@ if stored then
     if ARGV[5] ~= '' then redis.call('SELECT', ARGV[4]) end
 end
 
+local left = {}
 for _, i in ipairs(accepted) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
-    if claim[6] ~= 0 then free_unique(KEYS[claim[6]], KEYS[10], claim[7]) end -- first: what follows may want it
-    if (claim[4] == 0 or attempt(i, publish, claim[4])) and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
+    local frees, room = claim[6] ~= 0, claim[9]
+    if (not frees or attempt(i, free_unique, KEYS[claim[6]], KEYS[10], claim[7])) -- first: what follows may want it
+        and (claim[4] == 0 or attempt(i, publish, claim[4]))
+        and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
     then
-        if claim[2] == 1 or claim[8] == 1 then
+        if claim[2] == 1 or claim[8] == 1 or room ~= 0 then
             local record = redis.call('HGET', held, tag)
             local _, at = list_of(record)
             local name = fingerprint(record, at)
             redis.call('HDEL', KEYS[4], name)
             redis.call('HDEL', KEYS[12], name)
+            if room ~= 0 then
+                redis.call('HDEL', KEYS[room[2]], inside_of(held, tag))
+                redis.call('HDEL', KEYS[room[3]], name)
+            end
         end
         redis.call('HDEL', held, tag)
+        if room ~= 0 then left[room[4]] = room end
     end
+end
+for _, room in pairs(left) do
+    -- What fails here is seen to by the next one who enters, or by `let_in`.
+    pcall(let_in, room[1], KEYS[room[2]], KEYS[room[3]], KEYS[room[4]], KEYS[5], KEYS[6], now)
 end
 return {0, refused, failed}
