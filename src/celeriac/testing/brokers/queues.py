@@ -147,6 +147,21 @@ class QueuesAndDeadLetters(WorldSuite):
 
         assert task_ids(waiting.result(ANSWER_WITHIN).deliveries) == ["id-1"]
 
+    def test_several_letters_are_replayed_at_once(self, world: BrokerWorld, broker: Broker, node: Node) -> None:
+        results = world.results()
+        publish(broker, a_message("a"), a_message("b"), a_message("c", queue="other"))
+        deaths = [
+            Settlement(delivery=one, dead_reason="poison", result=a_result(one.message.task_id, FAILURE))
+            for one in node.claim("q", "other")
+        ]
+        node.settle(*deaths, results=results)
+
+        broker.replay([letter.number for letter in broker.dead_letters()])
+
+        assert sorted(task_ids(node.claim("q", "other"))) == ["a", "b", "c"]
+        assert broker.dead_letters() == []
+        assert results is None or results.get_many(["a", "b", "c"]) == {}
+
     def test_replaying_forgets_the_failure_of_the_death(self, world: BrokerWorld, broker: Broker, node: Node) -> None:
         results = world.results()
         if results is None:

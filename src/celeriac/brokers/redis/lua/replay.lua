@@ -7,7 +7,7 @@
 -- include letter_parts
 -- include results
 -- include unique
-local answer, now = {}, server_now(tonumber(ARGV[1]))
+local answer, ends, now = {}, {}, server_now(tonumber(ARGV[1]))
 for i = 1, (#ARGV - 1) / 3 do
     local number, task_id, lasts = ARGV[3 * i - 1], ARGV[3 * i], tonumber(ARGV[3 * i + 1])
     local stored = redis.call('HGET', KEYS[1], number)
@@ -20,11 +20,13 @@ for i = 1, (#ARGV - 1) / 3 do
         redis.call('HDEL', KEYS[2], fingerprint(stored, at))
         redis.call('ZREM', KEYS[2 * i + 3], number)
         redis.call('HDEL', KEYS[1], number)
-        if meta ~= '' then
-            if database ~= '' then redis.call('SELECT', database) end
-            local record = redis.call('GET', meta)
-            if record and kept_as(record, attempt) == 'FAILURE' then redis.call('DEL', meta, attempt) end
-        end
+        -- Those of this database in front, the others last: from then on another database is selected.
+        if meta ~= '' then table.insert(ends, database == '' and 1 or #ends + 1, {meta, attempt, database}) end
     end
+end
+for _, kept in ipairs(ends) do
+    if kept[3] ~= '' then redis.call('SELECT', kept[3]) end
+    local record = redis.call('GET', kept[1])
+    if record and kept_as(record, kept[2]) == 'FAILURE' then redis.call('DEL', kept[1], kept[2]) end
 end
 return answer
