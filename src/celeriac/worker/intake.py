@@ -196,7 +196,8 @@ class Intake:
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
         return self._settler.one_store and all(
-            self._tasks[held.intake.task].acks_late and self._shared_limits.none_for(held.intake.task)
+            self._tasks[held.intake.task].acks_late
+            and (not self._shared_limits.any or self._shared_limits.none_for(held.intake.task))
             for held in runnable
         )
 
@@ -271,7 +272,7 @@ class Intake:
             logger.info("Task %s[%s] received", facts.task, facts.id)
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
-        room = self._shared_limits.room_of(facts)
+        room = self._shared_limits.room_of(facts) if self._shared_limits.any else None
         return self._holdings.add(delivery, facts, now=now, expected=expected, room=room)
 
     def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:

@@ -22,12 +22,16 @@ class Limits:
     Args:
         tasks: those that are registered here.
         rates_obeyed: False lets everything start at once (`worker_disable_rate_limits`).
+
+    Attributes:
+        any: some task has one; without any nothing is asked about single messages.
     """
 
     def __init__(self, tasks: Mapping[str, Task[..., Any]], *, rates_obeyed: bool = True) -> None:
         self._tasks = tasks
         self._rates_obeyed = rates_obeyed
-        self._of_tasks: dict[str, tuple[float | None, int | None]] = {}
+        self._of_tasks = {name: self._read(task) for name, task in tasks.items()}
+        self.any = any(limits != _NONE for limits in self._of_tasks.values())
 
     def none_for(self, name: str) -> bool:
         """Say whether a task has no such limit."""
