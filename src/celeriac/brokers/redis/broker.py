@@ -134,11 +134,11 @@ class RedisBroker(Broker):
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         if not messages:
             return ()
+        if len(messages) == 1 and self._publish_alone(messages[0], deadline_at):
+            return ()
         if any_unique(messages):
             with self.link().session(deadline_at=deadline_at) as session:
                 return self._store_unique(session, messages, deadline_at)
-        if len(messages) == 1 and self._publish_alone(messages[0], deadline_at):
-            return ()
         with self.link().session(deadline_at=deadline_at) as session:
             begun = False
             for batch in self._batches(messages):
