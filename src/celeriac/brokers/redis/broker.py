@@ -209,7 +209,7 @@ class RedisBroker(Broker):
         """Store messages of which some have unique keys, and return those that are left out."""
         conflicts: list[Conflict] = []
         for first, batch in unique_batches(messages, BATCH_MAX, BATCH_MAX_BYTES):
-            plan = UniquePlan(self.keys, batch)
+            plan = UniquePlan(self.keys, self._envelopes, batch)
             new = self._untold(plan.queues)
             keys = [self.keys.sent(session.producer), self.keys.answered(session.producer), *plan.names]
             args: list[Word] = [session.next_number(), self._ahead(), plan.encoded(), len(new), *new]

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import Conflict
+from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.ids import new_ids
 from celeriac.message import Message, OnConflict, Unique
-from celeriac.wire.envelope import write_envelope
 from celeriac.wire.unique import UNIQUE_HEADER, unique_of
 
 _NAME: Final = UNIQUE_HEADER.encode()
@@ -51,7 +51,7 @@ class UniquePlan:
         envelopes: of the messages, in order.
     """
 
-    def __init__(self, keys: Keys, messages: Sequence[Message]) -> None:
+    def __init__(self, keys: Keys, envelopes: Envelopes, messages: Sequence[Message]) -> None:
         self._messages = messages
         self._known: dict[bytes, int] = {}
         self.queues = list({message.queue for message in messages})
@@ -60,7 +60,7 @@ class UniquePlan:
         self._steps: list[tuple[object, ...]] = []
         for message, word in zip(messages, new_ids(len(messages)), strict=True):
             unique = message.unique
-            self.envelopes.append(write_envelope(message, delivery_tag=word))
+            self.envelopes.append(envelopes.write(message, word))
             self._steps.append(
                 (
                     self._name(keys.list_of(message.queue, message.priority)),
