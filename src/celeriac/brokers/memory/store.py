@@ -237,6 +237,8 @@ class Store:
         unique = message.unique
         assert unique is not None, "asked for unique messages only"
         holder = self.keys.get(unique.key)
+        if unique.on_conflict is OnConflict.KEEP and message.task_id in self.replaced:
+            return None  # it is not to begin, and must be in nobody's way
         verdict = judge(unique, message.task_id, holder, now)
         if verdict is Verdict.REFUSE:
             return holder

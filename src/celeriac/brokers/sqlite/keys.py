@@ -16,6 +16,7 @@ from celeriac.wire.unique import unique_of
 _HOLDER: Final = "SELECT task_id, until FROM unique_key WHERE key = ?"
 _TAKE: Final = "INSERT OR REPLACE INTO unique_key (key, task_id, until) VALUES (?, ?, ?)"
 _REPLACE: Final = "INSERT OR REPLACE INTO replaced (task_id, by, until) VALUES (?, ?, ?)"
+_IS_REPLACED: Final = "SELECT 1 FROM replaced WHERE task_id = ?"
 _FREE: Final = "DELETE FROM unique_key WHERE key = ? AND task_id = ?"
 _FORGET: Final = "DELETE FROM replaced WHERE task_id = ?"
 _FREE_WAITING: Final = """
@@ -61,6 +62,8 @@ def _refusing(connection: sqlite3.Connection, message: Message, unique: Unique, 
     """Give a message its key, or return who has it."""
     found = connection.execute(_HOLDER, (unique.key,)).fetchall()
     holder = Holder(*found[0]) if found else None
+    if unique.on_conflict is OnConflict.KEEP and connection.execute(_IS_REPLACED, (message.task_id,)).fetchall():
+        return None  # it is not to begin, and must be in nobody's way
     verdict = judge(unique, message.task_id, holder, now)
     if verdict is Verdict.REFUSE:
         return holder

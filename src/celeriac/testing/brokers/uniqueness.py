@@ -261,6 +261,17 @@ class UniqueKeys(WorldSuite):
             ("first", "second"),
         ]
 
+    def test_the_next_attempt_of_a_replaced_run_is_in_nobodys_way(self, broker: Broker, node: Node) -> None:
+        publish(broker, unique("first"))
+        [running] = node.claim()
+        publish(broker, unique("second", OnConflict.REPLACE))
+        node.settle(*map(ended, node.claim()))
+
+        node.settle(end_of(running, unique("first", OnConflict.KEEP)))
+
+        assert list(publish(broker, unique("third"))) == []
+        assert claimed(node) == [("first", "second"), ("third", None)]
+
     def test_nothing_is_kept_of_a_replaced_run_that_has_ended(self, broker: Broker, node: Node) -> None:
         publish(broker, unique("first"))
         publish(broker, unique("second", OnConflict.REPLACE))

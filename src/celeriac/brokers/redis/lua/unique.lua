@@ -18,6 +18,8 @@ end
 -- Give a message its key as far as `mode` has it; return who has the key when the message is to be left out, else nil.
 -- `due` is the instant before which it cannot be claimed, or 0.
 local function take_unique(key, replaced, in_use, task_id, lasts, due, mode, now)
+    -- A replaced run is not to begin any more, and must be in nobody's way.
+    if mode == 'keep' and redis.call('HEXISTS', replaced, task_id) == 1 then return nil end
     local holder = holder_of(key, now)
     if holder and mode ~= 'replace' then
         if mode == 'skip' or mode == 'raise' then return holder end
