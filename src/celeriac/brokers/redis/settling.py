@@ -51,19 +51,17 @@ class Plan:
     def add(self, settlement: Settlement, row: ResultRow | None) -> None:
         """Add a settlement, with the row that its result is kept as."""
         delivery = settlement.delivery
-        self._steps.append(
-            (
-                delivery.tag,
-                1 if delivery.redelivered else 0,
-                self._result(row) if row is not None else 0,
-                [self._message(message) for message in settlement.publish] if settlement.publish else 0,
-                self._letter(settlement) if settlement.dead_reason is not None else 0,
-                self._name(self._keys.unique(settlement.frees)) if settlement.frees is not None else 0,
-                delivery.message.task_id if settlement.frees is not None else 0,
-                1 if delivery.booking is not None else 0,
-                0 if settlement.room is None else self._room(settlement.room),
-            )
+        step = (
+            delivery.tag,
+            1 if delivery.redelivered else 0,
+            self._result(row) if row is not None else 0,
+            [self._message(message) for message in settlement.publish] if settlement.publish else 0,
+            self._letter(settlement) if settlement.dead_reason is not None else 0,
         )
+        if settlement.frees is None and settlement.room is None and delivery.booking is None:
+            self._steps.append(step)
+        else:
+            self._steps.append((*step, self._kept(settlement)))
 
     def encoded(self) -> bytes:
         return _encode(self._steps)
@@ -91,6 +89,11 @@ class Plan:
         queue = settlement.delivery.message.queue
         reason = self._string((settlement.dead_reason or "").encode(errors="replace"))
         return (self._name(self._keys.dead_of(queue)), queue, reason)
+
+    def _kept(self, settlement: Settlement) -> tuple[object, ...]:
+        key, task_id = settlement.frees, settlement.delivery.message.task_id
+        room = 0 if settlement.room is None else self._room(settlement.room)
+        return (0 if key is None else self._name(self._keys.unique(key)), task_id, room)
 
     def _room(self, room: Room) -> tuple[int, ...]:
         return (room.limit, *map(self._name, self._keys.room(room.key)))

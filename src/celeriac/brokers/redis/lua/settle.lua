@@ -3,11 +3,12 @@
 --         bookings, then those that the plan names
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
 --         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
--- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0, unique key (KEYS) that
--- ends with it or 0, id of its run, 1 if it has a booking, {limit, inside, called, aside (KEYS)} of its room or 0}:
+-- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}, and behind these what
+-- it kept from others, if anything:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
 --   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
 --            seconds, mode}
+--   kept     {unique key (KEYS) that ends with it or 0, id of its run, {limit, inside, called, aside (KEYS)} of its room or 0}
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
 -- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
 -- from 1. When nobody is that owner any more all are refused.
@@ -105,12 +106,13 @@ local left = {}
 for _, i in ipairs(accepted) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
-    local frees, room = claim[6] ~= 0, claim[9]
-    if (not frees or attempt(i, free_unique, KEYS[claim[6]], KEYS[10], claim[7])) -- first: what follows may want it
+    local kept = claim[6]
+    local frees, room = kept and kept[1] ~= 0, kept and kept[3] or 0
+    if (not frees or attempt(i, free_unique, KEYS[kept[1]], KEYS[10], kept[2])) -- first: what follows may want it
         and (claim[4] == 0 or attempt(i, publish, claim[4]))
         and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
     then
-        if claim[2] == 1 or claim[8] == 1 or room ~= 0 then
+        if claim[2] == 1 or kept then
             local record = redis.call('HGET', held, tag)
             local _, at = list_of(record)
             local name = fingerprint(record, at)
