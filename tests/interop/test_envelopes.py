@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -72,7 +73,8 @@ def left_by(fleet: Fleet, kind: Kind, call: str, **settings: Any) -> dict[str, A
 
 def readable(envelope: dict[str, Any]) -> dict[str, Any]:
     assert len(envelope["properties"].pop("delivery_tag")) == 36
-    envelope["properties"].pop("reply_to", None)  # Celery's messages have one, and nobody answers there
+    UUID(envelope["properties"]["reply_to"])  # names process and thread
+    envelope["properties"]["reply_to"] = "reply queue"
     assert envelope["headers"].pop("origin", "gen").startswith("gen")
     encoded = envelope["properties"]["body_encoding"] == "base64"
     envelope["body"] = base64.b64decode(envelope["body"]) if encoded else envelope["body"]

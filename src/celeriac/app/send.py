@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,6 +27,7 @@ from celeriac.app.options import (
 from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
+from celeriac.app.stores import writes_envelopes
 from celeriac.app.timing import Moment, start_of
 from celeriac.app.uniqueness import conflict_of
 from celeriac.brokers.base import Conflict
@@ -43,6 +45,13 @@ if TYPE_CHECKING:
 _NO_OPTIONS: Final = CallOptions()
 
 
+class _ReplyQueue(threading.local):
+    """Remember what the queue for answers to this thread is called, in a process of that id."""
+
+    pid = 0
+    name = ""
+
+
 class Sender:
     """Make messages of calls and publish them, for one app. Safe in any thread, and after a fork.
 
@@ -56,6 +65,8 @@ class Sender:
         self.app = app
         self._rules: SendingRules | None = None
         self._origin = (0, "")
+        self._names_reply_queue = False
+        self._reply_queue = _ReplyQueue()
 
     def send(
         self,
@@ -271,10 +282,11 @@ class Sender:
 
     def _write(self, call: Call, origin: str) -> Message:
         rules = self._rules_now()
+        reply_to = self._reply_queue_now() if self._names_reply_queue else None
         try:
             if rules.protocol == 1:
-                return write_message_1(call, limits=rules.limits)
-            return write_message(call, origin=origin, limits=rules.limits)
+                return write_message_1(call, limits=rules.limits, reply_to=reply_to)
+            return write_message(call, origin=origin, limits=rules.limits, reply_to=reply_to)
         except EncodeError as error:
             raise type(error)(f"task {call.task!r} cannot be sent: {error}") from error
 
@@ -292,7 +304,14 @@ class Sender:
         rules = self._rules
         if rules is None or rules.version != self.app.conf.version:
             rules = self._rules = SendingRules.of(self.app.conf)
+            self._names_reply_queue = writes_envelopes(self.app.conf.broker_url)
         return rules
+
+    def _reply_queue_now(self) -> str:
+        queue = self._reply_queue
+        if queue.pid != os.getpid():
+            queue.pid, queue.name = os.getpid(), self.app.thread_oid
+        return queue.name
 
     def _origin_now(self) -> str:
         pid, origin = self._origin

@@ -180,6 +180,11 @@ def read_url(url: str, setting: str) -> Place:
     )
 
 
+def writes_envelopes(broker_url: str | None) -> bool:
+    """Say whether messages are kept there as Celery keeps them, for its programs to read."""
+    return broker_url is not None and broker_url.partition("://")[0] in REDIS_SCHEMES
+
+
 def default_database(app_name: str | None) -> Path:
     """Return the SQLite file of an app that names no broker; each app has its own.
 

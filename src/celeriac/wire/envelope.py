@@ -20,7 +20,7 @@ from celeriac.exceptions import DecodeError
 from celeriac.message import Message
 from celeriac.wire.jsontypes import UNREADABLE, convert, dumps, loads, loads_untagged
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
-from celeriac.wire.properties import merge_properties, split_properties
+from celeriac.wire.properties import merge_properties, only_reply_to, reply_to_alone, split_properties
 from celeriac.wire.times import parse_certain_iso
 
 ENVELOPE: Final = b'{"body": %b, "content-encoding": %b, "content-type": %b, "headers": %b, "properties": %b}'
@@ -46,8 +46,12 @@ def write_envelope(
         body_encoding: "utf-8" leaves a body that is text as it is.
     """
     plain = None if body_encoding == "base64" else _plain(message.body)
-    if message.properties is None and routing_key is None and reply_to is None and plain is None and not exchange:
-        return _write_usual(message, delivery_tag)
+    if routing_key is None and reply_to is None and plain is None and not exchange:
+        if message.properties is None:
+            return _write_usual(message, delivery_tag, b"")
+        named = reply_to_alone(message.properties)
+        if named is not None:
+            return _write_usual(message, delivery_tag, b'"reply_to": %b, ' % named)
     properties = merge_properties(message, exchange=exchange, routing_key=routing_key)
     if reply_to is not None:
         properties.setdefault("reply_to", reply_to)
@@ -70,11 +74,11 @@ def _plain(body: bytes) -> bytes | None:
         return None
 
 
-def _write_usual(message: Message, delivery_tag: str) -> bytes:
+def _write_usual(message: Message, delivery_tag: str, reply_to: bytes) -> bytes:
     write = encode_basestring_ascii
     return (
         b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, '
-        b'"properties": {"correlation_id": %b, "delivery_mode": 2, '
+        b'"properties": {"correlation_id": %b, %b"delivery_mode": 2, '
         b'"delivery_info": {"exchange": "", "routing_key": %b}, "priority": %d, '
         b'"body_encoding": "base64", "delivery_tag": %b}}'
     ) % (
@@ -83,6 +87,7 @@ def _write_usual(message: Message, delivery_tag: str) -> bytes:
         write(message.content_type).encode(),
         message.headers,
         write(message.task_id).encode(),
+        reply_to,
         write(message.queue).encode(),
         message.priority,
         write(delivery_tag).encode(),
@@ -156,7 +161,7 @@ def read_envelope(raw: bytes, *, queue: str, limits: Limits = DEFAULT_LIMITS) ->
         eta_at=None if seen.eta is None else _readable_instant(seen.eta),
         content_type=envelope.content_type,
         content_encoding=envelope.content_encoding or "utf-8",
-        properties=None if reply_to is None else b'{"reply_to": %b}' % encode_basestring_ascii(reply_to).encode(),
+        properties=None if reply_to is None else only_reply_to(reply_to),
     )
 
 

@@ -39,7 +39,7 @@ from celeriac.wire.headers import (
 )
 from celeriac.wire.jsontypes import UNREADABLE, dumps, dumps_text
 from celeriac.wire.limits import DEFAULT_LIMITS, Limits
-from celeriac.wire.properties import PERSISTENT, read_properties
+from celeriac.wire.properties import PERSISTENT, only_reply_to, read_properties
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import ACCEPT_JSON, JSON, JSON_CONTENT, Accept, Serializer, reader_of, writer_named
 from celeriac.wire.strict import refuse_changes
@@ -107,11 +107,12 @@ class Call(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 _LONGEST: Final = 2.0**53
 
 
-def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -> Message:
+def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS, reply_to: str | None = None) -> Message:
     """Write a call as a message of protocol 2.
 
     Args:
         origin: `gen<pid>@<host>` of the publishing process.
+        reply_to: queue for answers, unless the call names one.
 
     Raises:
         EncodeError: an argument, header or stamp cannot be written; the text names it. Or there is no such serializer
@@ -126,10 +127,12 @@ def write_message(call: Call, *, origin: str, limits: Limits = DEFAULT_LIMITS) -
     else:
         serializer = writer_named(call.serializer)
         body = _write_body(call, serializer, limits)
-    return packed(call, headers, body, serializer, limits)
+    return packed(call, headers, body, serializer, limits, reply_to)
 
 
-def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limits: Limits) -> Message:
+def packed(
+    call: Call, headers: bytes, body: bytes, serializer: Serializer, limits: Limits, reply_to: str | None
+) -> Message:
     """Put the parts of a message together, compressed if the call says so.
 
     Raises:
@@ -144,7 +147,7 @@ def packed(call: Call, headers: bytes, body: bytes, serializer: Serializer, limi
     if call.unique is not None:
         headers = _with_header(headers, UNIQUE_HEADER, write_unique(call.unique))
         size_bytes = max(size_bytes, len(headers) + len(body))
-    properties = write_properties(call)
+    properties = write_properties(call, reply_to)
     if properties is not None:
         size_bytes += len(properties)
     if size_bytes > limits.max_bytes:
@@ -300,13 +303,22 @@ def _listed(signatures: Sequence[Any] | None) -> list[Any] | None:
     return None if signatures is None else list(signatures)
 
 
-def write_properties(call: Call) -> bytes | None:
-    """Write the properties that do not follow from the rest of the message; None when there are none."""
-    if call.properties is None and call.reply_to is None and call.delivery_mode == PERSISTENT:
-        return None if call.expiration_ms is None else b'{"expiration": "%d"}' % call.expiration_ms
-    properties = dict(call.properties) if call.properties else {}
+def write_properties(call: Call, reply_to: str | None = None) -> bytes | None:
+    """Write the properties that do not follow from the rest of the message; None when there are none.
+
+    Args:
+        reply_to: queue for answers, unless the call names one.
+    """
     if call.reply_to is not None:
-        properties["reply_to"] = call.reply_to
+        reply_to = call.reply_to
+    if call.properties is None and call.delivery_mode == PERSISTENT:
+        if reply_to is None:
+            return None if call.expiration_ms is None else b'{"expiration": "%d"}' % call.expiration_ms
+        if call.expiration_ms is None:
+            return only_reply_to(reply_to)
+    properties = dict(call.properties) if call.properties else {}
+    if reply_to is not None and (call.reply_to is not None or "reply_to" not in properties):
+        properties["reply_to"] = reply_to
     if call.delivery_mode != PERSISTENT:
         properties["delivery_mode"] = call.delivery_mode
     if call.expiration_ms is not None:

@@ -14,7 +14,7 @@ from celeriac.wire.serializers import writer_named
 from celeriac.wire.times import iso_text
 
 
-def write_message_1(call: Call, *, limits: Limits = DEFAULT_LIMITS) -> Message:
+def write_message_1(call: Call, *, limits: Limits = DEFAULT_LIMITS, reply_to: str | None = None) -> Message:
     """Write a call as a message of protocol 1.
 
     Of what protocol 2 added nothing is said, as in Celery: name for logs, parents, stamps, reprs of arguments, origin,
@@ -35,7 +35,7 @@ def write_message_1(call: Call, *, limits: Limits = DEFAULT_LIMITS) -> Message:
     serializer = writer_named(call.serializer)
     body = serializer.dumps(_body_of(call), name="body", max_depth=limits.max_depth)
     headers = dumps(custom, name="headers", max_depth=limits.max_depth) if custom else b"{}"
-    return packed(call, headers, body, serializer, limits)
+    return packed(call, headers, body, serializer, limits, reply_to)
 
 
 def _body_of(call: Call) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
+import redis
 
 from celeriac import Celery
 from celeriac.app.stores import REDIS_SCHEMES
@@ -37,3 +39,16 @@ def test_who_does_not_use_redis_does_not_import_it():
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 
     assert not [name for name in said.stdout.split() if name.startswith(("redis", "celeriac.brokers.redis"))]
+
+
+def test_messages_for_redis_name_a_queue_for_answers_as_celerys_do(redis_db: str):
+    app = Celery(broker=redis_db, set_as_current=False)
+
+    app.send_task("shop.pay", reply_to="mine")
+    app.send_task("shop.pay")
+
+    with redis.Redis.from_url(redis_db) as client:
+        answered, usual = (json.loads(text)["properties"] for text in client.lrange("celery", 0, -1)[::-1])
+    assert answered["reply_to"] == "mine"
+    assert list(usual)[:3] == ["correlation_id", "reply_to", "delivery_mode"]
+    assert usual["reply_to"] == app.thread_oid
