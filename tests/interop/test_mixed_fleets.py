@@ -158,3 +158,15 @@ def test_what_celery_fails_as_unknown_reads_the_same_here(fleet: Fleet) -> None:
 
     assert [name for name, _ in seen] == ["NotRegistered", "NotRegistered"]
     assert all("shop.nothing" in str(args) for _, args in seen)
+
+
+def test_a_chain_is_refused_in_words_and_kept(fleet: Fleet) -> None:
+    """Chains, groups and chords of other callers are not run yet, and nobody waits for them in vain."""
+    fleet.start(CELERIAC)
+    task_id = fleet.client(CELERY).run("(add.s(1, 2) | add.s(3)).apply_async().parent.id")
+
+    record = fleet.record(task_id)
+
+    assert record["status"] == "FAILURE"
+    assert "chain" in str(record["result"]["exc_message"])
+    assert fleet.broker.hlen("celeriac:dead") == 1

@@ -13,12 +13,13 @@ from tests.interop.fleet import CELERIAC, CELERY, Fleet, Kind, wait_until
 pytestmark = pytest.mark.timeout(300)
 
 READERS = (CELERY, CELERIAC)
-FORMS: dict[str, dict[str, Any]] = {
+FORMS = {
     "msgpack": {"result_serializer": "msgpack"},
     "yaml": {"result_serializer": "yaml"},
     "pickle": {"result_serializer": "pickle"},
     "compressed": {"result_compression": "zlib"},
 }
+PARAMETERS = [pytest.param(form, marks=pytest.mark.full if form in ("msgpack", "yaml") else ()) for form in FORMS]
 WRITERS = pytest.mark.parametrize("writer", [CELERY, CELERIAC], ids=["celery", "celeriac"])
 
 
@@ -30,7 +31,7 @@ def seen_by(fleet: Fleet, expression: str) -> Any:
 
 
 @WRITERS
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PARAMETERS)
 def test_every_form_of_results_is_read_by_both(open_fleet: Callable[..., Fleet], writer: Kind, form: str) -> None:
     accepted = ["json", "msgpack", "yaml", "pickle"]
     fleet = open_fleet(**FORMS[form], result_accept_content=accepted)
