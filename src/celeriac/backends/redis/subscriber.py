@@ -147,6 +147,7 @@ class Subscriber:
         return found if found is not None else _shared.setdefault((link, keys), cls(link, keys))
 
     def _begin(self) -> None:
+        self._kind_of_lock = threading.Lock
         self._lock = threading.Lock()  # of everything but the socket
         self._sending = threading.Lock()  # of what is written to the socket, and of all that TLS does
         self._interests = Interests()
@@ -203,6 +204,11 @@ class Subscriber:
         return _outcome(waiter)
 
     def _enter(self, waiter: Waiter) -> None:
+        if threading.Lock is not self._kind_of_lock:
+            # Since then gevent has patched the standard library, as in a web server that preloads: a greenlet that
+            # waited for the old lock would hold up the one that has it.
+            self._end()
+            self._begin()
         with self._lock:
             if self._thread is None:
                 self._start()

@@ -151,6 +151,7 @@ class Link:
         self._pid = os.getpid()
         self._idle: deque[Session] = deque()
         self._lines: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._kind_of_lock = threading.Lock
         self._freed = threading.Condition()
         self._waiting = 0
         self._first = 0
@@ -241,6 +242,9 @@ class Link:
             return self._idle.pop()
         except IndexError:
             pass
+        if threading.Lock is not self._kind_of_lock:  # gevent has patched it since, as in a web server that preloads
+            self._kind_of_lock = threading.Lock
+            self._freed = threading.Condition()
         most = self.options.max_connections
         session = self._new(most)
         return self._wait_for_one(most, deadline_at) if session is None else session

@@ -62,11 +62,13 @@ class SqliteBus(Bus):
 
     def broadcast(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         check_sizes(notices)
-        self._write(saying(notices, now=self._clock.now()), deadline_at, "broadcasting").work.ring()
+        if notices:
+            self._write(saying(notices, now=self._clock.now()), deadline_at, "broadcasting").work.ring()
 
     def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         check_sizes(notices)
-        self._write(answering(notices, now=self._clock.now()), deadline_at, "answering").done.ring()
+        if notices:
+            self._write(answering(notices, now=self._clock.now()), deadline_at, "answering").done.ring()
 
     def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> SqliteInbox:
         inbox = SqliteInbox(self, exchange, expires, self._clock)
@@ -163,11 +165,13 @@ class SqliteStation(Station):
 
     async def broadcast(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         check_sizes(notices)
-        (await self._write(saying(notices, now=self._clock.now()), deadline_at, "broadcasting")).work.ring()
+        if notices:
+            (await self._write(saying(notices, now=self._clock.now()), deadline_at, "broadcasting")).work.ring()
 
     async def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         check_sizes(notices)
-        (await self._write(answering(notices, now=self._clock.now()), deadline_at, "answering")).done.ring()
+        if notices:
+            (await self._write(answering(notices, now=self._clock.now()), deadline_at, "answering")).done.ring()
 
     async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
         store = await self._opened(deadline_at)

@@ -75,10 +75,6 @@ def test_a_script_is_loaded_when_the_server_does_not_have_it(link, client):
     assert client.script_exists(ADD.sha) == [True]
 
 
-def test_a_pipeline_of_nothing_waits_for_nothing(link):
-    assert link.pipeline([], deadline_at=soon(30)) == []
-
-
 def test_a_pipeline_answers_each_command_in_order(link):
     commands = [("RPUSH", "list", number) for number in range(500)]
 
