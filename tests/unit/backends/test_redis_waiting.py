@@ -437,6 +437,7 @@ def test_results_large_and_small_come_by_tls(redis_server, threads, query, tmp_p
 # -- processes and greenlets -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 says so of threads
 def test_parent_and_child_wait_on_connections_of_their_own(backend, client):
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(backend.wait, ["parent"], timeout=ANSWER_WITHIN)
