@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
 import tempfile
+import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from celeriac.brokers.memory import store as memory
+from celeriac.brokers.redis.async_link import AsyncLink
+from celeriac.brokers.redis.consumer import RedisConsumer
+from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.link import Session
+from celeriac.brokers.redis.records import split_member, split_record
 from celeriac.testing.clock import ManualClock
 from celeriac.testing.worlds import BrokerWorld
+from celeriac.wire.envelope import read_envelope
 from tests.unit.brokers.memory_world import MemoryWorld
 from tests.unit.brokers.model import Seen
+from tests.unit.brokers.redis_world import RedisWorld
 from tests.unit.brokers.sqlite_world import SqliteWorld
 
 
@@ -171,3 +182,82 @@ class CrashingSqliteWorld(CrashingWorld, SqliteWorld):
     def end(self) -> None:
         super().end()
         shutil.rmtree(self.folder)
+
+
+class CrashingRedisWorld(CrashingWorld, RedisWorld):
+    """A process may be gone before a command is sent, and after it was executed; never within one.
+
+    The server's time is taken to be the clock's, which stands still between two steps of a test.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        with self.client() as client:
+            client.flushdb()
+        self._patches = pytest.MonkeyPatch()
+        self._patches.setattr(AsyncLink, "run", self._afused(AsyncLink.run))
+        self._patches.setattr(AsyncLink, "call", self._afused(AsyncLink.call))
+        self._patches.setattr(Session, "run", self._fused(Session.run))
+        self._patches.setattr(RedisConsumer, "_tell_soon", lambda *_: None)  # by itself, amid other steps
+
+    def _afused(self, method):
+        async def fused(*args, **kwargs):
+            self.fuse.step()
+            answer = await method(*args, **kwargs)
+            self.fuse.step()
+            return answer
+
+        return fused
+
+    def _fused(self, method):
+        def fused(*args, **kwargs):
+            self.fuse.step()
+            answer = method(*args, **kwargs)
+            self.fuse.step()
+            return answer
+
+        return fused
+
+    def lead(self) -> float:
+        return self.clock.now() - time.time()
+
+    def rows(self) -> list[Seen]:
+        keys, now = Keys(), self.clock.now()
+        with self.client() as client:
+            counts = client.hgetall(keys.counts)
+            waiting = [
+                (0, 0.0, keys.queue_of(name), raw) for name in self._lists(client) for raw in client.lrange(name, 0, -1)
+            ]
+            delayed = [
+                (0, max(0.0, due_at - now), keys.queue_of(name), raw)
+                for member, due_at in client.zrange(keys.delayed, 0, -1, withscores=True)
+                for name, raw in [split_member(member)]
+            ]
+            held = [
+                (int(key.rpartition(b":")[2]), 0.0, keys.queue_of(name), raw)
+                for key in client.keys("celeriac:held:*")
+                for record in client.hvals(key)
+                for name, raw in [split_record(record)]
+            ]
+        return [
+            Seen(
+                token=read_envelope(raw, queue=queue).body.decode(),
+                queue=queue,
+                owner=owner,
+                due_in=due_in,
+                counters=self._counters(counts, raw),
+            )
+            for owner, due_in, queue, raw in waiting + delayed + held
+        ]
+
+    def _lists(self, client) -> list[bytes]:
+        return [name for name in client.keys("*") if client.type(name) == b"list"]
+
+    def _counters(self, counts: dict[bytes, bytes], raw: bytes) -> tuple[int, int, int]:
+        name = f"{len(raw)}:{hashlib.sha1(raw[-1024:]).hexdigest()}".encode()
+        crashes, node_losses, releases, *_ = map(int, counts.get(name, b"0,0,0,0,0").split(b","))
+        return crashes, node_losses, releases
+
+    def end(self) -> None:
+        super().end()
+        self._patches.undo()

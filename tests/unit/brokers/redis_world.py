@@ -33,13 +33,17 @@ class RedisWorld(BrokerWorld):
         self.ahead = 0.0
 
     def make_broker(self, **limits: Unpack[Limits]) -> RedisBroker:
-        return RedisBroker(self.place, self.options, clock=self.clock, ahead=lambda: self.ahead, **limits)
+        return RedisBroker(self.place, self.options, clock=self.clock, ahead=self.lead, **limits)
 
     def results(self) -> RedisBackend:
         place = self.place
         if self._results_in is not None:
             place = msgspec.structs.replace(place, database=self._results_in)
         return RedisBackend(place, self.options)
+
+    def lead(self) -> float:
+        """Return the seconds by which the server's clock is taken to be ahead."""
+        return self.ahead
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

@@ -55,6 +55,12 @@ class Worker:
 class BrokerMachine(RuleBasedStateMachine):
     """Subclass it and say in `make_world` which broker."""
 
+    priorities = (0, 1, 2)
+    """Each of them is served before the next one."""
+
+    keeps_places = True
+    """What comes back has the place that it always had. Otherwise it comes to lie in front, later ones before it."""
+
     def make_world(self) -> CrashingWorld:
         raise NotImplementedError
 
@@ -166,7 +172,7 @@ class BrokerMachine(RuleBasedStateMachine):
             queue=queue or data.draw(st.sampled_from(QUEUES), "queue"),
             headers=b"{}",
             body=self.new_token().encode(),
-            priority=data.draw(st.integers(0, 2), "priority"),
+            priority=data.draw(st.sampled_from(self.priorities), "priority"),
             eta_at=self.now + delay if delay else None,
         )
 
@@ -264,7 +270,12 @@ class BrokerMachine(RuleBasedStateMachine):
         assert taken or not any(available.values())
         for queue in queues:
             of_queue = [row for row in taken if row.queue == queue]
-            assert of_queue == available[queue][: len(of_queue)]
+            if self.keeps_places:
+                assert of_queue == available[queue][: len(of_queue)]
+            else:
+                assert all(row in available[queue] for row in of_queue)
+                priorities = [row.priority for row in available[queue]][: len(of_queue)]
+                assert [row.priority for row in of_queue] == priorities
         for row in taken:
             self.model.take(row, owner)
 

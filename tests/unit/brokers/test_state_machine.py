@@ -6,7 +6,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from celeriac.testing.brokers import publish
 from celeriac.testing.worlds import a_message
-from tests.unit.brokers.crashing_worlds import CrashingMemoryWorld, CrashingSqliteWorld, ProcessDied
+from tests.unit.brokers.crashing_worlds import (
+    CrashingMemoryWorld,
+    CrashingRedisWorld,
+    CrashingSqliteWorld,
+    ProcessDied,
+)
 from tests.unit.brokers.state_machine import BrokerMachine
 
 
@@ -20,6 +25,22 @@ class SqliteMachine(BrokerMachine):
         return CrashingSqliteWorld()
 
 
+class RedisMachine(BrokerMachine):
+    priorities = (0, 3, 6)
+    keeps_places = False
+    url = ""
+
+    def make_world(self):
+        return CrashingRedisWorld(self.url)
+
+    def purge(self, data, crash):
+        super().purge(data, None)  # it takes several scripts; a person who did not see it end purges again
+
+    def start_children(self, worker, some):
+        super().start_children(worker, some)
+        worker.node.extend()  # or a timer, a moment later: until then Redis has not been told
+
+
 @pytest.mark.fault
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine])
@@ -30,13 +51,23 @@ def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("make_world", [CrashingMemoryWorld, CrashingSqliteWorld])
+@pytest.mark.timeout(900)
+def test_on_redis_too(redis_db, monkeypatch):
+    monkeypatch.setattr(RedisMachine, "url", redis_db)
+    steps = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+
+    run_state_machine_as_test(RedisMachine, settings=steps)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("kind", [CrashingMemoryWorld, CrashingSqliteWorld, CrashingRedisWorld])
 @pytest.mark.parametrize("steps", range(16))
-def test_a_recovery_that_dies_on_the_way_leaves_all_that_the_next_one_needs(make_world, steps):
-    world = make_world()
+def test_a_recovery_that_dies_on_the_way_leaves_all_that_the_next_one_needs(kind, steps, request):
+    world = kind(request.getfixturevalue("redis_db")) if kind is CrashingRedisWorld else kind()
     dead, dying = world.node(), world.node()
     publish(world.broker(), a_message())
     dead.consumer.note_started(*dead.claim())
+    dead.extend()
     world.kill(dead)
 
     try:

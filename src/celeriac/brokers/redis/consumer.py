@@ -204,50 +204,55 @@ class RedisConsumer(Consumer):
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         owner = self._own.owner
         mine = [one for one in settlements if one.delivery.owner == owner]
-        refused = [one for one in settlements if one.delivery.owner != owner]
-        if not mine:
-            return refused
         rows: list[ResultRow] = []
         database = self.place.database
         if results is not None:
             results.write_within(rows, [one.result for one in mine if one.result is not None])
             database = getattr(results, "place", self.place).database
-        for batch, plan in planned(mine, iter(rows), self._keys, self._envelopes):
-            refused += await self._settle(batch, plan, database)
+        accepted: set[int] = set()
+        try:
+            for batch, plan in planned(mine, iter(rows), self._keys, self._envelopes):
+                accepted |= await self._settle(batch, plan, database)
+        except BaseException:
+            self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages
+            raise
         if results is not None:
             results.announce()
-        return refused
+        if len(accepted) == len(settlements):
+            return []
+        return [one for one in settlements if one.delivery.owner != owner or not _taken_out(accepted, one.delivery.tag)]
 
-    async def _settle(self, batch: Sequence[Settlement], plan: Plan, database: int) -> list[Settlement]:
+    async def _settle(self, batch: Sequence[Settlement], plan: Plan, database: int) -> set[int]:
+        """Settle what fits in one script, and return the tags of what was accepted."""
         keys, own = self._keys, self._own
         other = database != self.place.database
         words: list[Word] = [self.place.database if other else "", database if other else ""]
         names: list[bytes | str] = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
         names += [keys.dead, keys.dead_last, keys.queues, keys.replaced, keys.unique_in_use, keys.bookings, *plan.names]
+        tags = [one.delivery.tag for one in batch]
         try:
             _, refused, failed = await own.ask(
                 "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings]
             )
         except (BrokerUnavailable, asyncio.CancelledError):
-            # It may have taken place nevertheless; then whoever repeats it must not hear that others have the message.
-            self._maybe_ended.update(one.delivery.tag for one in batch)
+            self._maybe_ended.update(tags)  # it may have taken place nevertheless
             raise
         except LeaseLost:
-            return list(batch)
-        refusals = [one for at in refused if not self._has_ended(one := batch[at - 1])]
+            return set()
+        accepted = set(tags)
+        if refused:
+            # What is named twice in a batch was accepted once.
+            missing = {tags[at - 1] for at in refused} - {
+                tag for at, tag in enumerate(tags, 1) if at not in set(refused)
+            }
+            accepted -= missing - self._maybe_ended
         if failed:
             at_fault = {at - 1: text for at, text in zip(failed[::2], failed[1::2], strict=True)}
-            self._maybe_ended.update(one.delivery.tag for at, one in enumerate(batch) if at not in at_fault)
+            self._maybe_ended |= accepted.difference(tags[at] for at in at_fault)
             raise _refused_by_store(batch, at_fault)
         if self._maybe_ended:
-            self._maybe_ended.difference_update(one.delivery.tag for one in batch)
-        return refusals
-
-    def _has_ended(self, settlement: Settlement) -> bool:
-        tag = settlement.delivery.tag
-        known = tag in self._maybe_ended
-        self._maybe_ended.discard(tag)
-        return known
+            self._maybe_ended -= accepted
+        return accepted
 
     # -- unique keys and rate limits ----------------------------------------------------------------------------
 
@@ -414,6 +419,14 @@ class RedisConsumer(Consumer):
             moved += int(share)
             if not left:
                 return moved
+
+
+def _taken_out(tags: set[int], tag: int) -> bool:
+    """Take a tag out of a set and say whether it was in it: what is settled twice was accepted once."""
+    if tag not in tags:
+        return False
+    tags.remove(tag)
+    return True
 
 
 class OutcomeRefused(CeleriacError):
