@@ -51,6 +51,9 @@ logger: Final = logging.getLogger("celeriac.redis")
 CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024 + 64 * 1024
 """What the envelopes of one claim weigh together; a single one may weigh more."""
 
+SETTLE_WITHIN: Final = 10.0
+"""Seconds for a settlement, which may be of 32 MiB."""
+
 _LOOK_AGAIN: Final = 5.0
 _FIRST_NAP: Final = 0.005
 _LONGEST_NAP: Final = 0.2
@@ -232,7 +235,7 @@ class RedisConsumer(Consumer):
         tags = [one.delivery.tag for one in batch]
         try:
             _, refused, failed = await own.ask(
-                "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings]
+                "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings], within=SETTLE_WITHIN
             )
         except (BrokerUnavailable, asyncio.CancelledError):
             self._maybe_ended.update(tags)  # it may have taken place nevertheless

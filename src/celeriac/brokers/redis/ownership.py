@@ -150,6 +150,7 @@ class Ownership:
         *,
         noting: bool = False,
         then: Sequence[Word] = (),
+        within: float = ASK_WITHIN,
     ) -> Any:
         """Run a script in the owner's name and return its answer.
 
@@ -158,6 +159,7 @@ class Ownership:
             args: what comes after owner, epoch and lead of the clock.
             noting: the script is told what has begun and ended, after `args`.
             then: what comes after that.
+            within: seconds.
 
         Raises:
             LeaseLost: nobody is that owner any more.
@@ -173,9 +175,9 @@ class Ownership:
             owner, words = self.owner, [self._id, self._epoch, self._ahead(), *args]
             if noting:
                 with self.notes.taken(all_of_them=name == _TELLS_ALL) as (begun, ended):
-                    answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then])
+                    answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then], within)
             else:
-                answer = await self._run_in_epoch(name, keys, words)
+                answer = await self._run_in_epoch(name, keys, words, within)
             match answer[0]:
                 case 0:
                     return answer
@@ -191,13 +193,15 @@ class Ownership:
     def lease_lost(self) -> LeaseLost:
         return LeaseLost(f"node {self._incarnation.node} was declared dead by a peer; its claims belong to others")
 
-    async def run(self, name: str, keys: Sequence[bytes | str], args: Sequence[Word]) -> Any:
+    async def run(
+        self, name: str, keys: Sequence[bytes | str], args: Sequence[Word], *, within: float = ASK_WITHIN
+    ) -> Any:
         """Run a script that is bound to no owner."""
-        return await self._link.run(script(name), keys, args, timeout=ASK_WITHIN)
+        return await self._link.run(script(name), keys, args, timeout=within)
 
-    async def _run_in_epoch(self, name: str, keys: Sequence[bytes | str], words: Sequence[Word]) -> Any:
+    async def _run_in_epoch(self, name: str, keys: Sequence[bytes | str], words: Sequence[Word], within: float) -> Any:
         try:
-            return await self.run(name, [self._keys.epochs, *keys], words)
+            return await self.run(name, [self._keys.epochs, *keys], words, within=within)
         except (BrokerUnavailable, asyncio.CancelledError):
             self._unsure = True
             raise
