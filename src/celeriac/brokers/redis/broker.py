@@ -153,11 +153,14 @@ class RedisBroker(Broker):
     def _publish_alone(self, message: Message, deadline_at: float) -> bool:
         """Publish a message that is like most of them; say whether it is."""
         queue = message.queue
-        if message.eta_at is not None or message.unique is not None or self._told.get(queue, 0.0) <= time.monotonic():
+        if message.eta_at is not None or message.unique is not None:
             return False
         envelope = self._envelopes.write(message, new_id())
         name = self.keys.list_of(queue, message.priority)
         with self.link().session(deadline_at=deadline_at) as session:
+            if self._told.get(queue, 0.0) <= time.monotonic():
+                tables, members = tables_and_members(self.keys, self._untold([queue]))
+                session.run(script("bind"), [*tables, self.keys.queues], [*members, queue], deadline_at=deadline_at)
             keys = [self.keys.sent(session.producer), name]
             session.run(script("publish_one"), keys, [session.next_number(), envelope], deadline_at=deadline_at)
             if self.options.publish_wait_replicas:

@@ -1,5 +1,5 @@
 -- Make queues known as kombu does when it declares them, as far as the keys are what kombu makes of them.
---   KEYS  binding tables (sets)
+--   KEYS  binding tables, and what else remembers queues (sets)
 --   ARGV  as many members, one for each table
 -- Returns how many were new.
 local new = 0
