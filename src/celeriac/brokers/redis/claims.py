@@ -125,6 +125,7 @@ class Taken(msgspec.Struct, gc=False):
         more_due: the set of delayed messages may hold more that is due.
         errors: lists that could not be read, each with what Redis said.
         stepped_back: a list was left to others this time; it may hold something still.
+        any_replaced: there are runs that others have replaced.
     """
 
     deliveries: list[Delivery]
@@ -135,6 +136,7 @@ class Taken(msgspec.Struct, gc=False):
     more_due: bool
     errors: list[tuple[bytes, str]]
     stepped_back: bool
+    any_replaced: bool
 
 
 def read_claim(
@@ -147,7 +149,8 @@ def read_claim(
         first: tag of the first message.
         max_bytes: larger messages are handed over without what makes them large.
     """
-    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, stepped_back, bookings = answer
+    _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, *rest = answer
+    stepped_back, bookings, any_replaced = rest
     now = float(now_text)
     sized = dict(zip(sizes[::2], sizes[1::2], strict=True))
     counted = dict(zip(counts[::2], counts[1::2], strict=True))
@@ -163,7 +166,7 @@ def read_claim(
             at += 1
             message, fault = _read(envelope, queue, sized.get(at), max_bytes)
             delivery = _deliver(message, fault, first + at - 1, owner, counted.get(at))
-            if at in booked:
+            if booked and at in booked:
                 delivery = msgspec.structs.replace(delivery, booking=read_booking(booked[at]))
             is_early = message.eta_at is not None and message.eta_at > now and fault is None
             (early if is_early else deliveries).append(delivery)
@@ -180,6 +183,7 @@ def read_claim(
             for index, text in zip(errors[::2], errors[1::2], strict=True)
         ],
         bool(stepped_back),
+        bool(any_replaced),
     )
 
 

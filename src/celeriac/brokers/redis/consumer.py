@@ -154,12 +154,22 @@ class RedisConsumer(Consumer):
         with own.claiming(limit) as first:
             answer = await own.ask(
                 "claim",
-                [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts, keys.bookings, *named],
+                [
+                    own.held,
+                    own.started,
+                    keys.counts,
+                    keys.delayed,
+                    keys.delayed_counts,
+                    keys.bookings,
+                    keys.replaced,
+                    *named,
+                ],
                 [first, limit, CLAIM_MAX_BYTES, self._max_bytes * 4 // 3 + TAIL_BYTES, TAIL_BYTES],
                 noting=True,
             )
             taken = read_claim(answer, named, self._lists, first=first, owner=own.owner, max_bytes=self._max_bytes)
-            taken.deliveries = await self._told_of_replaced(taken.deliveries)
+            if taken.any_replaced:
+                taken.deliveries = await self._told_of_replaced(taken.deliveries)
             if taken.early:
                 await self._give_back(unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
         if not self._told_queues.issuperset(queues):
