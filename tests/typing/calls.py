@@ -44,6 +44,25 @@ def send(to: str, subject: str, body: bytes, copies: int = 1, *, urgent: bool = 
     return urgent
 
 
+@app.task(unique_for=600, unique_key="{order}", on_conflict="replace", concurrency_limit=2)
+def ship(order: int) -> str:
+    return str(order)
+
+
+def of_order(order: int) -> int:
+    return order
+
+
+@app.task(unique_for=0.5, unique_key=of_order, concurrency_key=of_order, concurrency_limit=1)
+def pack(order: int) -> str:
+    return str(order)
+
+
+@app.task(rate_limit="10/m", rate_limit_scope="global")
+def ask(question: str) -> str:
+    return question
+
+
 @app.task
 def tick() -> None: ...
 
@@ -198,3 +217,12 @@ def settings_are_typed_by_name() -> None:
     app.conf.task_default_queue = "goods"
     app.conf.task_default_queue = 7  # type: ignore[assignment]  # not a text
     print(app.conf.task_acks_lat)  # type: ignore[attr-defined]  # no such setting
+
+
+def limits_are_options() -> None:
+    assert_type(ship.delay(1).get(), str)
+    assert_type(ask.delay("why").get(), str)
+    pack.apply_async((1,), unique_for=60, unique_key="{order}", on_conflict="skip", concurrency_key="all")
+    pack.apply_async((1,), on_conflict="wait")  # type: ignore[call-overload]  # no such word
+    app.task(rate_limit_scope="world")  # type: ignore[call-overload]  # no such scope
+    app.task(concurrency_limit="2")  # type: ignore[call-overload]  # not a number
