@@ -87,13 +87,43 @@ def signature_of(task: Any) -> Signature | None:
 
 
 def _canonical(name: str, value: Any) -> bytes:
+    """Write a value so that equal ones come to the same bytes, in every process.
+
+    Raises:
+        TypeError: there is something in it that cannot be written.
+    """
+
     def refuse(argument: Any) -> Any:
-        raise TypeError(
+        raise _Unkeyable(
             f"a call of task {name!r} has a {type(argument).__name__} among its arguments, which no unique key can be "
             "made of; say unique_key='...' or unique_key=lambda ...: ..."
         )
 
-    return msgspec.json.encode(value, enc_hook=refuse, order="sorted")
+    def write(part: Any) -> bytes:
+        return msgspec.json.encode(part, enc_hook=refuse, order="sorted")
+
+    def unusual(part: Any) -> Any:
+        """Write what has dicts whose keys are no texts, or texts that UTF-8 cannot write."""
+        if isinstance(part, str):
+            return part.encode("utf-8", "surrogatepass")
+        if isinstance(part, Mapping):
+            return sorted(write([unusual(key), unusual(kept)]) for key, kept in part.items())
+        if isinstance(part, (list, tuple)):
+            return [unusual(each) for each in part]
+        if isinstance(part, (set, frozenset)):
+            return sorted(write(unusual(each)) for each in part)
+        return part
+
+    try:
+        return write(value)
+    except _Unkeyable:
+        raise
+    except (TypeError, UnicodeEncodeError):
+        return write(unusual(value))
+
+
+class _Unkeyable(TypeError):
+    """Say that an argument can be in no key."""
 
 
 def _digest(data: bytes) -> str:

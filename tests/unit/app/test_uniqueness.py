@@ -65,6 +65,24 @@ class TestTheKey:
         with pytest.raises(TypeError, match=r"'shop.pay' has a object among its arguments.*unique_key="):
             app.sender.build(pay, (object(),), {})
 
+    @pytest.mark.parametrize(
+        ("one", "same", "other"),
+        [
+            ({1: "a", 2: "b"}, {2: "b", 1: "a"}, {1: "b", 2: "a"}),
+            ("\ud800", "\ud800", "\ud801"),
+            ([{(1, 2): {"x"}}], [{(1, 2): {"x"}}], [{(1, 2): {"y"}}]),
+            ({"a", "b", "c"}, {"c", "b", "a"}, {"a", "b"}),
+            (2**200, 2**200, 2**200 + 1),
+        ],
+    )
+    def test_unusual_arguments_make_keys_too(self, app, pay, one, same, other):
+        def key(argument):
+            return pay.sending.unique.of_call("shop.pay", (argument,), {}).key
+
+        app.sender.build(pay, (1,), {})
+
+        assert key(one) == key(same) != key(other)
+
     def test_a_function_may_make_it(self, app):
         @app.task(name="t", unique_for=60, unique_key=lambda order, **_: order["id"])
         def task(order, at): ...
