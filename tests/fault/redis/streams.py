@@ -129,10 +129,10 @@ def repeated(project: Project) -> int:
     return runs.total() - len(runs)
 
 
-def publish_many(project: Project, count: int, *, prefix: str = "before") -> set[str]:
-    """Publish calls of 10 ms, in batches; return their ids."""
+def publish_many(project: Project, count: int, *, work: float = WORK) -> set[str]:
+    """Publish calls of so many seconds, in batches; return their ids."""
     ids: set[str] = set()
     for start in range(0, count, 1_000):
-        calls: list[Any] = [((f"{prefix}-{n}", WORK), {}) for n in range(start, min(count, start + 1_000))]
+        calls: list[Any] = [((f"before-{n}", work), {}) for n in range(start, min(count, start + 1_000))]
         ids.update(project.app.sender.send_many("tasks.noted", calls))
     return ids

@@ -8,7 +8,7 @@ from tests.fault.redis.streams import publish_many, repeated, succeeded, wait_do
 from tests.integration.project import wait_until
 from tests.servers.redis import DURABLE
 
-pytestmark = [pytest.mark.fault, pytest.mark.serial]
+pytestmark = pytest.mark.fault
 
 MORE_THAN_IS_HELD = 4_000
 
@@ -32,7 +32,7 @@ def test_a_node_whose_results_cannot_be_stored_keeps_their_messages_and_stops_cl
     project.call("add", 1, 1).get(timeout=10)
 
     results.kill()
-    ids = publish_many(project, MORE_THAN_IS_HELD)
+    ids = publish_many(project, MORE_THAN_IS_HELD, work=0)
     node.wait_for_log("cannot settle")
     begun, held = project.runs().total(), project.held_by(node)
     results.start()
