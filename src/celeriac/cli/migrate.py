@@ -134,7 +134,7 @@ def _report(session: Session, plan: _Plan, *, done: bool) -> None:
     if plan.unreadable:
         left = f"{plan.unreadable:,} {plural('dead letter', plan.unreadable)}"
         session.output.say(
-            f"{left} that no worker could read {'stay' if done else 'would stay'}; see `celeriac dlq list`."
+            f"{'Left' if done else 'Would leave'} {left} that no worker could read; see `celeriac dlq list`."
         )
 
 
