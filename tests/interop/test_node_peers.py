@@ -8,7 +8,9 @@ from tests.interop.fleet import CELERIAC, CELERY, NODE, Fleet, Kind, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
-PYTHONS = pytest.mark.parametrize("kind", [CELERY, CELERIAC], ids=["celery", "celeriac"])
+PYTHONS = pytest.mark.parametrize(
+    "kind", [pytest.param(CELERY, marks=pytest.mark.full), CELERIAC], ids=["celery", "celeriac"]
+)
 
 
 @PYTHONS
