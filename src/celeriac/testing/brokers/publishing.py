@@ -87,6 +87,16 @@ class PublishAndClaim(WorldSuite):
 
         assert [len(node.claim(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
+    def test_ten_thousand_are_published_and_claimed_at_once(self, broker: Broker, node: Node) -> None:
+        ids = [f"id-{number}" for number in range(10_000)]
+
+        publish(broker, *map(a_message, ids))
+        claimed = node.claim(limit=10_000)
+
+        assert task_ids(claimed) == ids
+        assert node.finish(*claimed) == []
+        assert broker.depths() == []
+
     def test_what_one_node_has_claimed_nobody_else_gets(self, world: BrokerWorld, broker: Broker) -> None:
         publish(broker, a_message())
         first, second = world.node(), world.node()

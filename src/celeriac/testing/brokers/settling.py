@@ -134,6 +134,32 @@ class SettleAndRelease(WorldSuite):
 
         assert task_ids(node.claim()) == ["first", "second"]
 
+    def test_messages_that_are_released_together_keep_their_order(self, broker: Broker, node: Node) -> None:
+        publish(broker, *(a_message(task_id) for task_id in "abcd"))
+        first, second, third = node.claim(limit=3)
+
+        node.release(third, first, second)
+
+        assert task_ids(node.claim()) == ["a", "b", "c", "d"]
+
+    def test_two_messages_of_one_id_count_apart(self, broker: Broker, node: Node) -> None:
+        publish(broker, a_message("same", body=b"[1]"), a_message("same", body=b"[2]"))
+        one, other = node.claim()
+
+        node.release(one, cause=ReleaseCause.CRASH)
+        node.release(other)
+
+        counted = {delivery.message.body: delivery.crashes for delivery in node.claim()}
+        assert counted == {b"[1]": 1, b"[2]": 0}
+
+    def test_refusals_come_in_the_order_of_what_was_asked_for(self, broker: Broker, node: Node) -> None:
+        publish(broker, *(a_message(task_id) for task_id in "abcd"))
+        first, second, third, fourth = node.claim()
+        node.finish(first, third)
+        batch = [end_of(delivery) for delivery in (third, fourth, first, second)]
+
+        assert node.settle(*batch) == [batch[0], batch[2]]
+
     def test_a_node_holds_what_it_claimed_under_its_present_lease(
         self, world: BrokerWorld, broker: Broker, node: Node
     ) -> None:
