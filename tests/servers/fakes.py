@@ -52,8 +52,8 @@ def fake_redis(answer: Answer, *, pause: float = 0.0) -> Iterator[int]:
         with client, contextlib.suppress(OSError):
             while data := client.recv(65_536):
                 reader.feed(data)
-                while isinstance(words := reader.gets(), list):
-                    said = answer(words)
+                while (words := _next(reader)) is not False:
+                    said = answer(words) if isinstance(words, list) else None
                     if said is None:
                         over.wait()
                         return
@@ -75,6 +75,14 @@ def fake_redis(answer: Answer, *, pause: float = 0.0) -> Iterator[int]:
         over.set()
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
+
+
+def _next(reader: hiredis.Reader) -> object:
+    """Return the next command, False while it is not complete, None for what is none."""
+    try:
+        return reader.gets()
+    except hiredis.ProtocolError:
+        return None
 
 
 @contextmanager

@@ -21,11 +21,36 @@ from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import masked_url
 
 SETTINGS_OF_STORES: Final = (
+    "broker_connection_timeout",
+    "broker_failover_strategy",
+    "broker_host",
+    "broker_password",
+    "broker_pool_acquire_timeout",
+    "broker_pool_limit",
+    "broker_port",
+    "broker_transport",
+    "broker_transport_options",
     "broker_url",
+    "broker_use_ssl",
+    "broker_user",
+    "broker_vhost",
     "dead_letter_expires",
     "dead_letter_max",
     "message_max_bytes",
+    "redis_backend_credential_provider",
+    "redis_backend_health_check_interval",
+    "redis_backend_use_ssl",
+    "redis_client_name",
+    "redis_db",
+    "redis_host",
+    "redis_max_connections",
+    "redis_password",
+    "redis_port",
+    "redis_socket_connect_timeout",
+    "redis_socket_keepalive",
+    "redis_username",
     "result_backend",
+    "result_backend_transport_options",
     "result_expires",
     "result_failure_expires",
 )
@@ -39,6 +64,7 @@ REDIS_SCHEMES: Final = frozenset(
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
 _KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0 and memory://"
+_RESULT_ALIASES: Final = {"redis": "redis://", "rediss": "rediss://", "valkey": "valkey://"}
 
 
 class InMemory(msgspec.Struct, frozen=True):
@@ -74,7 +100,7 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
     Raises:
         ImproperlyConfigured: no broker is meant by this URL; the text says which would be.
     """
-    match _broker_place(url, app_name):
+    match _broker_place(url, conf, app_name):
         case InMemory(name):
             from celeriac.brokers.memory import MemoryBroker
 
@@ -97,9 +123,8 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
         case InRedis(found):
             from celeriac.app.redis_places import broker_in_redis
             from celeriac.brokers.redis.broker import RedisBroker
-            from celeriac.brokers.redis.place import read_place
 
-            place, redis_options = broker_in_redis(read_place(found, "broker_url"), conf)
+            place, redis_options = broker_in_redis(found, conf)
             return RedisBroker(
                 place,
                 redis_options,
@@ -128,7 +153,8 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
     """
     if url in ("disabled", "disabled://"):
         return None
-    match read_url(url, "result_backend") if url else _broker_place(broker_url, app_name):
+    named = _RESULT_ALIASES.get(url, url) if url else None
+    match read_url(named, "result_backend") if named else _broker_place(broker_url, conf, app_name):
         case InMemory(name):
             from celeriac.backends.memory import MemoryBackend
 
@@ -147,9 +173,8 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
                 return None  # as Celery has it
             from celeriac.app.redis_places import results_in_redis
             from celeriac.backends.redis import RedisBackend
-            from celeriac.brokers.redis.place import read_place
 
-            place, redis_options = results_in_redis(read_place(found, "result_backend"), conf)
+            place, redis_options = results_in_redis(found, conf)
             return RedisBackend(
                 place, redis_options, expires=conf.result_expires, failure_expires=conf.result_failure_expires
             )
@@ -160,7 +185,7 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
 def read_url(url: str, setting: str) -> Place:
     """Return the place that a URL names; `setting` is where it stands, for errors."""
     scheme, _, rest = url.partition("://")
-    if scheme in REDIS_SCHEMES:
+    if scheme.lower() in REDIS_SCHEMES and "://" in url:
         return InRedis(url)
     if ";" in rest and "://" in rest:
         raise ImproperlyConfigured(f"{setting} names several places, and this version uses one; name the first alone")
@@ -205,8 +230,13 @@ def default_database(app_name: str | None) -> Path:
     return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_name or 'default')}.sqlite3"
 
 
-def _broker_place(url: str | None, app_name: str | None) -> Place:
-    return read_url(url, "broker_url") if url else InSqlite(default_database(app_name))
+def _broker_place(url: str | None, conf: Settings, app_name: str | None) -> Place:
+    transport = conf.broker_transport
+    if url:
+        return read_url(f"{transport}://{url.partition('://')[2]}" if transport else url, "broker_url")
+    if transport or conf.broker_host:
+        return read_url(f"{transport or 'amqp'}://", "broker_transport")
+    return InSqlite(default_database(app_name))
 
 
 def _read_sqlite(url: str, rest: str, setting: str) -> InSqlite:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from celeriac.brokers.base import ResultMeta
+from celeriac.brokers.base import Checkup, ResultMeta
 
 RESULT_EXPIRES: Final = 86_400.0
 """Seconds for which a result is kept, unless `result_expires` says otherwise."""
@@ -49,6 +49,14 @@ class ResultBackend(ABC):
     @abstractmethod
     def url(self) -> str:
         """Where the results are, for people: without a password."""
+
+    def check_up(self) -> Checkup | None:
+        """Look at how the store is set up; None where there is nothing that could be otherwise, or it is the broker's.
+
+        Raises:
+            OperationalError: it cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def store(self, results: Sequence[ResultMeta], *, once: bool = False) -> None:

@@ -253,10 +253,33 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         crosses_processes: other processes see what is published.
         survives_restart: messages outlive the process that holds the store.
+        has_server: another process answers for the broker, which may start later, or again.
     """
 
     crosses_processes: bool
     survives_restart: bool
+    has_server: bool = False
+
+
+class Concern(msgspec.Struct, frozen=True):
+    """Say what endangers what a store keeps, and how to put it right."""
+
+    found: str
+    cure: str
+
+
+class Checkup(msgspec.Struct, frozen=True):
+    """Say how a store is set up.
+
+    Attributes:
+        subject: what it is, in a word.
+        described: a line for people.
+        concerns: what works until something goes wrong.
+    """
+
+    subject: str
+    described: str
+    concerns: tuple[Concern, ...] = ()
 
 
 class Broker(ABC):
@@ -276,6 +299,14 @@ class Broker(ABC):
         Raises:
             BrokerUnavailable: it cannot be reached, read or written; the text names the cure.
         """
+
+    def check_up(self) -> Checkup | None:
+        """Look at how the broker is set up; None where there is nothing that could be otherwise.
+
+        Raises:
+            BrokerUnavailable: it cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final
 
 from celeriac import __version__
 from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.backends.sqlite import SqliteBackend
-from celeriac.brokers.base import Broker
-from celeriac.brokers.redis.place import RedisPlace
-from celeriac.brokers.redis.server import Answering, concerns, described, read_facts
+from celeriac.brokers.base import Broker, Checkup, Incarnation
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
@@ -85,8 +83,7 @@ def broker(broker: Broker) -> Iterator[Finding]:
         broker.open(deadline_at=time.monotonic() + OPEN_TIMEOUT)
         if isinstance(broker, SqliteBroker):
             yield from _contents(broker)
-        if (in_redis := _in_redis(broker)) is not None:
-            yield from _server(in_redis, keeps_messages=True)
+        yield from _set_up(broker.check_up())
         yield from _nodes(broker)
         yield _load(broker)
     except CeleriacError as error:
@@ -141,25 +138,13 @@ def _contents(broker: SqliteBroker) -> Iterator[Finding]:
     yield Finding(subject="integrity", found="; ".join(complaints), problem=damage)
 
 
-class _InRedis(Protocol):
-    """Be a broker or a result backend in Redis, whose class is not imported for this: its driver may be missing."""
-
-    place: RedisPlace
-
-    def link(self) -> Answering: ...
-
-
-def _in_redis(store: Broker | ResultBackend) -> _InRedis | None:
-    is_there = isinstance(getattr(store, "place", None), RedisPlace)
-    return cast("_InRedis", store) if is_there else None
-
-
-def _server(store: _InRedis, *, keeps_messages: bool) -> Iterator[Finding]:
-    """Look at what a Redis server is, and at how it keeps what it is given."""
-    facts = read_facts(store.link(), deadline_at=time.monotonic() + OPEN_TIMEOUT)
-    yield Finding(subject="redis", found=described(facts))
-    for concern in concerns(facts, keeps_messages=keeps_messages):
-        yield Finding(subject="redis", found=concern.found, problem=concern.cure)
+def _set_up(checkup: Checkup | None) -> Iterator[Finding]:
+    """Tell how a store is set up, and what about it should be otherwise."""
+    if checkup is None:
+        return
+    yield Finding(subject=checkup.subject, found=checkup.described)
+    for concern in checkup.concerns:
+        yield Finding(subject=checkup.subject, found=concern.found, problem=concern.cure)
 
 
 def _nodes(broker: Broker) -> Iterator[Finding]:
@@ -190,8 +175,7 @@ def backend(backend: ResultBackend | None, broker: Broker) -> Iterator[Finding]:
     try:
         backend.get_many(["celeriac-doctor"])
         yield Finding(subject=subject, found=where)
-        results, messages = _in_redis(backend), _in_redis(broker)
-        if results is not None and (messages is None or messages.place.server != results.place.server):
-            yield from _server(results, keeps_messages=False)
+        if not broker.consumer(Incarnation.begin("doctor")).shares_store_with(backend):
+            yield from _set_up(backend.check_up())
     except CeleriacError as error:
         yield Finding(subject=subject, found=f"{where} cannot be used", problem=str(error))

@@ -55,6 +55,7 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("--prefetch-multiplier", type=click.IntRange(min=0), metavar="N", help="Messages held per slot.")
 @click.option("--stop-grace", type=seconds, metavar="SECONDS", help="Time that running tasks have when it stops.")
 @click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
+@click.option("--strict", is_flag=True, help="Do not start with a store that may lose something.")
 @click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
 @click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr.")
 @worker_options_of_celery
@@ -104,6 +105,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         quiet=session.quiet,
         color=session.color,
         purge=given["purge"],
+        strict=given["strict"],
     )
 
 

@@ -57,6 +57,8 @@ class Intake:
         limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
             means no limit.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
+        give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
+            tried again.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Intake:
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
         shared_limits: SharedLimits,
+        give_up: Callable[[str], None] | None = None,
     ) -> None:
+        self._give_up = give_up
         self._consumer = consumer
         self._queues = queues
         self._tasks = tasks
@@ -140,6 +144,9 @@ class Intake:
                 logger.warning("%s; beginning again as a new owner", exc)
                 lost = True
             except OperationalError as exc:
+                if self._give_up is not None:
+                    self._give_up(f"{exc}; broker_connection_retry is off")
+                    return
                 delay = backoff.next()
                 logger.warning("cannot claim, trying again in %.1f s: %s", delay, exc)
                 await asyncio.sleep(delay)

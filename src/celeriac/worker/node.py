@@ -27,6 +27,7 @@ from celeriac.app.discovery import find_app
 from celeriac.app.imports import import_tasks
 from celeriac.app.log import set_up_logging
 from celeriac.app.redirecting import redirect_output
+from celeriac.brokers.base import Incarnation
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingWithoutEffect
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
@@ -35,13 +36,13 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
-from celeriac.worker.supervisor import EXIT_FAILED, Supervisor
+from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
+from celeriac.worker.waiting import Patience, Stopped, open_broker
 
 logger: Final = logging.getLogger("celeriac.worker")
 
 EXIT_UNAVAILABLE: Final = 69
 
-_OPEN_WITHIN: Final = 10.0
 _REAP_WITHIN: Final = 1.0
 
 
@@ -110,13 +111,17 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
 def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
     node.set_up_process("MainProcess")
     try:
-        node.app.broker.open(deadline_at=time.monotonic() + _OPEN_WITHIN)
+        open_broker(node.app.broker, Patience.of(node.app.conf))
+        if not node.accepts_stores():
+            return EXIT_UNAVAILABLE
         node.greet()
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             return runner.run(_run_supervisor(node, make_crew))
     except OperationalError as exc:
         logger.critical("%s", exc)
         return EXIT_UNAVAILABLE
+    except Stopped:
+        return EXIT_DONE
     finally:
         node.app.close()
 
@@ -243,6 +248,27 @@ class Node:
         """Return the command of a fresh interpreter that does as `run_child`."""
         options = msgspec.json.encode(replace(self.options, node_name=self.name)).decode()
         return [sys.executable, "-m", "celeriac.worker.fresh_child", options]
+
+    def accepts_stores(self) -> bool:
+        """Look at how broker and result backend are set up, and warn; with `--strict` say whether all is well.
+
+        Raises:
+            OperationalError: the broker cannot be asked.
+        """
+        broker, backend = self.app.broker, self.app.backend
+        checkups = {broker.url: broker.check_up()}
+        if backend is not None and not broker.consumer(Incarnation.begin(self.name)).shares_store_with(backend):
+            try:
+                checkups[backend.url] = backend.check_up()
+            except OperationalError as error:  # not needed before the first result, and said again then
+                logger.warning("%s", error)
+        level = logging.CRITICAL if self.options.strict else logging.WARNING
+        found = [(url, one) for url, checkup in checkups.items() if checkup for one in checkup.concerns]
+        for url, concern in found:
+            logger.log(level, "%s: %s; %s", url, concern.found, concern.cure)
+        if found and self.options.strict:
+            logger.critical("not starting, for --strict takes warnings about stores for errors")
+        return not (found and self.options.strict)
 
     def greet(self) -> None:
         """Print the banner, and purge when that was asked for."""

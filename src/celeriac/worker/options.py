@@ -34,6 +34,7 @@ class NodeOptions:
         quiet: no banner.
         color: whether log lines are coloured; None where they go to a terminal.
         purge: delete what waits in the queues before consuming them.
+        strict: do not start where broker or result backend are set up so that they may lose something.
     """
 
     app: str | None = None
@@ -53,3 +54,4 @@ class NodeOptions:
     quiet: bool = False
     color: bool | None = None
     purge: bool = False
+    strict: bool = False

@@ -140,6 +140,7 @@ class Supervisor:
             accept=plan.accept,
             form=plan.form,
             lease_lost=self._begin_again,
+            give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
             shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
         )

@@ -106,10 +106,10 @@ def test_wrong_settings_are_an_error_that_says_where_they_are(command, shop, mon
 
 
 def test_a_setting_without_effect_is_warned_of_in_one_line(tmp_path):
-    (tmp_path / "tasks.py").write_text("from celeriac import Celery\napp = Celery('shop', redis_host='cache')\n")
+    (tmp_path / "tasks.py").write_text("from celeriac import Celery\napp = Celery('shop', s3_bucket='cache')\n")
     command = [sys.executable, "-m", "celeriac", "-q", "config", "show"]
 
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
 
-    assert run.stdout == "setting\tvalue\nredis_host\t'cache'\n"
-    assert run.stderr == ("Warning: redis_host (from arguments of the app) has no effect in this version of celeriac\n")
+    assert run.stdout == "setting\tvalue\ns3_bucket\t'cache'\n"
+    assert run.stderr == ("Warning: s3_bucket (from arguments of the app) has no effect in this version of celeriac\n")

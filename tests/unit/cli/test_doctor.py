@@ -171,12 +171,12 @@ def test_settings_are_listed_when_they_are_not_at_their_defaults(command, shop):
 def test_passwords_in_settings_are_not_shown(command, shop):
     shop.app.conf.finalize()
     with pytest.warns(SettingWithoutEffect):
-        shop.app.conf.update(cassandra_auth_kwargs={"password": "hunter2"}, redis_host="cache")
+        shop.app.conf.update(cassandra_auth_kwargs={"password": "hunter2"}, s3_bucket="cache")
 
     run = command("doctor")
 
     assert "hunter2" not in run.out
-    assert "redis_host = 'cache' (conf.update), without effect in this version" in run.out
+    assert "s3_bucket = 'cache' (conf.update), without effect in this version" in run.out
 
 
 def test_settings_that_cannot_be_read_are_a_problem(command, shop, monkeypatch):

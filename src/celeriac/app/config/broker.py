@@ -48,25 +48,28 @@ class BrokerSettings(Group):
         old="BROKER_WRITE_URL",
         follows="broker_url",
     )
-    broker_transport: str | None = later(
+    broker_transport: str | None = works(
         or_none(TEXT), None, "Technology of the broker, whatever the URL says.", old="BROKER_TRANSPORT"
     )
-    broker_transport_options: Mapping[str, Any] = later(
+    broker_transport_options: Mapping[str, Any] = works(
         MAPPING, {}, "What the broker's technology wants to know besides.", old="BROKER_TRANSPORT_OPTIONS"
     )
-    broker_connection_timeout: float = later(
+    broker_connection_timeout: float = works(
         SECONDS, 4.0, "Seconds within which a connection stands or has failed.", old="BROKER_CONNECTION_TIMEOUT"
     )
-    broker_connection_retry: bool = later(
-        FLAG, True, "Connect again after a connection was lost.", old="BROKER_CONNECTION_RETRY"
+    broker_connection_retry: bool = works(
+        FLAG,
+        True,
+        "A worker connects again after it has lost its broker, and waits for one at its start.",
+        old="BROKER_CONNECTION_RETRY",
     )
-    broker_connection_retry_on_startup: bool | None = later(
+    broker_connection_retry_on_startup: bool | None = works(
         or_none(FLAG),
         None,
         "The same for the first connection of a worker; None: as `broker_connection_retry`.",
         old="BROKER_CONNECTION_RETRY_ON_STARTUP",
     )
-    broker_connection_max_retries: int | None = later(
+    broker_connection_max_retries: int | None = works(
         or_none(_COUNT),
         100,
         "Attempts to connect before a worker gives up; None or 0: no end.",
@@ -75,7 +78,7 @@ class BrokerSettings(Group):
     broker_channel_error_retry: bool = later(
         FLAG, False, "Connect again after an error of a channel, too.", old="BROKER_CHANNEL_ERROR_RETRY"
     )
-    broker_failover_strategy: Any = later(
+    broker_failover_strategy: Any = works(
         or_none(FUNCTION),
         None,
         "Which of several URLs is tried next: 'round-robin', 'shuffle', or a function that makes an iterator of them.",
@@ -96,27 +99,27 @@ class BrokerSettings(Group):
         "Type of the queues in which RabbitMQ holds messages until their time.",
         old="BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE",
     )
-    broker_pool_limit: int | None = later(
+    broker_pool_limit: int | None = works(
         or_none(_COUNT), 10, "Most connections that are open at once; None or 0: no pool.", old="BROKER_POOL_LIMIT"
     )
-    broker_pool_acquire_timeout: float | None = later(
+    broker_pool_acquire_timeout: float | None = works(
         or_none(SECONDS),
         None,
         "Seconds to wait for a connection of the pool; None: for ever.",
         old="BROKER_POOL_ACQUIRE_TIMEOUT",
     )
-    broker_use_ssl: bool | Mapping[str, Any] = later(
+    broker_use_ssl: bool | Mapping[str, Any] = works(
         either(FLAG, MAPPING), False, "Encrypt connections: True, or a dict of how.", old="BROKER_USE_SSL"
     )
-    broker_host: str | None = later(
+    broker_host: str | None = works(
         or_none(TEXT), None, "Host of the broker, where `broker_url` is not given.", old="BROKER_HOST"
     )
-    broker_port: int | None = later(or_none(PORT), None, "Its port, likewise.", old="BROKER_PORT")
-    broker_user: str | None = later(or_none(TEXT), None, "Its user, likewise.", old="BROKER_USER")
-    broker_password: str | bytes | None = later(
+    broker_port: int | None = works(or_none(PORT), None, "Its port, likewise.", old="BROKER_PORT")
+    broker_user: str | None = works(or_none(TEXT), None, "Its user, likewise.", old="BROKER_USER")
+    broker_password: str | bytes | None = works(
         or_none(PASSWORD), None, "Its password, likewise.", old="BROKER_PASSWORD"
     )
-    broker_vhost: str | None = later(or_none(TEXT), None, "Its virtual host, likewise.", old="BROKER_VHOST")
+    broker_vhost: str | None = works(or_none(TEXT), None, "Its virtual host, likewise.", old="BROKER_VHOST")
 
 
 class MessageSettings(Group):

@@ -63,7 +63,7 @@ class ResultSettings(Group):
         FLAG, False, "Store name, arguments, queue and worker with a result.", old="CELERY_RESULT_EXTENDED"
     )
     result_serializer: str = works(SERIALIZER, "json", "How results are stored.", old="CELERY_RESULT_SERIALIZER")
-    result_backend_transport_options: Mapping[str, Any] = later(
+    result_backend_transport_options: Mapping[str, Any] = works(
         MAPPING,
         {},
         "What the result backend's technology wants to know besides.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from celeriac.app.config.setting import Group, later
+from celeriac.app.config.setting import Group, later, works
 from celeriac.app.kinds import (
     ANY_TEXT,
     ANYTHING,
@@ -35,38 +35,38 @@ class RedisSettings(Group):
 
     TITLE = "Redis"
 
-    redis_backend_use_ssl: bool | Mapping[str, Any] | None = later(
+    redis_backend_use_ssl: bool | Mapping[str, Any] | None = works(
         or_none(either(FLAG, MAPPING)), None, "Encrypt connections: a dict of how.", old="CELERY_REDIS_BACKEND_USE_SSL"
     )
-    redis_backend_health_check_interval: float | None = later(
+    redis_backend_health_check_interval: float | None = works(
         or_none(SECONDS), None, "Seconds after which an idle connection is tried before it is used.", old=None
     )
-    redis_backend_credential_provider: Any = later(
+    redis_backend_credential_provider: Any = works(
         or_none(either(CLASS, ANYTHING)), None, "Object, or path of a class, that knows user and password.", old=None
     )
-    redis_client_name: str | None = later(or_none(TEXT), None, "What connections are called on the server.", old=None)
-    redis_db: int | None = later(
+    redis_client_name: str | None = works(or_none(TEXT), None, "What connections are called on the server.", old=None)
+    redis_db: int | None = works(
         or_none(_COUNT), None, "Number of the database, where the URL has none.", old="CELERY_REDIS_DB"
     )
-    redis_host: str | None = later(or_none(TEXT), None, "Host, likewise.", old="CELERY_REDIS_HOST")
-    redis_port: int | None = later(or_none(PORT), None, "Port, likewise.", old="CELERY_REDIS_PORT")
-    redis_username: str | None = later(or_none(TEXT), None, "User, likewise.", old="CELERY_REDIS_USERNAME")
-    redis_password: str | bytes | None = later(
+    redis_host: str | None = works(or_none(TEXT), None, "Host, likewise.", old="CELERY_REDIS_HOST")
+    redis_port: int | None = works(or_none(PORT), None, "Port, likewise.", old="CELERY_REDIS_PORT")
+    redis_username: str | None = works(or_none(TEXT), None, "User, likewise.", old="CELERY_REDIS_USERNAME")
+    redis_password: str | bytes | None = works(
         or_none(PASSWORD), None, "Password, likewise.", old="CELERY_REDIS_PASSWORD"
     )
-    redis_max_connections: int | None = later(
+    redis_max_connections: int | None = works(
         or_none(_POSITIVE), None, "Most connections that are open at once.", old="CELERY_REDIS_MAX_CONNECTIONS"
     )
     redis_socket_timeout: float | None = later(
         or_none(SECONDS), 120.0, "Seconds to wait for an answer.", old="CELERY_REDIS_SOCKET_TIMEOUT"
     )
-    redis_socket_connect_timeout: float | None = later(
+    redis_socket_connect_timeout: float | None = works(
         or_none(SECONDS), None, "Seconds to wait for a connection.", old="CELERY_REDIS_SOCKET_CONNECT_TIMEOUT"
     )
     redis_retry_on_timeout: bool = later(
         FLAG, False, "Ask again when there was no answer in time.", old="CELERY_REDIS_RETRY_ON_TIMEOUT"
     )
-    redis_socket_keepalive: bool = later(
+    redis_socket_keepalive: bool = works(
         FLAG, False, "Have the system watch idle connections.", old="CELERY_REDIS_SOCKET_KEEPALIVE"
     )
 

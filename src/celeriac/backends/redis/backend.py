@@ -10,12 +10,13 @@ from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
 from celeriac.backends.lifetimes import Lifetimes
 from celeriac.backends.redis.records import ResultKeys, read_results
 from celeriac.backends.redis.subscriber import Subscriber
-from celeriac.brokers.base import ResultMeta, ResultSink
+from celeriac.brokers.base import Checkup, ResultMeta, ResultSink
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.scripts import script
+from celeriac.brokers.redis.server import check_up
 from celeriac.exceptions import MessageTooLarge
 from celeriac.states import FAILURE, READY_STATES
 
@@ -70,6 +71,9 @@ class RedisBackend(ResultBackend, ResultSink):
     def close(self) -> None:
         self._subscriber.close()
         self._link.close()
+
+    def check_up(self) -> Checkup:
+        return check_up(self._link, deadline_at=monotonic() + ANSWER_WITHIN, keeps_messages=False)
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from celeriac.brokers.base import (
     MESSAGE_MAX_BYTES,
     Broker,
     Capabilities,
+    Checkup,
     Conflict,
     DeadLetter,
     Incarnation,
@@ -33,6 +34,7 @@ from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.restoring import Restorer
 from celeriac.brokers.redis.scripts import script
+from celeriac.brokers.redis.server import check_up
 from celeriac.brokers.redis.uniqueness import UniquePlan, any_unique, unique_batches
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
@@ -68,7 +70,7 @@ class RedisBroker(Broker):
         ahead: seconds that the server's clock is taken to be ahead; tests move it.
     """
 
-    capabilities = Capabilities(crosses_processes=True, survives_restart=True)
+    capabilities = Capabilities(crosses_processes=True, survives_restart=True, has_server=True)
 
     def __init__(
         self,
@@ -111,6 +113,9 @@ class RedisBroker(Broker):
 
     def open(self, *, deadline_at: float) -> None:
         self.link().call("PING", deadline_at=deadline_at, repeatable=True)
+
+    def check_up(self) -> Checkup:
+        return check_up(self.link(), deadline_at=time.monotonic() + ASK_WITHIN, keeps_messages=True)
 
     def close(self) -> None:
         self.link().close()

@@ -20,6 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -33,7 +34,8 @@ from celeriac.exceptions import BrokerUnavailable
 
 _READ_SIZE: Final = 65_536
 _FRESH: Final = 1.0  # seconds for which an idle connection is used without a look at it
-_NAPS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
+_NAPS: Final = (0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # seconds before each attempt
+_ENOUGH: Final = 0.05  # seconds that another attempt must have: one that is cut short leaves a doubt
 _PING_WITHIN: Final = 1.0
 _LOOK_EVERY: Final = 0.05
 
@@ -393,18 +395,19 @@ class Session(Line):
         started_at = monotonic()
         unsure = False
         error: Exception | None = None
-        attempt = 0
-        while True:
-            if attempt:
-                self._nap(attempt, deadline_at)
-            attempt += 1
+        for nap in chain(_NAPS, repeat(_NAPS[-1])):
+            if error is not None:
+                if monotonic() + nap + _ENOUGH >= deadline_at:
+                    break
+                time.sleep(nap)
             try:
                 if self.sock is None or started_at - self.used_at > _FRESH:
                     self._freshen(deadline_at)
             except BrokerUnavailable as unavailable:
-                if error is None or monotonic() >= deadline_at:
-                    unavailable.maybe_published = unsure
+                if error is None:
                     raise
+                if not isinstance(error, ServerError):  # what that said of itself tells more
+                    error = unavailable
                 continue
             self.asked = False
             try:
@@ -414,7 +417,7 @@ class Session(Line):
             except OSError as lost:
                 self.drop()
                 unsure, error = unsure or self.asked, lost
-                if not repeatable or monotonic() >= deadline_at:
+                if not repeatable:
                     break
             except BaseException:
                 self.drop()
@@ -426,15 +429,12 @@ class Session(Line):
                 if answer.code in ELSEWHERE:
                     self.drop()
                     self._link.turn_away()
-                if monotonic() >= deadline_at:
-                    break
+        if isinstance(error, BrokerUnavailable):
+            error.maybe_published = unsure
+            raise error
+        assert error is not None, "the loop ends after an error"
         where = self._link.place.address
         raise unanswered(error, where, str(name), monotonic() - started_at, sent=unsure) from error
-
-    def _nap(self, attempt: int, deadline_at: float) -> None:
-        """Wait before the next attempt, longer each time."""
-        nap = _NAPS[min(attempt, len(_NAPS)) - 1]
-        time.sleep(max(0.0, min(nap, deadline_at - monotonic())))
 
     def _freshen(self, deadline_at: float) -> None:
         """Make sure that there is a connection, and that one which was idle still stands."""

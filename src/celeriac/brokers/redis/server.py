@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from celeriac.brokers.base import Checkup, Concern
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import hash_tag
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
@@ -23,13 +24,6 @@ class Answering(Protocol):
     """Be a link."""
 
     def call(self, *words: str, deadline_at: float, repeatable: bool) -> Any: ...
-
-
-class Concern(msgspec.Struct, frozen=True):
-    """Say what is not as it should be, and how it is made so."""
-
-    found: str
-    cure: str
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +161,16 @@ def concerns(facts: ServerFacts, *, keeps_messages: bool) -> list[Concern]:
             )
         )
     return found
+
+
+def check_up(link: Answering, *, deadline_at: float, keeps_messages: bool) -> Checkup:
+    """Ask a server about itself, and say what that means for what it keeps.
+
+    Raises:
+        BrokerUnavailable: it does not answer.
+    """
+    facts = read_facts(link, deadline_at=deadline_at)
+    return Checkup("redis", described(facts), tuple(concerns(facts, keeps_messages=keeps_messages)))
 
 
 def described(facts: ServerFacts) -> str:

@@ -27,14 +27,14 @@ def test_each_is_warned_of_once():
     with pytest.warns(SettingWithoutEffect, match="worker_state_db"):
         conf.finalize()
     conf.update(worker_state_db="/b")
-    with pytest.warns(SettingWithoutEffect, match="redis_host"):
-        conf.read_object(ConfigSource({"worker_state_db": "/c", "redis_host": "cache"}))
+    with pytest.warns(SettingWithoutEffect, match="s3_bucket"):
+        conf.read_object(ConfigSource({"worker_state_db": "/c", "s3_bucket": "cache"}))
 
-    conf.copy().update(redis_host="other", worker_state_db="/d")
+    conf.copy().update(s3_bucket="other", worker_state_db="/d")
 
 
 def test_nothing_is_warned_of_before_settings_are_read():
-    Settings({"worker_state_db": "/a"}, environ={}).update(redis_host="cache")
+    Settings({"worker_state_db": "/a"}, environ={}).update(s3_bucket="cache")
 
 
 def test_settings_at_their_defaults_and_those_that_work_are_not_warned_of():
