@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from bench.redis_server import free_port
+from bench.redis_server import RedisServer, free_port
 from celeriac.backends.redis import RedisBackend, subscriber
+from celeriac.backends.redis.line import Line
 from celeriac.brokers.redis.options import read_options
 from celeriac.brokers.redis.place import read_place
 from celeriac.exceptions import OperationalError
@@ -24,6 +25,7 @@ from celeriac.testing.worlds import ANSWER_WITHIN, a_result
 from celeriac.wire.results import write_record
 from tests.servers.certificates import make_certificates
 from tests.servers.proxy import Way, proxy_to
+from tests.servers.redis import started
 from tests.size import scaled
 
 __all__ = ["proxy_to"]
@@ -38,6 +40,21 @@ def a_record(state=SUCCESS, task_id="id-1"):
 def backend_at(url):
     reading = read_options(read_place(url, "result_backend"), {}, setting="result_backend_transport_options")
     return RedisBackend(reading.place, reading.options)
+
+
+@pytest.fixture(scope="module")
+def quiet_server(tmp_path_factory):
+    """Start a server whose channels and connections nobody else's tests have a part in."""
+    server = started(RedisServer(tmp_path_factory.mktemp("redis")))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_db(quiet_server):
+    with redis.Redis.from_url(quiet_server.url()) as client:
+        client.flushall()
+    return quiet_server.url()
 
 
 @pytest.fixture(params=["", "?protocol=2"], ids=["protocol-3", "protocol-2"])
@@ -251,14 +268,14 @@ def test_killing_the_subscription_again_and_again_leaves_nobody_waiting(backend,
 
 
 def test_what_is_wanted_while_the_listener_sends_is_sent_after_it(backend, client, threads, monkeypatch):
-    write = subscriber._write
+    write = Line.write
 
-    def slowly(sock, packed):
-        write(sock, packed)
+    def slowly(line, packed):
+        write(line, packed)
         if threading.current_thread().name == "celeriac results":
             time.sleep(0.2)
 
-    monkeypatch.setattr(subscriber, "_write", slowly)
+    monkeypatch.setattr(Line, "write", slowly)
     waiting = [threads.submit(backend.wait, ["id-1"], timeout=ANSWER_WITHIN)]
     until(lambda: channels(client))
     waiting.append(threads.submit(backend.wait, ["id-2"], timeout=ANSWER_WITHIN))

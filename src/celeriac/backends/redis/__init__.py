@@ -2,6 +2,7 @@
 
 records.py     keys, and what is read under them; pure
 interests.py   who waits for which results; pure
+line.py        one connection that is subscribed
 subscriber.py  one subscription for all who wait in this process
 backend.py     the port; `brokers/redis/lua/results.lua` says which record stands
 """
