@@ -14,6 +14,9 @@ from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import read_place
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
+from tests.servers.proxy import proxy_to
+
+__all__ = ["proxy_to"]
 
 
 @dataclass
@@ -218,3 +221,25 @@ def test_a_process_has_one_link_to_a_place(redis_db):
 
     assert Link.at(place, RedisOptions()) is Link.at(read_place(redis_db, "result_backend"), RedisOptions())
     assert Link.at(place, RedisOptions()) is not Link.at(place, RedisOptions(protocol=3))
+
+
+def test_an_idle_connection_that_was_forgotten_in_between_is_found_out_and_replaced(redis_server, proxy_to):
+    proxy = proxy_to(redis_server().port)
+    link = Link(read_place(proxy.url(), "broker_url"), RedisOptions(check_after=0.5))
+    link.call("SET", "key", "value", deadline_at=soon())
+
+    proxy.reset(client=False)  # the client's side stands, and nothing comes of it
+    time.sleep(1.1)
+
+    assert link.call("GET", "key", deadline_at=soon(5)) == b"value"
+    assert proxy.accepted == 2
+
+
+def test_closing_lets_go_of_idle_connections_and_the_next_call_opens_one(link, client):
+    link.call("CLIENT", "SETNAME", "mine", deadline_at=soon())
+
+    link.close()
+    link.close()
+
+    assert link.call("PING", deadline_at=soon()) == b"PONG"
+    assert "mine" not in {one["name"] for one in client.client_list()}
