@@ -216,12 +216,26 @@ class Ownership:
             answer = await self.run(
                 "adopt",
                 [keys.epochs, self.held, keys.counts, keys.delayed, keys.delayed_counts],
-                [self._id, self._epoch, self._ahead(), *(word for asked in unanswered.items() for word in asked)],
+                [self._id, self._epoch, self._ahead(), *_joined(unanswered)],
             )
             match answer[0]:
                 case 0:
-                    self._unsure = False
                     for first in unanswered:
                         self._unanswered.pop(first, None)
+                    self._unsure = bool(self._unanswered)  # another claim may have lost its answer meanwhile
                 case 2:
                     raise self.lease_lost()
+
+
+def _joined(asked: dict[int, int]) -> list[int]:
+    """Return claims as pairs of first tag and number of tags, those that follow each other as one.
+
+    An outage leaves one for each attempt to claim.
+    """
+    words: list[int] = []
+    for first, most in sorted(asked.items()):
+        if words and words[-2] + words[-1] == first:
+            words[-1] += most
+        else:
+            words += [first, most]
+    return words

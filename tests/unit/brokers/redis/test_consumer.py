@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
 
 from celeriac.brokers.base import QueueDepth, ReleaseCause, Settlement
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.ownership import _joined
 from celeriac.brokers.redis.scripts import script
 from celeriac.exceptions import BrokerUnavailable, CeleriacError, ImproperlyConfigured, LeaseLost
 from celeriac.testing.brokers.suite import MIB, end_of, publish
@@ -268,6 +270,50 @@ def test_messages_of_a_claim_whose_answer_was_lost_come_back_in_their_order(worl
     assert task_ids(again) == [f"id-{number}" for number in range(1, 6)]
     assert not any(delivery.redelivered for delivery in again), "nobody had them in hands"
     assert client.hlen(KEYS.held(node.consumer.owner)) == 6
+
+
+def test_claims_of_a_long_outage_are_given_back_as_one(world, behind, proxy, client):
+    publish(world.broker(), a_message("a"), a_message("b"))
+    node = behind.node()
+    held = node.claim(limit=1)
+    proxy.cut(Way.DOWN, keep=0.0, after=b"celeriac:held")
+    with pytest.raises(BrokerUnavailable):
+        node.claim(limit=500)
+    proxy.refuse()
+    for _ in range(20):
+        with pytest.raises(BrokerUnavailable):
+            node.claim(limit=500)
+    proxy.heal()
+
+    assert len(_joined(node.consumer._own._unanswered)) == 2
+    assert task_ids(node.claim()) == ["b"]
+    assert node.consumer._own._unanswered == {}
+    assert node.finish(*held) == []
+
+
+def test_a_claim_whose_answer_is_lost_while_an_epoch_begins_is_given_back_too(world, client):
+    publish(world.broker(), *(a_message(f"id-{number}") for number in range(3)))
+    node = world.node()
+    own = node.consumer._own
+    node.do(_lose_an_answer(node.consumer))
+    run = own.run
+
+    async def lose_a_claim(name, *args, **kwargs):
+        answer = await run(name, *args, **kwargs)
+        if name == "adopt" and not own._unanswered:
+            with suppress(BrokerUnavailable), own.claiming(5) as first:
+                own._epoch -= 1  # it was sent in the former epoch, and executed before the new one began
+                client.hset(KEYS.held(own.owner), first, b"1:q" + client.rpop("q"))
+                own._epoch += 1
+                raise BrokerUnavailable("the connection broke", maybe_published=True)
+        return answer
+
+    own.run = lose_a_claim
+    node.claim(limit=1)
+    own.run = run
+
+    assert sorted(task_ids(node.claim())) == ["id-0", "id-2"]
+    assert client.hlen(KEYS.held(own.owner)) == 3
 
 
 def test_a_cancelled_claim_gives_back_what_it_took(world, behind, proxy, client):
