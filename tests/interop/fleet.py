@@ -258,11 +258,12 @@ class Fleet:
         return self._clients[name]
 
     def node_client(self) -> NodeClient:
-        """Return a program of celery-node."""
-        environment = {**self.environment, "NODE_PATH": str(present(CELERY_NODE.modules))}
-        argv = ["node", str(_HERE / "node" / "client.js")]
-        client = NodeClient(argv, self.folder, environment, self._log("client-node"))
-        self._clients["celery-node"] = client
+        """Return the program of celery-node; it is started once."""
+        client = self._clients.get(NODE.name)
+        if not isinstance(client, NodeClient):
+            environment = {**self.environment, "NODE_PATH": str(present(CELERY_NODE.modules))}
+            argv = ["node", str(_HERE / "node" / "client.js")]
+            client = self._clients[NODE.name] = NodeClient(argv, self.folder, environment, self._log("client-node"))
         return client
 
     def start(self, kind: Kind, *args: str, name: str = "", concurrency: int = 2, ready: bool = True) -> Worker:
