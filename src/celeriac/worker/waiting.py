@@ -69,11 +69,21 @@ def open_broker(broker: Broker, patience: Patience) -> None:
                 attempt += 1
                 of = f"/{patience.attempts}" if patience.attempts else ""
                 logger.error(
-                    "Cannot connect to %s: %s. Trying again in %.1f s (%d%s)", broker.url, error, wait, attempt, of
+                    "Cannot connect to %s: %s Trying again in %.1f s (%d%s)",
+                    broker.url,
+                    _sentence(error),
+                    wait,
+                    attempt,
+                    of,
                 )
                 time.sleep(wait)
             else:
                 return
+
+
+def _sentence(error: OperationalError) -> str:
+    text = str(error)
+    return text if text.endswith(("?", ".")) else f"{text}."
 
 
 @contextmanager

@@ -20,7 +20,10 @@ class ResultSettings(Group):
     TITLE = "Results"
 
     result_backend: str | None = works(
-        or_none(URLS), None, "Where results are kept; None: in the broker's own store.", old="CELERY_RESULT_BACKEND"
+        or_none(URLS),
+        None,
+        "Where results are kept; None: in the broker's own store, and nowhere with a broker on Redis.",
+        old="CELERY_RESULT_BACKEND",
     )
     result_backend_thread_safe: bool = later(
         FLAG, False, "Share one result backend among the threads of a process.", old=None

@@ -137,6 +137,13 @@ class RedisBroker(Broker):
     # -- publishing ---------------------------------------------------------------------------------------------
 
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
+        try:
+            return self._publish(messages, deadline_at)
+        except BrokerUnavailable:
+            self._told.clear()  # what was told may not have arrived, or be gone with a server
+            raise
+
+    def _publish(self, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
         if not messages:
             return ()
         if len(messages) == 1 and self._publish_alone(messages[0], deadline_at):
@@ -165,7 +172,7 @@ class RedisBroker(Broker):
         with self.link().session(deadline_at=deadline_at) as session:
             if self._told.get(queue, 0.0) <= time.monotonic():
                 tables, members = tables_and_members(self.keys, self._untold([queue]))
-                session.run(script("bind"), [*tables, self.keys.queues], [*members, queue], deadline_at=deadline_at)
+                self._bind(session, [*tables, self.keys.queues], [*members, queue], deadline_at)
             keys = [self.keys.sent(session.producer), name]
             session.run(script("publish_one"), keys, [session.next_number(), envelope], deadline_at=deadline_at)
             if self.options.publish_wait_replicas:
@@ -206,7 +213,7 @@ class RedisBroker(Broker):
     ) -> None:
         new = self._untold(queues)
         if new:
-            session.run(script("bind"), *tables_and_members(self.keys, new), deadline_at=deadline_at)
+            self._bind(session, *tables_and_members(self.keys, new), deadline_at)
         keys = [self.keys.sent(session.producer), *self._publish_keys, *names]
         args = [session.next_number(), self._ahead(), len(new), *new, *words]
         session.run(script("publish"), keys, args, deadline_at=deadline_at)
@@ -230,6 +237,16 @@ class RedisBroker(Broker):
         if self.options.publish_wait_replicas:
             self._await_replicas(session, deadline_at)
         return conflicts
+
+    def _bind(
+        self, session: Session, tables: Sequence[str | bytes], members: Sequence[Word], deadline_at: float
+    ) -> None:
+        """Bind queues before the first message is sent to them."""
+        try:
+            session.run(script("bind"), tables, members, deadline_at=deadline_at)
+        except BrokerUnavailable as exc:
+            exc.maybe_published = False  # the messages have not been sent
+            raise
 
     def _untold(self, queues: Sequence[str]) -> list[str]:
         """Return the queues that Redis has not been told of for a while."""

@@ -213,3 +213,29 @@ def _then_refuse(batches, proxy):
         if number == 1:
             proxy.refuse()
         yield batch
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_queues_are_bound_by_the_next_publish_when_the_first_could_not(behind, proxy, client, many):
+    broker = behind.broker()
+    messages = [a_message(f"id-{number}") for number in range(many)]
+    proxy.refuse()
+    with pytest.raises(BrokerUnavailable) as caught:
+        broker.publish(messages, deadline_at=time.monotonic() + 0.3)
+    proxy.heal()
+
+    publish(broker, *messages)
+
+    assert not caught.value.maybe_published
+    assert client.keys("_kombu.binding.*")
+
+
+def test_nothing_is_said_to_be_published_when_only_the_binding_may_have_been_done(behind, proxy, client):
+    broker = behind.broker()
+    broker.open(deadline_at=time.monotonic() + 3)
+    proxy.black_hole(Way.DOWN)
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        broker.publish([a_message("id")], deadline_at=time.monotonic() + 0.3)
+
+    assert not caught.value.maybe_published
