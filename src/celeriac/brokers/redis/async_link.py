@@ -105,6 +105,9 @@ class AsyncLink:
             if answered is None:
                 raise ConnectionResetError(str(error)) from error
             return answered
+        except RuntimeError as error:  # what uvloop says of a connection that the server has closed just now
+            await self._drop()
+            raise ConnectionResetError(str(error)) from error
         except BaseException:
             await self._drop()
             raise

@@ -295,6 +295,8 @@ async def aask(connection: AsyncConnection, words: tuple[Word, ...]) -> Any:
         return await connection.read_response()
     except RedisError as error:
         raise cause(error) from error
+    except RuntimeError as error:  # what uvloop says of a connection that the server has closed just now
+        raise ConnectionResetError(str(error)) from error
 
 
 async def _areach(dial: Dial, endpoint: Endpoint) -> AsyncConnection:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import redis
@@ -89,3 +90,22 @@ async def test_a_connection_that_broke_is_said_and_the_next_call_has_another(lin
 
     assert await link.call("PING", timeout=3) == b"PONG"
     assert link.epoch == 2
+
+
+def test_a_connection_that_was_closed_just_now_is_an_outage_and_no_error_of_what_was_sent(redis_db):
+    """Else a node would take it for the refusal of an outcome, and store a failure in its place."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def use() -> None:
+        link = AsyncLink(read_place(redis_db, "broker_url"), RedisOptions(), name="w1@host")
+        await link.call("PING", timeout=3)
+        closed: Any = link._connection
+        closed._writer.transport.abort()
+        await asyncio.sleep(0.01)
+        with pytest.raises(BrokerUnavailable):
+            await link.call("PING", timeout=3)
+        assert await link.call("PING", timeout=3) == b"PONG"
+        await link.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(use())
