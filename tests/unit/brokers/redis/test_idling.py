@@ -90,3 +90,14 @@ def test_other_queues_are_looked_at_although_the_last_ones_were_left_empty(world
     assert task_ids(node.claim("one", wait=LONG)) == ["a"]
 
     assert task_ids(node.claim("two", wait=LONG)) == ["b"]
+
+
+def test_a_look_that_leaves_nothing_tells_when_the_next_message_is_due(world):
+    broker, node = world.broker(), world.node()
+    eta_at = time.time() + 3600
+    publish(broker, a_message("later", eta_at=eta_at), a_message("now"))
+
+    taken = node.do(node.consumer._look(["q"], 10, everywhere=False))
+
+    assert task_ids(taken.deliveries) == ["now"]
+    assert taken.next_due_at == pytest.approx(eta_at, abs=0.01)

@@ -85,7 +85,7 @@ for i = 9, #KEYS do
     empty = empty + 1
 end
 local next_due = ''
-if empty == #KEYS - 6 then
+if empty == #KEYS - 8 then
     local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     next_due = first[2] or ''
 end
