@@ -72,13 +72,17 @@ def beside_goals(figures: Figures, goals: Goals) -> Iterator[Finding]:
         yield Finding(what=what, value=value, unit=ms, at_most=goal)
 
 
-def beside_peers(figures: Figures, standings: Sequence[Standing], goals: Goals) -> Iterator[Finding]:
-    """Put it beside Celery and the fastest other peer of the same run, as far as they were measured."""
+def beside_peers(reached: Standing, standings: Sequence[Standing], goals: Goals) -> Iterator[Finding]:
+    """Put it beside Celery and the fastest other peer on the same engine, as far as this run has measured them."""
+    figures = reached.median
+    if figures is None:
+        return
     peers = {one.contender.name: one for one in standings if not one.contender.ours and one.median}
     celery = peers.pop(CELERY.name, None)
     if celery and celery.median:
         yield _times("drained", figures.drained_per_s, celery, "drained_per_s", goals.drained_beside_celery)
         yield _times("delay()", figures.published_per_s, celery, "published_per_s", goals.published_beside_celery)
+    peers = {name: one for name, one in peers.items() if one.contender.needs_redis == reached.contender.needs_redis}
     if peers:
         best = max(peers.values(), key=lambda one: one.median.drained_per_s if one.median else 0)
         yield _times("drained", figures.drained_per_s, best, "drained_per_s", goals.drained_beside_best)

@@ -93,7 +93,7 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
     measures: dict[str, Iterator[Finding]] = {}
     if standing.median:
         measures["table"] = beside_goals(standing.median, goals)
-        measures["peers"] = beside_peers(standing.median, standings, goals)
+        measures["peers"] = beside_peers(standing, standings, goals)
     if standing.trouble is None:
         measures |= {
             "publishing": own.publishing(here, engine, goals, size.share),

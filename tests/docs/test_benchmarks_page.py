@@ -79,7 +79,7 @@ def test_ratios_are_those_of_one_run():
     reached = REPORT.standings[0].median
     assert reached is not None
 
-    found = {one.what: one for one in beside_peers(reached, REPORT.standings, GOALS["celeriac-redis"])}
+    found = {one.what: one for one in beside_peers(REPORT.standings[0], REPORT.standings, GOALS["celeriac-redis"])}
 
     assert found["drained, beside Celery, Redis"].value == 28
     assert found["delay(), beside Celery, Redis"].reached
