@@ -25,6 +25,9 @@ from celeriac.wire.told import told_state
 
 _READ_SIZE: Final = 262_144
 
+_SPIN: Final = 0.002
+"""Seconds for which the listener does not sleep, when the wait before was over that soon."""
+
 
 class Look:
     """Ask for records, and know who asked.
@@ -101,7 +104,20 @@ class Line:
         self.asked_at = self.heard_at = self.looked_at = monotonic()
         self.blind = False
         self._patience = patience
+        self._brisk = False
+        self._spin_until = 0.0
         sock.settimeout(patience)
+
+    def note_asked(self) -> None:
+        """Note that somebody begins to wait."""
+        self.asked_at = monotonic()
+        if self._brisk:
+            self._spin_until = self.asked_at + _SPIN
+
+    def note_found(self) -> None:
+        """Note that somebody has what he waited for."""
+        self._brisk = self.heard_at - self.asked_at < _SPIN
+        self._spin_until = 0.0
 
     def write(self, packed: Iterable[bytes]) -> None:
         """Send; where that fails the listener sees it, and begins anew with everything."""
@@ -136,6 +152,9 @@ class Line:
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
+        while monotonic() < self._spin_until:
+            if poll.poll(0):
+                return True
         return bool(poll.poll(math.ceil(timeout * 1000)))
 
     def is_writable(self) -> bool:

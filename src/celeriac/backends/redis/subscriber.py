@@ -245,7 +245,7 @@ class Subscriber:
         looks = [Look(part) for part in _chunks(ids)]
         if looks:
             looks[-1].waiters = [one for look in wanted for one in look.waiters]
-            line.asked_at = monotonic()
+            line.note_asked()
         for look in looks:
             line.due.append(look)
             yield self._channels("SUBSCRIBE", look.ids)
@@ -336,6 +336,8 @@ class Subscriber:
         news = News()
         while (answer := line.reader.gets()) is not MORE:
             self._take(line, answer, news)
+        if news.found:
+            line.note_found()
         self._tell(news.found, news.looked)
         if news.unclear:
             self._look_at(line, news.unclear)
