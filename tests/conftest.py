@@ -18,6 +18,9 @@ from tests.size import SIZE
 
 __all__ = ["redis_db", "redis_server", "redis_url"]
 
+# Before anybody imports them, wherever pytest begins to collect.
+pytest.register_assert_rewrite("celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses")
+
 # Speed is never asserted, so a slow machine fails no property.
 settings.register_profile("tenth", deadline=None)
 settings.register_profile("full", deadline=None, max_examples=1_000)

@@ -12,8 +12,6 @@ from celeriac.brokers.base import Incarnation, ResultMeta
 from celeriac.message import Message
 from celeriac.wire.results import write_record
 
-pytest.register_assert_rewrite("celeriac.testing.buses")
-
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch, tmp_path):

@@ -11,37 +11,9 @@ from celeriac.brokers.redis.keys import Keys
 from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, task_ids
-from tests.servers.proxy import Proxy, Way, proxy_to
-from tests.unit.brokers.redis_world import RedisWorld
+from tests.servers.proxy import Way
 
 KEYS = Keys()
-
-__all__ = ["proxy_to"]
-
-
-@pytest.fixture
-def world(redis_db):
-    world = RedisWorld(redis_db)
-    yield world
-    world.end()
-
-
-@pytest.fixture
-def client(world):
-    with world.client() as client:
-        yield client
-
-
-@pytest.fixture
-def proxy(world, proxy_to) -> Proxy:
-    return proxy_to(world.place.endpoints[0].port)
-
-
-@pytest.fixture
-def behind(world, proxy):
-    behind = RedisWorld(proxy.url())
-    yield behind
-    behind.end()
 
 
 @pytest.mark.parametrize("many", [1, 3])

@@ -15,38 +15,9 @@ from celeriac.exceptions import BrokerUnavailable, CeleriacError, ImproperlyConf
 from celeriac.testing.brokers.suite import MIB, end_of, publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, a_result, task_ids
 from celeriac.wire.envelope import write_envelope
-from tests.servers.proxy import Proxy, Way, proxy_to
-from tests.unit.brokers.redis_world import RedisWorld
+from tests.servers.proxy import Way
 
 KEYS = Keys()
-
-__all__ = ["proxy_to"]
-
-
-@pytest.fixture
-def world(redis_db):
-    world = RedisWorld(redis_db)
-    yield world
-    world.end()
-
-
-@pytest.fixture
-def client(world):
-    with world.client() as client:
-        yield client
-
-
-@pytest.fixture
-def proxy(world, proxy_to) -> Proxy:
-    return proxy_to(world.place.endpoints[0].port)
-
-
-@pytest.fixture
-def behind(world, proxy):
-    """Be the same database, reached through a proxy that can fail."""
-    behind = RedisWorld(proxy.url())
-    yield behind
-    behind.end()
 
 
 def held_by(client, node) -> dict[bytes, bytes]:

@@ -8,22 +8,8 @@ import pytest
 from celeriac.brokers.redis.scripts import script
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import a_message, task_ids
-from tests.unit.brokers.redis_world import RedisWorld
 
 LONG = 20.0
-
-
-@pytest.fixture
-def world(redis_db):
-    world = RedisWorld(redis_db)
-    yield world
-    world.end()
-
-
-@pytest.fixture
-def client(world):
-    with world.client() as client:
-        yield client
 
 
 def looks(client) -> int:

@@ -8,12 +8,9 @@ from celeriac.brokers.redis.keys import Keys
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, task_ids
-from tests.servers.proxy import Proxy, proxy_to
 from tests.unit.brokers.redis_world import RedisWorld
 
 KEYS = Keys()
-
-__all__ = ["proxy_to"]
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
@@ -21,17 +18,6 @@ def world(redis_db, request):
     world = RedisWorld(redis_db, protocol=request.param)
     yield world
     world.end()
-
-
-@pytest.fixture
-def client(world):
-    with world.client() as client:
-        yield client
-
-
-@pytest.fixture
-def proxy(world, proxy_to) -> Proxy:
-    return proxy_to(world.place.endpoints[0].port)
 
 
 def waiting(node, *queues, wait=10 * ANSWER_WITHIN):
