@@ -84,7 +84,7 @@ class Sender:
             NotImplementedError: an option asks for what this version does not have.
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation within `task_publish_timeout`, or the call's own `timeout`.
-        UniqueConflict: another run of the task has the call's unique key, and the call is to raise that.
+            UniqueConflict: another run of the task has the call's unique key, and the call is to raise that.
         """
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()

@@ -11,8 +11,7 @@ from celeriac.wire.envelope import write_envelope
 class Envelopes:
     """Write the envelopes that a process publishes.
 
-    They name no queue for answers (`reply_to`), which Celery's always do: on Redis nobody sends answers there, and
-    each message would be 60 bytes longer and dearer to read.
+    The queue for answers (`reply_to`) that Celery's messages name is in the message already: `app/send.py` names it.
 
     Args:
         body_encoding: transport option of that name; a body that is no text is in base64 whatever it says.
