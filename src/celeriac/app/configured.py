@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from celeriac.app.config import Settings
 from celeriac.app.config.objects import ConfigSource
@@ -23,6 +23,9 @@ class Configured:
         on_after_configure: sent when they have been read.
     """
 
+    environ: ClassVar[Mapping[str, str]] = os.environ
+    """The environment, as far as settings are looked for in it; a class for tests has none."""
+
     main: str | None
     conf: Settings
     on_configure: Any
@@ -40,6 +43,7 @@ class Configured:
         self.on_after_configure = Signal(("source",), name="app.on_after_configure")
         self.conf = Settings(
             *said,
+            environ=self.environ,
             source=ConfigSource(source, silent=silent) if source is not None else None,
             namespace=namespace,
             before_load=self._before_settings,

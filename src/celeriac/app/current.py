@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from weakref import WeakSet
 
@@ -35,6 +36,17 @@ def set_default_app(app: Celery) -> None:
     """Make `app` the one that is meant where none was set current."""
     global _default
     _default = app
+
+
+@contextmanager
+def kept_apps() -> Iterator[None]:
+    """Have the current and the default app at the end of a `with` block be what they were before it."""
+    global _current, _default
+    before = _current, _default
+    try:
+        yield
+    finally:
+        _current, _default = before
 
 
 def current_app() -> Celery:

@@ -23,7 +23,7 @@ def run_command(app: Celery, argv: Sequence[str] | None) -> int:
     """
     from celeriac.cli.main import main
 
-    return main(["-A", _place_of(app), *(sys.argv[1:] if argv is None else argv)])
+    return main(["-A", place_of(app), *(sys.argv[1:] if argv is None else argv)])
 
 
 def run_worker(app: Celery, argv: Sequence[str] | None) -> int:
@@ -38,7 +38,7 @@ def run_worker(app: Celery, argv: Sequence[str] | None) -> int:
     return run_command(app, said)
 
 
-def _place_of(app: Celery) -> str:
+def place_of(app: Celery) -> str:
     """Return the module and attribute by which the app can be found again."""
     for name, module in list(sys.modules.items()):
         for attribute, value in list(getattr(module, "__dict__", {}).items()):

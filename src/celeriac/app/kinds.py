@@ -358,6 +358,22 @@ def meaning_none(word: str, kind: Kind[T]) -> Kind[T | None]:
     )
 
 
+def left_at(default: T, instead: str) -> Kind[T]:
+    """Make the kind of a setting that names a part which cannot be exchanged here: what it is by default is accepted.
+
+    Args:
+        default: what Celery has.
+        instead: why that is, and what to do instead.
+    """
+
+    def accept(value: Any) -> T:
+        if value != default:
+            raise ValueError(instead)
+        return default
+
+    return Kind(f"left at {default!r}", accept, examples=(default,))
+
+
 def read(kind: Kind[T], name: str, value: Any, *, error: type[Exception] = ImproperlyConfigured, source: str = "") -> T:
     """Return the value to keep for a setting or an option.
 

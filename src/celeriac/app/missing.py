@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -43,13 +43,17 @@ _OF_TASK: Final[Mapping[str, str]] = {
     "chunks": _CANVAS,
     "map": _CANVAS,
     "on_replace": _CANVAS,
-    "Request": "a worker's request is no class of yours to replace; use the hooks of the task",
+    "Request": "a worker's request is no class of yours to replace; use the hooks of the task (`before_start`, "
+    "`on_failure`, `after_return` and the like), or signals",
     "replace": _CANVAS,
     "send_event": "events are not in this version of celeriac",
     "starmap": _CANVAS,
     "start_strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
     "Strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
 }
+
+INTERNALS_OF_WORKERS: Final = frozenset({"Request", "Strategy", "start_strategy"})
+"""What a class of tasks may replace in Celery's worker."""
 
 
 def missing_of_app(app: str, name: str, known: list[str]) -> AttributeError:
@@ -60,6 +64,21 @@ def missing_of_app(app: str, name: str, known: list[str]) -> AttributeError:
 def missing_of_task(task: str, name: str, known: list[str]) -> AttributeError:
     """Make the error about an attribute that tasks do not have."""
     return _missing(f"task {task!r}", name, _OF_TASK, known)
+
+
+def refuse_internals(what: str, names: Iterable[str]) -> None:
+    """Refuse what replaces parts of Celery's worker and would have no effect here.
+
+    Args:
+        what: the task or class of tasks that says it.
+        names: attributes or options that it has.
+
+    Raises:
+        TypeError: one of them is such a part; the text says what to do instead.
+    """
+    for name in names:
+        if name in INTERNALS_OF_WORKERS:
+            raise TypeError(f"{what} says {name}: {_OF_TASK[name]}")
 
 
 def _missing(what: str, name: str, sentences: Mapping[str, str], known: list[str]) -> AttributeError:

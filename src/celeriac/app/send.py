@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,10 +59,12 @@ class Sender:
 
     Attributes:
         app: whose tasks, settings and broker are used.
+        now: tells the unix instant from which countdowns are counted.
     """
 
     def __init__(self, app: Celery) -> None:
         self.app = app
+        self.now: Callable[[], float] = time.time
         self._rules: SendingRules | None = None
         self._origin = (0, "")
         self._names_reply_queue = False
@@ -180,7 +182,7 @@ class Sender:
         said = read_message_options(context.task or "", options) if options else NOTHING_SAID
         rules = self._rules_now()
         defaults = self._defaults(context.task or "", context.current, rules)
-        call = retry_of(context, args, kwargs, start, said, defaults, now=time.time())
+        call = retry_of(context, args, kwargs, start, said, defaults, now=self.now())
         return self._encode(call, said) if announced else self._write(call, self._origin_now())
 
     def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
@@ -212,7 +214,7 @@ class Sender:
 
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
-        return start_of(countdown, eta, now=time.time(), zone=self._rules_now().zone)
+        return start_of(countdown, eta, now=self.now(), zone=self._rules_now().zone)
 
     def _publish(
         self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
@@ -258,7 +260,7 @@ class Sender:
         if said.others:
             known = said.others.get("task_type", known)
         defaults = self._defaults(name, known, rules)
-        return call_of(name, args, kwargs, said, defaults, task=known, task_id=task_id, parent=parent, now=time.time())
+        return call_of(name, args, kwargs, said, defaults, task=known, task_id=task_id, parent=parent, now=self.now())
 
     def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
         if task is None:

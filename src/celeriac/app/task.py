@@ -16,7 +16,7 @@ from celeriac.app.context import Context as Context  # imported from here by pro
 from celeriac.app.context import context_of, current_context, leave_context, push_context
 from celeriac.app.current import apps_named, current_app
 from celeriac.app.hiding import shown_arguments
-from celeriac.app.missing import missing_of_task
+from celeriac.app.missing import missing_of_task, refuse_internals
 from celeriac.app.options import MessageOptions
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
@@ -136,6 +136,7 @@ class Task(Calling[P, R]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_internals(f"class {cls.__qualname__} of tasks", vars(cls))
         if "run" in vars(cls):
             body = vars(cls)["run"]
             if isinstance(body, (staticmethod, _BoundObject)):
@@ -145,6 +146,7 @@ class Task(Calling[P, R]):
             cls.origin = f"{module}.{getattr(body, '__qualname__', cls.__qualname__)}"
 
     def __setattr__(self, name: str, value: Any) -> None:
+        refuse_internals(f"task {self.name!r}", (name,))
         object.__setattr__(self, name, value)
         if name != "sending":
             self.__dict__.pop("sending", None)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
 from celeriac.app.kinds import CALL_KEY, FLAG, ON_CONFLICT, RATE, SECONDS, TEXT, Kind, one_of, or_none, read, whole
+from celeriac.app.missing import refuse_internals
 from celeriac.app.timing import end_of
 
 
@@ -220,6 +221,7 @@ def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict
         ValueError: its value is wrong.
     """
     kept = {}
+    refuse_internals(what, options)
     for name, value in options.items():
         kind = _KINDS.get(name)
         if kind is None:

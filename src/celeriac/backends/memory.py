@@ -13,7 +13,7 @@ from celeriac.backends.loop_waits import waits_of
 from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.memory.store import KeptResult, Store, StoreSink, Transaction, store_named
-from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.clock import Clock
 from celeriac.states import READY_STATES, RECEIVED, RETRY, STARTED, SUCCESS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class MemoryBackend(ResultBackend, StoreSink):
         expires: seconds for which a record is kept; None or 0 keeps it as long as the process.
         failure_expires: the same for FAILURE; None: as the others, 0 keeps it as long as the process.
         name: store to use when there is no broker.
-        clock: tells when records expire when there is no broker.
+        clock: tells when records expire when there is no broker; None: the store's.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class MemoryBackend(ResultBackend, StoreSink):
         expires: float | None = RESULT_EXPIRES,
         failure_expires: float | None = None,
         name: str = "default",
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
     ) -> None:
         self.kept_in = broker.store if broker is not None else store_named(name)
-        self._clock = broker.clock if broker is not None else clock
+        self._clock = broker.clock if broker is not None else clock or self.kept_in.clock
         self._lifetimes = Lifetimes.of(expires, failure_expires)
 
     @property

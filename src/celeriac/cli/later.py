@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
+
+class Later(NamedTuple):
+    """Say what an option or a command comes with, and what to do meanwhile."""
+
+    part: str
+    meanwhile: str = ""
+
+    def __str__(self) -> str:
+        """Complete a sentence that begins with its name."""
+        return f"comes with {self.part}, which this version of celeriac does not have yet. {self.meanwhile}".rstrip()
+
+
+_EVENTS: Final = "events for monitors"
+_SCHEDULES: Final = "schedules and beat"
+_CRON: Final = "Until then have cron or a systemd timer run `celeriac call`."
+_BACKGROUND: Final = "running in the background"
+
 LATER_FLAGS: Final = {
-    ("-D", "--detach"): "Let a service manager keep it running (systemd, supervisord), or start it with `nohup ... &`.",
-    ("-E", "--task-events", "--events"): "",
-    ("-B", "--beat"): "",
-    ("--disable-prefetch",): "`-O fair` hands no message to a slot before it is free.",
-    ("--autoreload",): "",
+    ("-D", "--detach"): Later(_BACKGROUND, "Let systemd or supervisord keep the worker running, or use `nohup ... &`."),
+    ("-E", "--task-events", "--events"): Later(_EVENTS, "Until then connect to signals (celeriac.signals)."),
+    ("-B", "--beat"): Later(_SCHEDULES, _CRON),
 }
-"""Flags that may come, each with what to do meanwhile."""
+"""Flags that are to come."""
 
 LATER_OPTIONS: Final = {
-    ("-S", "--statedb"): "",
-    ("-s", "--schedule-filename", "--schedule"): "",
-    ("--scheduler",): "",
-    ("--autoscale",): "Give a fixed number of processes with -c.",
-    ("--time-limit",): "",
-    ("--soft-time-limit",): "",
-    ("--max-tasks-per-child", "--maxtasksperchild"): "",
-    ("--max-memory-per-child",): "",
-    ("--pool-start-method",): "Children are forked from a process that has no threads.",
-    ("--pidfile",): "A service manager knows the process id without it.",
-    ("--uid",): "Start the worker as the user that it is to run as.",
-    ("--gid",): "Start the worker as the group that it is to run as.",
-    ("--umask",): "Set it before: umask 027; celeriac worker ...",
-    ("--executable",): "Start the worker with that interpreter: path/to/python -m celeriac worker ...",
+    ("-s", "--schedule-filename", "--schedule"): Later(_SCHEDULES, _CRON),
+    ("--scheduler",): Later(_SCHEDULES, _CRON),
+    ("--autoscale",): Later("pools that grow and shrink", "Give a fixed number with -c."),
+    ("--uid",): Later(_BACKGROUND, "Start the worker as the user that it is to run as."),
+    ("--gid",): Later(_BACKGROUND, "Start the worker as the group that it is to run as."),
+    ("--executable",): Later(_BACKGROUND, "Start it with that interpreter: path/to/python -m celeriac worker ..."),
 }
-"""Options with a value that may come, likewise."""
-
-LATER_GLOBAL: Final = {
-    ("--loader",): "",
-    ("--config",): "Name the module in CELERIAC_CONFIG_MODULE.",
-}
-"""Options of every command that may come, likewise; both take a value."""
+"""Options with a value, likewise."""
 
 NEEDLESS_FLAGS: Final = {
     ("--without-gossip",): "nodes do not gossip",
@@ -48,37 +50,60 @@ NEEDLESS_FLAGS: Final = {
 }
 """Flags that switch off what is not there in the first place, with the reason why they have no effect."""
 
-NEEDLESS_OPTIONS: Final = {("--heartbeat-interval",): "nodes send no heartbeat events"}
+NEEDLESS_OPTIONS: Final = {
+    ("--heartbeat-interval",): "nodes send no heartbeat events",
+    ("-S", "--statedb"): "what was revoked is kept by the broker, for all nodes and over restarts",
+}
 """Options with a value, likewise."""
+
+LATER_COMMANDS: Final = {
+    "amqp": Later("RabbitMQ"),
+    "beat": Later(_SCHEDULES, _CRON),
+    "control": Later("remote control"),
+    "events": Later(_EVENTS, "`celeriac queue list` shows what waits."),
+    "flower": Later("the web page"),
+    "graph": Later("remote control"),
+    "inspect": Later("remote control", "`celeriac queue list` and `celeriac doctor` show queues and nodes."),
+    "list": Later("RabbitMQ", "`celeriac queue list` shows the queues."),
+    "logtool": Later("tools for log files"),
+    "multi": Later(_BACKGROUND, "Start several workers, each with its own -n."),
+    "status": Later("remote control", "`celeriac doctor` names the nodes that run."),
+    "upgrade": Later("tools for moving from Celery", "Old names of settings are understood as they are."),
+}
+"""Commands of Celery that are to come."""
+
+CONFIG_VARIABLE: Final = "CELERIAC_CONFIG_MODULE"
 
 Decorated = Callable[..., Any]
 
 
 def global_options_of_celery(command: Decorated) -> Decorated:
     """Add what Celery takes before every command. Help does not list it."""
-    for flags, hint in LATER_GLOBAL.items():
-        command = _hidden(flags, _refusing(hint), takes_value=True)(command)
+    command = _hidden(("--loader",), _refuse_loader, takes_value=True)(command)
+    command = _hidden(("--config",), _name_settings, takes_value=True)(command)
     return _hidden(("--skip-checks",), _shrugging("no checks run at the start"), takes_value=False)(command)
 
 
 def worker_options_of_celery(command: Decorated) -> Decorated:
-    """Add what Celery's worker takes. Help does not list it."""
-    for flags, hint in (LATER_FLAGS | LATER_OPTIONS).items():
-        command = _hidden(flags, _refusing(hint), takes_value=flags in LATER_OPTIONS)(command)
+    """Add what Celery's worker takes and ours does not. Help does not list it."""
+    for flags, later in (LATER_FLAGS | LATER_OPTIONS).items():
+        command = _hidden(flags, _refusing(later), takes_value=flags in LATER_OPTIONS)(command)
     for flags, reason in (NEEDLESS_FLAGS | NEEDLESS_OPTIONS).items():
         command = _hidden(flags, _shrugging(reason), takes_value=flags in NEEDLESS_OPTIONS)(command)
     return command
 
 
 def _hidden(flags: tuple[str, ...], callback: Decorated, *, takes_value: bool) -> Callable[[Decorated], Decorated]:
-    return click.option(*flags, callback=callback, is_flag=not takes_value, expose_value=False, hidden=True)
+    # Eager, so that they are answered before `--help` ends the command.
+    return click.option(
+        *flags, callback=callback, is_flag=not takes_value, expose_value=False, hidden=True, is_eager=True
+    )
 
 
-def _refusing(hint: str) -> Decorated:
+def _refusing(later: Later) -> Decorated:
     def refuse(context: click.Context, param: click.Parameter, given: object) -> None:
         if given:
-            flag = " / ".join(param.opts)
-            raise click.UsageError(f"{flag} is not available in this version of celeriac yet. {hint}".rstrip(), context)
+            raise click.UsageError(f"{' / '.join(param.opts)} {later}", context)
 
     return refuse
 
@@ -86,6 +111,21 @@ def _refusing(hint: str) -> Decorated:
 def _shrugging(reason: str) -> Decorated:
     def shrug(context: click.Context, param: click.Parameter, given: object) -> None:
         if given:
-            click.echo(f"{param.opts[0]} has no effect here: {reason}.", err=True)
+            click.echo(f"{' / '.join(param.opts)} has no effect here: {reason}.", err=True)
 
     return shrug
+
+
+def _refuse_loader(context: click.Context, param: click.Parameter, given: object) -> None:
+    if given:
+        raise click.UsageError(
+            "--loader does not exist in celeriac: there are no loaders. Settings come from `app.conf` and "
+            "`app.config_from_object`, task modules from `include`, hooks are signals (celeriac.signals).",
+            context,
+        )
+
+
+def _name_settings(context: click.Context, param: click.Parameter, given: str | None) -> None:
+    """Have an app that reads no settings of its own read those of a module, in every process of this command."""
+    if given:
+        os.environ[CONFIG_VARIABLE] = given

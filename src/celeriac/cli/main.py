@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from celeriac.cli.later import global_options_of_celery
+from celeriac.cli.later import LATER_COMMANDS, global_options_of_celery
 from celeriac.cli.pages import Lazy, LazyGroup, show_version
 from celeriac.exceptions import CeleriacError, CeleriacWarning, ImproperlyConfigured, OperationalError, TimeoutError
 
@@ -30,27 +30,13 @@ COMMANDS: Final = {
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
     "config": Lazy("celeriac.cli.config:config", "See what settings are, and where they come from."),
     "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
-}
-
-LATER: Final = {
-    "amqp": "",
-    "beat": "",
-    "control": "",
-    "events": "",
-    "flower": "",
-    "graph": "",
-    "inspect": "",
-    "list": "`celeriac queue list` shows the queues.",
-    "logtool": "",
-    "multi": "Start several workers, each with its own -n.",
-    "report": "`celeriac doctor` reports on the installation.",
-    "shell": "",
-    "status": "",
-    "upgrade": "",
+    "report": Lazy("celeriac.cli.report:report", "Print what belongs into a bug report."),
+    "shell": Lazy("celeriac.cli.shell:shell", "Start Python with the app and its tasks at hand."),
+    "completion": Lazy("celeriac.cli.completion:completion", "Print what has a shell complete commands and options."),
 }
 
 
-@click.group(cls=LazyGroup, table=COMMANDS, later=LATER)
+@click.group(cls=LazyGroup, table=COMMANDS, later=LATER_COMMANDS)
 @global_options_of_celery
 @click.option(
     "--version",

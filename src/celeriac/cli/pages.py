@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,9 @@ from click.core import ParameterSource
 from celeriac import __version__
 from celeriac.cli.output import Output, draws_pages
 from celeriac.cli.session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 GLOBAL_PANEL = "Global options"
 
@@ -95,10 +98,10 @@ class LazyGroup(Group):
 
     Args:
         table: its commands by name, in the order in which help lists them.
-        later: Celery's commands that are not there yet, each with what to use meanwhile ("" where there is nothing).
+        later: Celery's commands that are not there yet, each with what completes a sentence about it.
     """
 
-    def __init__(self, *args: Any, table: Mapping[str, Lazy], later: Mapping[str, str], **attrs: Any) -> None:
+    def __init__(self, *args: Any, table: Mapping[str, Lazy], later: Mapping[str, object], **attrs: Any) -> None:
         super().__init__(*args, **attrs)
         self.table = table
         self.later = later
@@ -108,6 +111,13 @@ class LazyGroup(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.table)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command, without importing any, or an option."""
+        from click.shell_completion import CompletionItem  # which only shells need
+
+        names = [CompletionItem(name, help=text) for name, text in self.summaries() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.table:
@@ -121,7 +131,7 @@ class LazyGroup(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name in self.later:
-            ctx.fail(f"{name!r} is not available in this version of celeriac yet. {self.later[name]}".rstrip())
+            ctx.fail(f"{name!r} {self.later[name]}")
         if name not in self.table and not name.startswith("-"):
             ctx.fail(f"there is no command {name!r}. {_nearest(name, self.table)}")
         return super().resolve_command(ctx, args)

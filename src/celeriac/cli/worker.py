@@ -22,6 +22,15 @@ LATER_POOLS: Final = frozenset({"asyncio", "custom", "eventlet", "gevent", "thre
 
 DISPATCH: Final = {"default": "adaptive", "adaptive": "adaptive", "fair": "fair"}
 
+SETTINGS_OF_FLAGS: Final = {
+    "time_limit": "task_time_limit",
+    "soft_time_limit": "task_soft_time_limit",
+    "max_tasks_per_child": "worker_max_tasks_per_child",
+    "max_memory_per_child": "worker_max_memory_per_child",
+    "pool_start_method": "worker_pool_start_method",
+}
+"""Flags that say what a setting says as well."""
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 
 
@@ -48,16 +57,30 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("-n", "--hostname", metavar="NAME", help="Name of the node; %h is the host, %n and %d its two parts.")
 @click.option("-c", "--concurrency", "slots", type=concurrency, metavar="N|auto", help="Tasks at once.")
 @click.option("-P", "--pool", type=pool, metavar="KIND", help="What runs tasks: prefork (default) or solo.")
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes that share the tasks at once.")
 @click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")
 @click.option("-X", "--exclude-queues", type=names, metavar="A,B", help="Queues to leave out.")
 @click.option("-I", "--include", type=names, metavar="A,B", help="Modules with tasks, imported besides the app.")
 @click.option("-O", "--optimization", "dispatch", type=click.Choice(list(DISPATCH)), help="How free slots get tasks.")
 @click.option("--prefetch-multiplier", type=click.IntRange(min=0), metavar="N", help="Messages held per slot.")
+@click.option("--disable-prefetch", is_flag=True, help="Take no message before a slot is free.")
+@click.option("--time-limit", type=seconds, metavar="SECONDS", help="Kill tasks that take longer.")
+@click.option("--soft-time-limit", type=seconds, metavar="SECONDS", help="Interrupt tasks that take longer.")
+@click.option(
+    "--max-tasks-per-child",
+    "--maxtasksperchild",  # as it was spelled before Celery 4
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Replace a process after so many tasks.",
+)
+@click.option("--max-memory-per-child", type=click.IntRange(min=1), metavar="KIB", help="Replace a process above that.")
+@click.option("--pool-start-method", type=click.Choice(("fork", "spawn")), help="How processes come to be.")
 @click.option("--stop-grace", type=seconds, metavar="SECONDS", help="Time that running tasks have when it stops.")
+@click.option("--burst", is_flag=True, help="Stop when the queues are empty.")
 @click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
 @click.option("--strict", is_flag=True, help="Do not start with a store that may lose something.")
 @click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
-@click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr.")
+@click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr; %n is the node, %i the process.")
 @worker_options_of_celery
 @global_options_of_celery
 @pass_session
@@ -84,9 +107,7 @@ def worker(session: Session, /, **given: Any) -> int:
 def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
     """Put together what the global options and the worker's own say."""
     _refuse_no_queue(given["queues"], given["exclude_queues"] or ())
-    overrides = {**session.overrides, **assigned(given["assignments"])}
-    if given["slots"] == "auto":
-        overrides["worker_concurrency"] = None
+    overrides = {**session.overrides, **_settings_of_flags(given), **assigned(given["assignments"])}
     return NodeOptions(
         app=session.app_spec,
         workdir=session.workdir,
@@ -95,6 +116,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         exclude_queues=given["exclude_queues"] or (),
         concurrency=None if given["slots"] == "auto" else given["slots"],
         pool=given["pool"],
+        processes=given["processes"],
         loglevel="CRITICAL" if given["loglevel"] == "FATAL" else given["loglevel"],
         logfile=given["logfile"],
         dispatch=DISPATCH.get(given["dispatch"]),
@@ -105,8 +127,19 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         quiet=session.quiet,
         color=session.color,
         purge=given["purge"],
+        burst=given["burst"],
         strict=given["strict"],
     )
+
+
+def _settings_of_flags(given: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return the settings that flags stand for: what they say wins over the app's, as assignments do."""
+    said = {name: given[flag] for flag, name in SETTINGS_OF_FLAGS.items() if given[flag] is not None}
+    if given["disable_prefetch"]:
+        said["worker_disable_prefetch"] = True
+    if given["slots"] == "auto":
+        said["worker_concurrency"] = None
+    return said
 
 
 def _refuse_no_queue(queues: Sequence[str] | None, excluded: Sequence[str]) -> None:

@@ -88,7 +88,6 @@ BACKENDS: Final = _never(
     "celeriac.backends.base.ResultBackend"
 )
 COMMANDS: Final = _never("the command line is not to be imported; run `celeriac`, or `python -m celeriac`")
-TESTING: Final = _later("the test fixtures", "until then use an app with `memory://`, or call `task.run(…)` directly")
 REMOVED: Final = Missing(
     "was removed from Celery in version 5: write `from celeriac import shared_task`, or `@app.task`; a class derives "
     "from `celeriac.Task`"
@@ -196,10 +195,32 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.contrib.abortable": _later("aborting of tasks", "until then let the body look at a flag of your own"),
     "celeriac.contrib.django": DJANGO,
     "celeriac.contrib.migrate": _later("moving of messages"),
-    "celeriac.contrib.pytest": TESTING,
+    "celeriac.contrib.pytest": at(
+        "celeriac.testing.fixtures",
+        "pytest_configure use_celery_app_trap celery_session_app celery_session_worker celery_enable_logging "
+        "celery_includes celery_worker_pool celery_config celery_parameters celery_worker_parameters celery_app "
+        "celery_class_tasks celery_worker depends_on_current_app",
+    ),
     "celeriac.contrib.rdb": _later("remote debugging", "until then use `breakpoint()` with `celeriac worker -P solo`"),
     "celeriac.contrib.sphinx": _later("the Sphinx extension"),
-    "celeriac.contrib.testing": TESTING,
+    "celeriac.contrib.testing": {},
+    "celeriac.contrib.testing.app": {
+        **at("celeriac.testing.app", "DEFAULT_TEST_CONFIG TestApp Trap set_trap setup_default_app"),
+        **no(_never("a TestApp logs when it is made with enable_logging=True"), "UnitLogging"),
+    },
+    "celeriac.contrib.testing.manager": no(
+        _instead("celeriac.testing.start_worker and results: what is waited for has a timeout there"),
+        "Manager ManagerMixin Sentinel",
+    ),
+    "celeriac.contrib.testing.mocks": no(
+        _instead("celeriac.testing.published: messages are read there as a worker reads them"),
+        "TaskMessage TaskMessage1 task_message_from_sig ContextMock",
+    ),
+    "celeriac.contrib.testing.tasks": at("celeriac.testing.tasks", "ping"),
+    "celeriac.contrib.testing.worker": {
+        **at("celeriac.testing.worker", "start_worker test_worker_starting test_worker_started test_worker_stopped"),
+        **no(_instead("celeriac.testing.start_worker"), "TestWorkController setup_app_for_worker"),
+    },
     "celeriac.decorators": REMOVED,
     "celeriac.events": EVENTS,
     "celeriac.exceptions": {

@@ -22,6 +22,7 @@ from celeriac.wire.protocol import read_intake
 from celeriac.wire.serializers import Accept
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
+from celeriac.worker.burst import Burst
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.errbacks import Errbacks
@@ -59,6 +60,7 @@ class Intake:
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
         give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
             tried again.
+        burst: ends the node when there is nothing more to claim; None: it waits for more.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Intake:
         errbacks: Errbacks,
         shared_limits: SharedLimits,
         give_up: Callable[[str], None] | None = None,
+        burst: Burst | None = None,
     ) -> None:
         self._give_up = give_up
+        self._burst = burst
         self._consumer = consumer
         self._queues = queues
         self._tasks = tasks
@@ -163,8 +167,14 @@ class Intake:
         if room <= 0:
             await self._wait_for_room()
             return
-        claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=CLAIM_WAIT)
+        burst, held = self._burst, len(self._holdings)
+        wait = CLAIM_WAIT if burst is None else burst.wait(held)
+        claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=wait)
         self._clock_offset = claim.now - time.monotonic()
+        if burst is not None and not held and not claim.deliveries:
+            left = await asyncio.to_thread(burst.look)
+            if left is not None:
+                burst.finish(left)
         runnable = self._decide_all(claim)  # at once: from here on the claim is held
         if self._may_begin(runnable):
             self._slots.add(runnable)

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import math
 import os
-import re
 import signal
 import socket
 import sys
@@ -34,6 +33,7 @@ from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
 from celeriac.worker.loops import fast_loop
+from celeriac.worker.names import file_name, node_name
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
@@ -184,6 +184,11 @@ class Node:
         self.name = node_name(options.node_name)
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
+        if options.processes is not None:
+            raise ImproperlyConfigured(
+                f"--processes divides what a process of the pool runs at once, and one of {self.pool!r} runs one task "
+                "at a time: give the number of processes with -c"
+            )
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
@@ -208,29 +213,40 @@ class Node:
     def dispatch(self) -> str:
         return self.options.dispatch or self.app.conf.worker_dispatch
 
+    @property
+    def prefetch_multiplier(self) -> int | None:
+        """Messages held per slot; without prefetching one, which is the one that it runs."""
+        if self.app.conf.worker_disable_prefetch:
+            return 1
+        asked = self.options.prefetch_multiplier
+        return self.app.conf.worker_prefetch_multiplier if asked is None else asked
+
     def plan(self) -> Plan:
         """Decide everything that the supervisor needs to know."""
         conf, options = self.app.conf, self.options
-        asked = options.prefetch_multiplier
         return Plan(
             node=self.name,
             queues=self.queues,
             concurrency=self.concurrency,
             dispatch=self.dispatch,
-            prefetch_multiplier=conf.worker_prefetch_multiplier if asked is None else asked,
+            prefetch_multiplier=self.prefetch_multiplier,
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
+            burst=options.burst,
             say_ready=self.say_ready,
             say=self.say,
         )
 
-    def set_up_process(self, role: str) -> None:
-        """Name this process, and send what it logs where it belongs."""
+    def set_up_process(self, role: str, *, number: int = 0) -> None:
+        """Name this process, and send what it logs where it belongs.
+
+        Args:
+            number: children count from 1.
+        """
         options = self.options
-        set_up_logging(
-            self.app.conf, level=options.loglevel, file=options.logfile, color=options.color, process_name=role
-        )
+        logfile = options.logfile and file_name(options.logfile, self.name, process=number)
+        set_up_logging(self.app.conf, level=options.loglevel, file=logfile, color=options.color, process_name=role)
         setproctitle(f"[celeriac: {self.name}:{role}]")
 
     def redirect_output(self) -> None:
@@ -240,7 +256,7 @@ class Node:
 
     def run_child(self, slot: int, end: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
-        self.set_up_process(f"ForkPoolWorker-{slot + 1}")
+        self.set_up_process(f"ForkPoolWorker-{slot + 1}", number=slot + 1)
         self.redirect_output()
         serve(self.app, end, hostname=self.name)
 
@@ -298,17 +314,6 @@ class Node:
         if not self.options.quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-
-
-def node_name(given: str | None) -> str:
-    """Return a node's name, ``name@host``; ``%h`` is the host, ``%n`` its first part, ``%d`` its domain."""
-    host = socket.gethostname()
-    short, _, domain = host.partition(".")
-    text = given or "celery@%h"
-    if "@" not in text:
-        text += "@%h"
-    values = {"%h": host, "%n": short, "%d": domain, "%%": "%"}
-    return re.sub("%[hnd%]", lambda mark: values[mark[0]], text)
 
 
 def usable_cpus() -> int:

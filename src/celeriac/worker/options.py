@@ -19,13 +19,14 @@ class NodeOptions:
     Attributes:
         app: where the app is (`-A`), or None to look for it.
         workdir: folder to change to first, or None; absolute, so that every process of the node may do it again.
-        node_name: as typed, `%h`, `%n` and `%d` not yet replaced.
+        node_name: as typed, `%h` and the like not yet replaced.
         queues: names to consume; empty for the default queue.
         exclude_queues: names to leave out of those that would be consumed.
         concurrency: task bodies at once. `-c auto` leaves it None and sets `worker_concurrency` to None.
         pool: what runs the bodies.
+        processes: children that share the bodies at once, for pools whose children run several.
         loglevel: upper case, a level of `logging`.
-        logfile: path, or None for stderr.
+        logfile: path, `%n` and the like not yet replaced, or None for stderr.
         dispatch: name of the strategy that picks a slot (`-O`).
         prefetch_multiplier: messages held per slot; 0 for no limit.
         stop_grace: seconds that a warm stop may take.
@@ -34,6 +35,7 @@ class NodeOptions:
         quiet: no banner.
         color: whether log lines are coloured; None where they go to a terminal.
         purge: delete what waits in the queues before consuming them.
+        burst: stop when the queues are empty.
         strict: do not start where broker or result backend are set up so that they may lose something.
     """
 
@@ -44,6 +46,7 @@ class NodeOptions:
     exclude_queues: tuple[str, ...] = ()
     concurrency: int | None = None
     pool: PoolKind | None = None
+    processes: int | None = None
     loglevel: str = "WARNING"
     logfile: str | None = None
     dispatch: str | None = None
@@ -54,4 +57,5 @@ class NodeOptions:
     quiet: bool = False
     color: bool | None = None
     purge: bool = False
+    burst: bool = False
     strict: bool = False

@@ -44,6 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
         accept: which messages may be decoded.
         form: how the supervisor writes records.
+        burst: stop when the queues are empty.
+        hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
         say: tells the person at the terminal something.
     """
@@ -58,6 +60,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     form: RecordForm
     say_ready: Callable[[], None]
     say: Callable[[str], None]
+    burst: bool = False
+    hears_signals: bool = True
 
 
 class Crew(Starter, Protocol):

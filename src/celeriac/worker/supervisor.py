@@ -18,6 +18,7 @@ from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation, Release, Settlement
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
+from celeriac.worker.burst import Burst
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
 from celeriac.worker.errbacks import Errbacks
@@ -81,7 +82,8 @@ class Supervisor:
         Raises:
             OperationalError: the broker cannot be used at all.
         """
-        self._listen_to_signals()
+        if self._plan.hears_signals:
+            self._listen_to_signals()
         await self._consumer.open()
         self._make_parts()
         self._crew.start(self._slots, self._plan.concurrency)
@@ -143,6 +145,7 @@ class Supervisor:
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
             shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
+            burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
         )
         self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
         cleaners: list[Callable[[], int]] = [app.broker.clean]
@@ -337,6 +340,14 @@ class Supervisor:
         grace = self._plan.stop_grace
         bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
         self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Stop warmly. Called in the loop's thread; may be called again."""
+        self._stop.set()
+
+    def _end_burst(self, left: str) -> None:
+        self._plan.say(f"burst: {left}; stopping")
         self._stop.set()
 
     def _stop_cold(self, name: str) -> None:

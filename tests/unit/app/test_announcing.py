@@ -97,7 +97,7 @@ class TestBefore:
     def test_what_nobody_changes_is_the_message_that_it_would_have_been(
         self, app, add, options, published, monkeypatch
     ):
-        monkeypatch.setattr("celeriac.app.send.time.time", lambda: 1_900_000_000.5)
+        monkeypatch.setattr(app.sender, "now", lambda: 1_900_000_000.5)
 
         app.sender.send(add, (1,), {"y": 2}, options, task_id="same")
         with heard(before_task_publish):

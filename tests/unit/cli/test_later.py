@@ -1,26 +1,29 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from celeriac.cli.later import LATER_FLAGS, LATER_OPTIONS, NEEDLESS_FLAGS, NEEDLESS_OPTIONS
 from celeriac.cli.session import Session
 from celeriac.cli.worker import worker
 
-LATER = [[flag] for flags in LATER_FLAGS for flag in flags] + [[flag, "1"] for flags in LATER_OPTIONS for flag in flags]
-NEEDLESS = [[*flags] for flags in NEEDLESS_FLAGS] + [[*flags, "1"] for flags in NEEDLESS_OPTIONS]
+LATER = [([flag], later) for flags, later in LATER_FLAGS.items() for flag in flags] + [
+    ([flag, "1"], later) for flags, later in LATER_OPTIONS.items() for flag in flags
+]
+NEEDLESS = [[flag] for flags in NEEDLESS_FLAGS for flag in flags] + [
+    [flag, "1"] for flags in NEEDLESS_OPTIONS for flag in flags
+]
 
 
-@pytest.mark.parametrize("typed", LATER)
-def test_an_option_of_celery_that_is_not_there_yet_is_refused_by_name(command, typed):
+@pytest.mark.parametrize(("typed", "later"), LATER)
+def test_an_option_of_celery_that_is_not_there_yet_is_refused_with_what_it_comes_with(command, typed, later):
     run = command("worker", *typed)
 
     assert run.code == 2
     assert typed[0] in run.err
-    assert "not available in this version" in run.err
-
-
-def test_the_spelling_of_celery_3_is_refused_in_the_same_way(command):
-    assert "not available in this version" in command("worker", "--maxtasksperchild=128").err
+    assert f"comes with {later.part}, which this version of celeriac does not have yet." in run.err
+    assert later.meanwhile in run.err
 
 
 @pytest.mark.parametrize("typed", NEEDLESS)
@@ -28,7 +31,9 @@ def test_an_option_that_changes_nothing_is_accepted_with_a_word(capsys, typed):
     with worker.make_context("worker", [*typed], obj=Session()):
         pass
 
-    assert f"{typed[0]} has no effect here: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert " has no effect here: " in said
+    assert typed[0] in said
 
 
 def test_none_of_them_is_on_the_help_page(command):
@@ -36,3 +41,20 @@ def test_none_of_them_is_on_the_help_page(command):
 
     assert "--without-gossip" not in page
     assert "--autoscale" not in page
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_module_of_settings_is_named_for_every_process_of_the_command(monkeypatch, command, before):
+    monkeypatch.delenv("CELERIAC_CONFIG_MODULE", raising=False)
+    options = ("--config", "shop_settings")
+
+    command(*options, "worker", "--help") if before else command("worker", *options, "--help")
+
+    assert os.environ.pop("CELERIAC_CONFIG_MODULE") == "shop_settings"
+
+
+def test_loaders_are_refused_for_good(command):
+    run = command("--loader=shop.loader:Loader", "queue", "list")
+
+    assert run.code == 2
+    assert "there are no loaders" in run.err

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from celeriac import __version__, exceptions
-from celeriac.cli.main import COMMANDS, LATER, exit_code
+from celeriac.cli.later import LATER_COMMANDS
+from celeriac.cli.main import COMMANDS, exit_code
 
 CELERIAC = [sys.executable, "-m", "celeriac"]
 
@@ -68,12 +69,12 @@ def test_a_misspelled_command_is_answered_with_the_nearest(command):
     assert "Did you mean 'worker'?" in run.err
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_a_command_of_celery_that_is_not_there_yet_is_named(command, name):
+@pytest.mark.parametrize(("name", "later"), LATER_COMMANDS.items())
+def test_a_command_of_celery_that_is_not_there_yet_is_named_with_what_it_comes_with(command, name, later):
     run = command(name, "--anything")
 
     assert run.code == 2
-    assert f"'{name}' is not available in this version" in run.err
+    assert f"'{name}' {later}" in run.err
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,3 @@ def test_a_working_folder_that_is_not_there_is_a_usage_error(command, args):
 
     assert run.code == 2
     assert "cannot change to 'nowhere': No such file" in run.err
-
-
-@pytest.mark.parametrize("option", ["--loader=x", "--config=settings"])
-def test_a_global_option_of_celery_that_is_not_there_yet_is_named(command, option):
-    run = command(option, "queue", "list")
-
-    assert run.code == 2
-    assert f"{option.partition('=')[0]} is not available in this version" in run.err

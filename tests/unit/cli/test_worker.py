@@ -56,6 +56,8 @@ def test_without_options_everything_is_left_to_the_app():
         (["--prefetch-multiplier", "0"], "prefetch_multiplier", 0),
         (["--stop-grace", "2.5"], "stop_grace", 2.5),
         (["-I", "a,b.c"], "include", ("a", "b.c")),
+        (["--processes", "4"], "processes", 4),
+        (["--burst"], "burst", True),
         (["--purge"], "purge", True),
         (["--discard"], "purge", True),
         (["-q"], "quiet", True),
@@ -80,6 +82,43 @@ def test_urls_and_settings_override_those_of_the_app():
     }
 
 
+@pytest.mark.parametrize(
+    ("args", "name", "value"),
+    [
+        (["--time-limit=300"], "task_time_limit", 300.0),
+        (["--soft-time-limit", "2.5"], "task_soft_time_limit", 2.5),
+        (["--max-tasks-per-child", "128"], "worker_max_tasks_per_child", 128),
+        (["--maxtasksperchild=128"], "worker_max_tasks_per_child", 128),
+        (["--max-memory-per-child", "200000"], "worker_max_memory_per_child", 200_000),
+        (["--pool-start-method", "spawn"], "worker_pool_start_method", "spawn"),
+        (["--disable-prefetch"], "worker_disable_prefetch", True),
+        (["-c", "auto"], "worker_concurrency", None),
+    ],
+)
+def test_a_flag_that_says_what_a_setting_says_overrides_it(args, name, value):
+    assert parsed(*args).settings == {name: value}
+
+
+def test_an_assignment_wins_over_a_flag():
+    options = parsed("--max-tasks-per-child", "5", "worker_max_tasks_per_child=6")
+
+    assert options.settings == {"worker_max_tasks_per_child": 6}
+
+
+# As they stand in files of supervisord that were written for Celery 3.
+OLD_COMMAND_LINES = (
+    "-n w1_shop -c 4 -Ofair -l INFO  --maxtasksperchild=128",
+    "-Q push -n w1_shop_consumer -l INFO -c 4 --maxtasksperchild=128",
+    "-A shop --loglevel=info --without-gossip --without-mingle --statedb=/var/run/w.state",
+    "--app=shop -Q high,low --concurrency=2 -Ofair --soft-time-limit=60 --time-limit=90 --no-execv",
+)
+
+
+@pytest.mark.parametrize("line", OLD_COMMAND_LINES)
+def test_command_lines_that_were_written_for_celery_are_understood(line):
+    assert isinstance(parsed(*line.split()), NodeOptions)
+
+
 @pytest.mark.parametrize("text", ["True", "true"])
 def test_settings_are_spelled_as_in_python_or_json(text):
     assert parsed(f"task_track_started={text}").settings == {"task_track_started": True}
@@ -87,13 +126,6 @@ def test_settings_are_spelled_as_in_python_or_json(text):
 
 def test_a_setting_that_is_text_keeps_what_looks_like_a_number():
     assert parsed("task_default_queue=7").settings == {"task_default_queue": "7"}
-
-
-def test_auto_concurrency_overrides_a_number_in_the_app():
-    options = parsed("-c", "auto")
-
-    assert options.concurrency is None
-    assert options.settings == {"worker_concurrency": None}
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,10 @@
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
-from celeriac.worker.node import cgroup_quota, node_name, usable_cpus
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        (None, "celery@pool.example.org"),
-        ("w1", "w1@pool.example.org"),
-        ("w1@%h", "w1@pool.example.org"),
-        ("w1@%n", "w1@pool"),
-        ("w1.%d", "w1.example.org@pool.example.org"),
-        ("a@b", "a@b"),
-        ("50%%@%n", "50%@pool"),
-        ("100%%h@%n", "100%h@pool"),
-    ],
-)
-def test_a_nodes_name_knows_its_host(monkeypatch: pytest.MonkeyPatch, given, name):
-    monkeypatch.setattr(socket, "gethostname", lambda: "pool.example.org")
-
-    assert node_name(given) == name
+from celeriac.worker.node import cgroup_quota, usable_cpus
 
 
 def test_there_is_a_cpu_to_use():

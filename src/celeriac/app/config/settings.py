@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
 from pprint import pformat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -107,6 +108,18 @@ class Settings(DerivedSettings):
     def override(self, values: Mapping[str, Any]) -> None:
         """Change settings as the command line does: nothing said elsewhere counts against it."""
         self._say(Layer.COMMAND_LINE, values, COMMAND_LINE)
+
+    @contextmanager
+    def overridden(self, values: Mapping[str, Any]) -> Iterator[None]:
+        """Change settings as `override` does, for the length of a `with` block."""
+        with _changing:
+            before = self._sources.layers[Layer.COMMAND_LINE]
+            self.override(values)
+        try:
+            yield
+        finally:
+            with _changing:
+                self._change(_with_layers(self._sources, {Layer.COMMAND_LINE: before}))
 
     def read_arguments(self, arguments: Sequence[str], *, namespace: str = "") -> None:
         """Change settings as the command line does, by ``name=value`` texts; see `read_assignments`."""

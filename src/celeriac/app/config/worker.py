@@ -15,6 +15,7 @@ from celeriac.app.kinds import (
     SECONDS,
     TEXT,
     UMASK,
+    left_at,
     log_format,
     meaning_none,
     one_of,
@@ -42,13 +43,21 @@ class WorkerSettings(Group):
 
     TITLE = "Worker"
 
-    worker_agent: str | type | None = later(
-        or_none(CLASS), None, "Class of an agent beside the worker.", old="CELERYD_AGENT"
+    worker_agent: None = works(
+        left_at(
+            None, "nothing runs beside a worker here; start it yourself when `worker_ready` (celeriac.signals) comes"
+        ),
+        None,
+        "Class of an agent beside Celery's worker; there is none here.",
+        old="CELERYD_AGENT",
     )
-    worker_autoscaler: str | type = later(
-        CLASS,
+    worker_autoscaler: str = works(
+        left_at(
+            "celery.worker.autoscale:Autoscaler",
+            "the slots of a worker have a fixed number here: `worker_concurrency`, or -c",
+        ),
         "celery.worker.autoscale:Autoscaler",
-        "Class that decides how many children run.",
+        "Class that decides how many children Celery's worker has; here their number is fixed.",
         old="CELERYD_AUTOSCALER",
     )
     worker_cancel_long_running_tasks_on_connection_loss: bool = later(
@@ -75,8 +84,15 @@ class WorkerSettings(Group):
         "Runs at once in a node; None or 'auto': as many as it has CPUs.",
         old="CELERYD_CONCURRENCY",
     )
-    worker_consumer: str | type = later(
-        CLASS, "celery.worker.consumer:Consumer", "Class that receives messages.", old="CELERYD_CONSUMER"
+    worker_consumer: str = works(
+        left_at(
+            "celery.worker.consumer:Consumer",
+            "a worker is not built of parts that can be exchanged. What happens in one is told by signals "
+            "(celeriac.signals) and the hooks of tasks; how a slot is chosen is said by `worker_dispatch`",
+        ),
+        "celery.worker.consumer:Consumer",
+        "Class by which Celery's worker receives messages; it cannot be exchanged here.",
+        old="CELERYD_CONSUMER",
     )
     worker_direct: bool = later(
         FLAG, False, "Give each node a queue of its own, for messages to it alone.", old="CELERY_WORKER_DIRECT"
@@ -152,7 +168,7 @@ class WorkerSettings(Group):
         "Hold less after a lost connection, until what ran then has ended.",
         old="CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION",
     )
-    worker_disable_prefetch: bool = later(
+    worker_disable_prefetch: bool = works(
         FLAG, False, "Claim a message only when a slot is free.", old="CELERYD_DISABLE_PREFETCH"
     )
     worker_redirect_stdouts: bool = works(FLAG, True, "Log what tasks print.", old="CELERY_REDIRECT_STDOUTS")
@@ -172,7 +188,12 @@ class WorkerSettings(Group):
         "Format of the log lines of tasks.",
         old="CELERYD_TASK_LOG_FORMAT",
     )
-    worker_timer: str | type | None = later(or_none(CLASS), None, "Class of the timer for ETA.", old="CELERYD_TIMER")
+    worker_timer: None = works(
+        left_at(None, "what is to run later waits in the broker here, and no timer of a worker knows of it"),
+        None,
+        "Class of the timer of Celery's worker, which keeps what is to run later; here the broker does.",
+        old="CELERYD_TIMER",
+    )
     worker_timer_precision: float = later(
         SECONDS, 1.0, "Longest sleep of that timer, seconds.", old="CELERYD_TIMER_PRECISION"
     )

@@ -24,7 +24,7 @@ from celeriac.brokers.memory.bus import MemoryBus
 from celeriac.brokers.memory.consumer import MemoryConsumer
 from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
 from celeriac.brokers.uniqueness import Refused
-from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.clock import Clock
 from celeriac.message import Message
 from celeriac.states import FAILURE
 from celeriac.wire.unique import unique_of
@@ -38,7 +38,7 @@ class MemoryBroker(Broker):
 
     Args:
         name: brokers of one name share one store.
-        clock: tells when messages are due and leases have stood still.
+        clock: tells when messages are due and leases have stood still; None: the store's.
         dead_letter_max: dead letters kept per queue.
         dead_letter_expires: seconds for which a dead letter is kept.
         message_max_bytes: larger messages are delivered without what makes them large, as a fault.
@@ -50,13 +50,13 @@ class MemoryBroker(Broker):
         self,
         name: str = "default",
         *,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         dead_letter_max: int = DEAD_LETTER_MAX,
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
     ) -> None:
         self.store = store_named(name)
-        self.clock = clock
+        self.clock = clock or self.store.clock
         self.dead_letter_max = dead_letter_max
         self.dead_letter_expires = dead_letter_expires
         self.message_max_bytes = message_max_bytes
@@ -78,6 +78,7 @@ class MemoryBroker(Broker):
                 conflicts = self.store.publish(transaction, messages, self.clock.now())
         except Refused as refused:
             return (refused.conflict,)
+        self.store.note_published(messages, conflicts)
         self.store.wake()
         return conflicts
 

@@ -176,6 +176,7 @@ class MemoryConsumer(Consumer):
             records = [settlement.result for settlement in accepted if settlement.result is not None]
             if results is not None and records:
                 results.write_within(transaction, records)
+        self._store.note_published(following)
         for settlement in accepted:
             self.note_ended(settlement.delivery)
         if let_in or any(settlement.publish for settlement in accepted):

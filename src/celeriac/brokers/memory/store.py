@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ import msgspec
 from celeriac.brokers.base import PUT_ASIDE_AT, Booking, Conflict, DeadLetter, Incarnation, ResultSink, Room
 from celeriac.brokers.rates import Flow
 from celeriac.brokers.uniqueness import REPLACED_FOR, Holder, Refused, Verdict, is_replaced, judge, until_of
+from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message, OnConflict
 
@@ -129,10 +130,14 @@ class Store:
     Attributes:
         changed: notified after every commit that stored results.
         told_of_results: called after it, in any thread and not under the lock.
+        clock: what time it is, for brokers and backends that are told of no other clock.
+        published: all that was published, in order, once somebody has put a list here; tests do.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.clock: Clock = SYSTEM_CLOCK
+        self.published: list[Message] | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self.changed = threading.Condition(self._lock)
@@ -231,6 +236,12 @@ class Store:
                 raise Refused(conflict)
             conflicts.append(conflict)
         return conflicts
+
+    def note_published(self, messages: Sequence[Message], conflicts: Iterable[Conflict] = ()) -> None:
+        """Note what was published, without what was left out, for those who want to know."""
+        if self.published is not None:
+            left_out = {conflict.position for conflict in conflicts}
+            self.published += [one for position, one in enumerate(messages) if position not in left_out]
 
     def _refusing(self, transaction: Transaction, message: Message, now: float) -> Holder | None:
         """Give a message its unique key, or return who has it."""
@@ -521,3 +532,9 @@ def store_named(name: str) -> Store:
     """Return the one store of that name in this process."""
     with _stores_lock:
         return _stores.setdefault(name, Store(name))
+
+
+def forget_store(name: str) -> None:
+    """Have the next one who asks for that name get an empty store; whoever has the old one goes on with it."""
+    with _stores_lock:
+        _stores.pop(name, None)

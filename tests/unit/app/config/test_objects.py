@@ -122,9 +122,9 @@ def test_what_is_called_like_a_setting_by_accident_is_left_alone(value):
 
 
 def test_a_setting_may_be_a_class_or_a_function():
-    found = values({"worker_timer": Config, "database_engine_callback": len})
+    found = values({"beat_scheduler": Config, "database_engine_callback": len})
 
-    assert found == {"worker_timer": Config, "database_engine_callback": len}
+    assert found == {"beat_scheduler": Config, "database_engine_callback": len}
 
 
 def test_a_name_that_claims_to_be_a_setting_and_is_none_is_an_error():

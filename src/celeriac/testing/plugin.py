@@ -1,0 +1,25 @@
+"""The plugin that pytest finds by itself where celeriac is installed (entry point ``pytest11``).
+
+It imports nothing of celeriac but what any `import celeriac` does. The fixtures have the names of Celery's. Where
+Celery's own are there already, these keep out of the way; `pytest_plugins = ["celeriac.contrib.pytest"]` in a
+`conftest.py` asks for them in any case.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from celeriac.testing import fixtures
+
+CELERYS_OWN: Final = frozenset(("celery.contrib.pytest", "pytest_celery"))
+"""Modules with fixtures of the same names."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the fixtures, unless Celery's are there."""
+    plugins = config.pluginmanager.get_plugins()
+    if not any(getattr(plugin, "__name__", None) in CELERYS_OWN for plugin in plugins):
+        config.pluginmanager.register(fixtures, "celeriac.testing.fixtures")
