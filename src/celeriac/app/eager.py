@@ -16,7 +16,7 @@ from celeriac.app.joining import denied_join_result
 from celeriac.app.options import CallOptions
 from celeriac.app.records import Recorder
 from celeriac.app.retrying import EagerRetry
-from celeriac.app.trace import Traced, Tracer
+from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
 from celeriac.ids import new_id
 from celeriac.states import EXCEPTION_STATES, RETRY
@@ -125,7 +125,7 @@ class Eager:
         throw = self._app.conf.task_eager_propagates if throw is None else throw
         tracer = Tracer(task, self)
         while True:
-            traced = tracer.trace(context, context.args, context.kwargs, throw=throw)
+            traced = in_one_step(tracer.trace(context, context.args, context.kwargs, throw=throw))
             self._store(task, context, traced)
             again = context.eager_retry
             if traced.state != RETRY or again is None:
@@ -154,14 +154,14 @@ class Eager:
         for callback in callbacks_due(context, value, app=self._app):
             callback.apply_async()
 
-    def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
+    async def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
         """Call the errbacks: here."""
         errbacks, inline = errbacks_due(context, app=self._app)
-        call_inline(inline, context, exc, traceback, run_coroutine=self.wait_for)
+        await call_inline(inline, context, exc, traceback, wait_for=self.wait_for)
         for errback in errbacks:
             errback.apply()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end: in a thread of its own where this one has a running loop already."""
         import asyncio  # 30 ms that programs without coroutines need not wait for
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -127,26 +127,26 @@ def after_failure(context: Context, exc: BaseException, *, app: Celery) -> tuple
     return messages, inline
 
 
-def call_inline(
+async def call_inline(
     errbacks: Iterable[InlineErrback],
     context: Context,
     exc: BaseException,
     traceback: str | None,
     *,
-    run_coroutine: Callable[[Any], Any],
+    wait_for: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]],
 ) -> None:
     """Call errbacks one after the other; what one raises is logged, and the next one is called.
 
     Args:
         context: of the failed run, which they get as the request.
         traceback: its text.
-        run_coroutine: runs what an ``async def`` errback returns, to its end.
+        wait_for: runs what an ``async def`` errback returns, to its end.
     """
     for errback in errbacks:
         try:
             returned = errback(context, exc, traceback)
             if inspect.iscoroutine(returned):
-                run_coroutine(returned)
+                await wait_for(returned)
         except Exception:
             logger.exception("Errback %r of task %s[%s] raised", errback.task.name, context.task, context.id)
 

@@ -2,6 +2,10 @@
 
 What the run came to is returned as a value. Storing and publishing are the caller's: a worker settles them together
 with the delivery, a task that is applied in the caller's process has little of them.
+
+The tracer is one coroutine, for all pools and for eager runs. It waits for nothing itself: what there is to wait for
+goes through `Surroundings.wait_for`. Where one body runs at a time that waits without suspending, and the whole run is
+one step (`in_one_step`); where many coroutines run in one loop, each run is awaited.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +29,8 @@ from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
 from celeriac.wire.reprs import bounded_repr
 
 logger: Final = logging.getLogger("celeriac.trace")
+
+_T = TypeVar("_T")
 
 _GOES_ON: Final = frozenset({IGNORED, REJECTED, RETRY})
 
@@ -55,11 +61,26 @@ class Surroundings(Protocol):
     def follow_success(self, context: Context, value: Any) -> None:
         """See to what follows a run that returned."""
 
-    def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
+    async def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
         """See to what follows a run that raised."""
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end."""
+    async def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end. Suspends only where runs are awaited."""
+
+
+def in_one_step(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never suspends to its end, without an event loop.
+
+    Raises:
+        RuntimeError: it suspended; it was closed.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: _T = end.value
+        return value
+    coroutine.close()
+    raise RuntimeError(f"{coroutine!r} suspended where there is no event loop to go on with it; it was closed")
 
 
 class Tracer:
@@ -79,7 +100,9 @@ class Tracer:
         self._on_retry = _hook(task, "on_retry")
         self._after_return = _hook(task, "after_return")
 
-    def trace(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: bool = False) -> Traced:
+    async def trace(
+        self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], *, throw: bool = False
+    ) -> Traced:
         """Run the body once.
 
         Args:
@@ -93,9 +116,11 @@ class Tracer:
         try:
             if task_prerun.receivers:
                 task_prerun.send(sender=task, task_id=context.id, task=task, args=args, kwargs=kwargs)
-            ended = self._run(context, args, kwargs, throw)
+            ended = await self._run(context, args, kwargs, throw)
             if self._after_return is not None and ended.state not in _GOES_ON:
-                self._call(context, self._after_return, ended.state, ended.value, context.id, args, kwargs, ended.einfo)
+                await self._call(
+                    context, self._after_return, ended.state, ended.value, context.id, args, kwargs, ended.einfo
+                )
             return ended
         finally:
             try:
@@ -118,17 +143,17 @@ class Tracer:
                 state=ended and ended.state,
             )
 
-    def _run(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool) -> Traced:
+    async def _run(self, context: Context, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool) -> Traced:
         began = time.perf_counter()
         try:
             if self._before_start is not None:
-                self._finish(self._before_start(context.id, args, kwargs))
+                await self._finish(self._before_start(context.id, args, kwargs))
             value = self._body(*args, **kwargs)
             if self.task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine one
-                value = self._surroundings.wait_for(value)
+                value = await self._surroundings.wait_for(value)
             following = len(context.following)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: a body ends its run only
-            return self._ended_by(context, exc, args, kwargs, throw)
+            return await self._ended_by(context, exc, args, kwargs, throw)
         try:
             if context.callbacks:
                 self._surroundings.follow_success(context, value)
@@ -137,10 +162,10 @@ class Tracer:
             del context.following[following:]
             if throw:
                 raise
-            return self._failed(context, exc, args, kwargs)
+            return await self._failed(context, exc, args, kwargs)
         took = time.perf_counter() - began
         if self._on_success is not None:
-            self._call(context, self._on_success, value, context.id, args, kwargs)
+            await self._call(context, self._on_success, value, context.id, args, kwargs)
         if task_success.receivers:
             task_success.send(sender=self.task, result=value, runtime=took)
         if logger.isEnabledFor(logging.INFO):
@@ -148,7 +173,7 @@ class Tracer:
             logger.info("Task %s[%s] succeeded in %ss: %s", self._name(context), context.id, took, shown)
         return Traced(SUCCESS, value, None, record)
 
-    def _ended_by(
+    async def _ended_by(
         self, context: Context, exc: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any], throw: bool
     ) -> Traced:
         if self._surroundings.is_eager and not isinstance(exc, Exception):
@@ -165,8 +190,8 @@ class Tracer:
         if throw:
             raise exc
         if isinstance(exc, Retry):
-            return self._retried(context, exc, args, kwargs)
-        return self._failed(context, exc, args, kwargs)
+            return await self._retried(context, exc, args, kwargs)
+        return await self._failed(context, exc, args, kwargs)
 
     def _tried_again(self, context: Context, exc: BaseException) -> BaseException:
         """Return what ends the run instead of `exc`: a `Retry` when the task asks for one, and has any left."""
@@ -178,28 +203,30 @@ class Tracer:
         except BaseException as instead:  # noqa: BLE001 - `exc` itself after too many, or what is wrong with retry_kwargs
             return instead
 
-    def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+    async def _retried(self, context: Context, exc: Retry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
         einfo = ExceptionInfo(exc)
         # A reason that was never raised has no traceback.
         shown = einfo if exc.exc is None or exc.exc.__traceback__ is None else ExceptionInfo(exc.exc)
         record = self._surroundings.record(context, RETRY, exc.exc, shown.traceback)
         if self._on_retry is not None:
-            self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
+            await self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
         if task_retry.receivers:
             task_retry.send(sender=self.task, request=context, reason=exc, einfo=einfo)
         logger.info("Task %s[%s] retry: %s", self._name(context), context.id, exc)
         return Traced(RETRY, exc, einfo, record)
 
-    def _failed(self, context: Context, exc: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Traced:
+    async def _failed(
+        self, context: Context, exc: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Traced:
         einfo = ExceptionInfo(exc)
         if context.errbacks:
             try:
-                self._surroundings.follow_failure(context, exc, einfo.traceback)
+                await self._surroundings.follow_failure(context, exc, einfo.traceback)
             except Exception:
                 logger.exception("the errbacks of task %s[%s] could not be called", self._name(context), context.id)
         record = self._surroundings.record(context, FAILURE, exc, einfo.traceback)
         if self._on_failure is not None:
-            self._call(context, self._on_failure, exc, context.id, args, kwargs, einfo)
+            await self._call(context, self._on_failure, exc, context.id, args, kwargs, einfo)
         if task_failure.receivers:
             task_failure.send(
                 sender=self.task,
@@ -216,19 +243,19 @@ class Tracer:
             logger.error("Task %s[%s] raised unexpected: %r\n%s", self._name(context), context.id, exc, einfo.traceback)
         return Traced(FAILURE, exc, einfo, record)
 
-    def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
+    async def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook that comes after the outcome: what it raises, SystemExit too, is logged and changes nothing."""
         try:
-            self._finish(hook(*args))
+            await self._finish(hook(*args))
         except BaseException:
             if self._surroundings.is_eager:
                 raise
             logger.exception("%s of task %s[%s] raised", hook.__name__, self._name(context), context.id)
 
-    def _finish(self, value: Any) -> None:
+    async def _finish(self, value: Any) -> None:
         """Wait for a hook that is a coroutine."""
         if inspect.iscoroutine(value):
-            self._surroundings.wait_for(value)
+            await self._surroundings.wait_for(value)
 
     def _name(self, context: Context) -> str:
         return context.shadow or self.task.name

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from celeriac.app.application import Celery
@@ -19,7 +20,7 @@ from celeriac.app.follow import after_failure, after_success, call_inline, check
 from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
-from celeriac.app.trace import Traced, Tracer
+from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.exceptions import DecodeError, NotRegistered, Reject, SoftTimeLimitExceeded
 from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
@@ -59,6 +60,10 @@ class Executor:
 
     def execute(self, run: Run) -> Outcome:
         """Run the body that a message asks for. Never raises: whatever goes wrong is an outcome."""
+        return in_one_step(self.run(run))
+
+    async def run(self, run: Run) -> Outcome:
+        """Do the same where runs are awaited."""
         began = time.perf_counter()
         message = run.message
         try:
@@ -78,7 +83,7 @@ class Executor:
             crashes=run.crashes,
         )
         try:
-            traced = tracer.trace(context, request.args, request.kwargs)
+            traced = await tracer.trace(context, request.args, request.kwargs)
         except BaseException as exc:  # noqa: BLE001 - a child that dies of it would take the message for a crash
             traced = self._internal_error(run, context, exc)
         dead_reason, requeue = self._fate_of(tracer.task, traced)
@@ -153,13 +158,13 @@ class Executor:
         """Have the callbacks published with the outcome."""
         context.following.extend(after_success(context, value, sender=self._app.sender))
 
-    def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
+    async def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
         """Have errbacks published with the outcome, and call those that are to be told more than an id."""
         messages, inline = after_failure(context, exc, app=self._app)
         context.following.extend(messages)
-        call_inline(inline, context, exc, traceback, run_coroutine=self.wait_for)
+        await call_inline(inline, context, exc, traceback, wait_for=self.wait_for)
 
-    def wait_for(self, coroutine: Any) -> Any:
+    async def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end, in the loop that all coroutines of this process share."""
         if self._runner is None:
             self._runner = asyncio.Runner(loop_factory=fast_loop())

@@ -8,6 +8,7 @@ import pytest
 
 from celeriac.app.context import Context
 from celeriac.app.follow import after_failure, after_success, call_inline, check_following
+from celeriac.app.trace import in_one_step
 from celeriac.canvas import signature
 from celeriac.exceptions import DecodeError, EncodeError
 from tests.unit.app.messages import arguments_of, headers_of
@@ -30,6 +31,10 @@ def run_with(**more) -> Context:
             more[name] = [dict(call, args=list(call["args"])) for call in more[name]]
     fields: dict[str, Any] = {"id": "run-1", "root_id": "root-1", "task": "shop.pay", "called_directly": False}
     return Context(**fields | more)
+
+
+async def run(coroutine):
+    return asyncio.run(coroutine)
 
 
 def sent_after_success(app, context, value=3):
@@ -140,7 +145,7 @@ class TestErrbacks:
         context = run_with(errbacks=[task.s()])
 
         messages, inline = after_failure(context, BOOM, app=app)
-        call_inline(inline, context, BOOM, "Traceback …", run_coroutine=asyncio.run)
+        in_one_step(call_inline(inline, context, BOOM, "Traceback …", wait_for=run))
 
         assert messages == []
         assert noted == [("first", "run-1", BOOM, "Traceback …")]
@@ -157,7 +162,7 @@ class TestErrbacks:
 
         context = run_with(errbacks=[anything.s("stored", k=1), two.s("stored")])
         [message], inline = after_failure(context, BOOM, app=app)
-        call_inline(inline, context, BOOM, None, run_coroutine=asyncio.run)
+        in_one_step(call_inline(inline, context, BOOM, None, wait_for=run))
 
         assert seen == [((BOOM, None, "stored"), {"k": 1})]
         assert arguments_of(message) == (["run-1", "stored"], {})
@@ -171,7 +176,7 @@ class TestErrbacks:
 
         context = run_with(errbacks=[own.si(1, 2)])
         _, inline = after_failure(context, BOOM, app=app)
-        call_inline(inline, context, BOOM, None, run_coroutine=asyncio.run)
+        in_one_step(call_inline(inline, context, BOOM, None, wait_for=run))
 
         assert seen == [(1, 2)]
 
@@ -186,7 +191,7 @@ class TestErrbacks:
         context = run_with(errbacks=[raising.s(), task.s()])
         _, inline = after_failure(context, BOOM, app=app)
         with caplog.at_level(logging.ERROR):
-            call_inline(inline, context, BOOM, None, run_coroutine=asyncio.run)
+            in_one_step(call_inline(inline, context, BOOM, None, wait_for=run))
 
         assert [name for name, *_ in noted] == ["second"]
         assert "Errback 'shop.raising' of task shop.pay[run-1] raised" in caplog.text
@@ -201,7 +206,7 @@ class TestErrbacks:
 
         context = run_with(errbacks=[slow.s()])
         _, inline = after_failure(context, BOOM, app=app)
-        call_inline(inline, context, BOOM, None, run_coroutine=asyncio.run)
+        in_one_step(call_inline(inline, context, BOOM, None, wait_for=run))
 
         assert noted == ["run-1"]
 

@@ -9,7 +9,7 @@ import pytest
 from celeriac import Task
 from celeriac.app import signals
 from celeriac.app.context import Context, current_context
-from celeriac.app.trace import Tracer
+from celeriac.app.trace import Tracer, in_one_step
 from celeriac.exceptions import EncodeError, Ignore, Reject, Retry
 
 
@@ -32,17 +32,17 @@ class Surroundings:
     def follow_success(self, context, value):
         self.seen.append(("follow", value))
 
-    def follow_failure(self, context, exc, traceback):
+    async def follow_failure(self, context, exc, traceback):
         self.seen.append(("follow", repr(exc)))
 
-    def wait_for(self, coroutine):
+    async def wait_for(self, coroutine):
         return asyncio.run(coroutine)
 
 
 def traced(task, *args, surroundings=None, throw=False, **fields):
     surroundings = surroundings or Surroundings()
     context = Context(id="run-1", task=task.name, args=args, kwargs={}, called_directly=False, current=task, **fields)
-    return Tracer(task, surroundings).trace(context, args, {}, throw=throw)
+    return in_one_step(Tracer(task, surroundings).trace(context, args, {}, throw=throw))
 
 
 class Noting(Task):
@@ -242,7 +242,7 @@ class TestWhatFollows:
 
     def test_errbacks_that_fail_are_logged(self, noting, caplog):
         class Failing(Surroundings):
-            def follow_failure(self, context, exc, traceback):
+            async def follow_failure(self, context, exc, traceback):
                 raise RuntimeError("no errback")
 
         ended = traced(noting, ValueError(1), surroundings=Failing(), errbacks=[{"task": "x"}])
@@ -380,3 +380,18 @@ class TestLogging:
             traced(task)
 
         assert len(caplog.messages[-1].partition("s: ")[2]) <= 20
+
+
+def test_what_suspends_where_nothing_can_go_on_with_it_is_closed_and_named():
+    closed = []
+
+    async def waits():
+        try:
+            await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(RuntimeError, match="waits"):
+        in_one_step(waits())
+
+    assert closed
