@@ -15,6 +15,7 @@ import msgspec
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
+from celeriac.app.control import Control
 from celeriac.app.current import living_apps, set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
@@ -286,6 +287,11 @@ class Celery(Registering, Configured):
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
+
+    @cached_property
+    def control(self) -> Control:
+        """What tells nodes what to do: ``app.control.revoke(id)``."""
+        return Control(self)
 
     @property
     def dead_letters(self) -> DeadLetters:

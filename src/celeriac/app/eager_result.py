@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from celeriac import states
 from celeriac.app.result import AsyncResult
-from celeriac.exceptions import TaskRevokedError
+from celeriac.exceptions import TaskCancelled, TaskRevokedError
 from celeriac.wire.results import Record
 
 R_co = TypeVar("R_co", covariant=True)
@@ -98,6 +98,12 @@ class EagerResult(AsyncResult[R_co]):
         The run itself is over; nothing is undone.
         """
         self._value = TaskRevokedError("revoked")
+        self._state = states.REVOKED
+        self._text = None
+
+    def cancel(self, reason: str | None = None, grace: float | None = None, *, by: str | None = None) -> None:
+        """Have `get` raise `TaskCancelled` from now on, as `revoke` has it raise `TaskRevokedError`."""
+        self._value = TaskCancelled(reason, by)
         self._state = states.REVOKED
         self._text = None
 

@@ -19,7 +19,6 @@ _OF_APP: Final[Mapping[str, str]] = {
     "connection_for_read": _CONNECTIONS,
     "connection_for_write": _CONNECTIONS,
     "connection_or_acquire": _CONNECTIONS,
-    "control": "remote control is not in this version of celeriac",
     "default_connection": _CONNECTIONS,
     "default_producer": _CONNECTIONS,
     "events": "events are not in this version of celeriac",
@@ -56,6 +55,18 @@ INTERNALS_OF_WORKERS: Final = frozenset({"Request", "Strategy", "start_strategy"
 """What a class of tasks may replace in Celery's worker."""
 
 
+_CONTROL: Final = "this version of celeriac has revoke, terminate and cancel; other commands come later"
+
+_OF_CONTROL: Final[Mapping[str, str]] = dict.fromkeys(
+    (
+        *("add_consumer", "autoscale", "cancel_consumer", "disable_events", "discard_all", "election"),
+        *("enable_events", "heartbeat", "inspect", "mailbox", "ping", "pool_grow", "pool_restart", "pool_shrink"),
+        *("purge", "rate_limit", "revoke_by_stamped_headers", "shutdown", "time_limit"),
+    ),
+    _CONTROL,
+)
+
+
 def missing_of_app(app: str, name: str, known: list[str]) -> AttributeError:
     """Make the error about an attribute that apps do not have."""
     return _missing(f"app {app!r}", name, _OF_APP, known)
@@ -79,6 +90,11 @@ def refuse_internals(what: str, names: Iterable[str]) -> None:
     for name in names:
         if name in INTERNALS_OF_WORKERS:
             raise TypeError(f"{what} says {name}: {_OF_TASK[name]}")
+
+
+def missing_of_control(name: str, known: list[str]) -> AttributeError:
+    """Make the error about an attribute that `app.control` does not have."""
+    return _missing("app.control", name, _OF_CONTROL, known)
 
 
 def _missing(what: str, name: str, sentences: Mapping[str, str], known: list[str]) -> AttributeError:

@@ -292,8 +292,16 @@ class AsyncResult(RecordReader, Generic[R_co]):
             one._final = None
 
     async def arevoke(self, *args: Any, **options: Any) -> None:
-        """Do what `revoke` does."""
-        self.revoke(*args, **options)
+        """Do what `revoke` does without blocking the event loop."""
+        import asyncio  # 30 ms that programs without coroutines need not wait for
+
+        await asyncio.to_thread(self.revoke, *args, **options)
+
+    async def acancel(self, *args: Any, **options: Any) -> None:
+        """Do what `cancel` does without blocking the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.cancel, *args, **options)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -447,12 +455,39 @@ class AsyncResult(RecordReader, Generic[R_co]):
         wait: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """Refuse: nothing keeps in mind yet what was revoked."""
-        raise _no_revocations(f"run {self.id}")
+        """Have the run not begin; with `terminate`, also end it when it is under way. See `Control.revoke`.
+
+        Args:
+            connection: of no effect; taken because Celery has it.
+            terminate: also kill the process that runs it, with `signal`.
+            signal: such as ``SIGTERM``, which is the default, ``KILL`` or 9.
+            wait: wait for answers of nodes.
+            timeout: seconds for that; None is one second.
+
+        Raises:
+            BrokerUnavailable: it could not be stored in time.
+        """
+        self.app.control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM", reply=wait, timeout=timeout)
+
+    def cancel(self, reason: str | None = None, grace: float | None = None, *, by: str | None = None) -> None:
+        """Have the run not begin, or end with `TaskCancelled`, which it can clean up after. See `Control.cancel`.
+
+        Args:
+            reason: why; the first argument of the exception.
+            grace: seconds that it has to end by itself; None leaves it to the node.
+            by: who wants it; None is user and host of this process.
+
+        Raises:
+            BrokerUnavailable: it could not be stored in time.
+        """
+        self.app.control.cancel(self.id, reason, grace, by=by)
 
     def revoke_by_stamped_headers(self, headers: Any, *args: Any, **options: Any) -> NoReturn:
-        """Refuse: nothing keeps in mind yet what was revoked."""
-        raise _no_revocations(f"what is stamped with {headers!r:.200}")
+        """Refuse: what is revoked is kept by id."""
+        raise NotImplementedError(
+            f"what is stamped with {headers!r:.200} cannot be revoked by that: this version of celeriac revokes by id, "
+            "as in `app.control.revoke([…])`"
+        )
 
     # -- as a value ---------------------------------------------------------------------------------------------
 
@@ -512,13 +547,6 @@ def _as_dict(record: Record) -> dict[str, Any]:
 
 def _too_late(task_id: str, timeout: float | None, state: str) -> TimeoutError:
     return TimeoutError(f"task {task_id} was still {state} after {timeout:g} s of waiting for its result")
-
-
-def _no_revocations(what: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"{what} cannot be revoked: this version of celeriac keeps no list of what was revoked. Give a call an end by "
-        "`expires`, or purge its queue"
-    )
 
 
 def _again(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from celeriac.brokers.revocations import FEED_MAX, Feed, Revocation
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
 
@@ -169,10 +170,12 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         deliveries: in the order in which they are to run.
         now: unix instant by the store's clock; the only `now` that decisions about these deliveries may use.
+        revocations: version of what is revoked (`revocations.py`). What was revoked before this claim is in it.
     """
 
     deliveries: list[Delivery]
     now: float
+    revocations: int = 0
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -370,12 +373,42 @@ class Broker(ABC):
         """Delete dead letters and say how many there were."""
 
     @abstractmethod
+    def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
+        """Keep that ids are revoked, for all nodes and for those to come. Safe to call from any thread.
+
+        A later revocation of an id takes the place of the one before. Every claim that is made after this has returned
+        tells another version than those before.
+
+        Returns:
+            The ids of which this is news; one that says what is known already changes nothing.
+
+        Raises:
+            BrokerUnavailable: no confirmation by `deadline_at`, a monotonic instant. Some may be kept; to revoke all of
+                them once more does what was left.
+        """
+
+    @abstractmethod
+    def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
+        """Return what was revoked after a version, at most so many ids; what has expired is left out."""
+
+    @abstractmethod
+    def revoked(self, task_ids: Collection[str]) -> dict[str, Revocation]:
+        """Return the revocations of those ids that are revoked."""
+
+    @abstractmethod
+    def claimed(self, task_ids: Collection[str]) -> set[str]:
+        """Return those ids whose message a node may hold now. It may name too many of them, never too few.
+
+        What was acked before its run is nobody's.
+        """
+
+    @abstractmethod
     def owners(self) -> list[Incarnation]:
         """Return the nodes that nobody has declared dead, in the order in which they registered."""
 
     @abstractmethod
     def clean(self) -> int:
-        """Delete a bounded share of what is kept no longer (old dead letters) and say how much that was.
+        """Delete a bounded share of what is kept no longer (old dead letters, revocations) and say how much that was.
 
         0 means that nothing is left to do now.
         """

@@ -31,6 +31,7 @@ EXTENDED: Final = frozenset(
         "celeriac.schedules",
         "celeriac.states",
         "celeriac.worker",
+        "celeriac.worker.control",
         "celeriac.worker.loops",
     }
 )

@@ -51,7 +51,8 @@ def _what_it_is(fullname: str) -> str | None:
         case Missing(why):
             return f"{name}, which Celery has in {_celerys(path)}, {why}"
         case Home():
-            return f"{fullname} is not a module; write: from {path} import {name}"
+            hint = paths.HINTS.get(fullname)
+            return f"{fullname} is not a module; write: from {path} import {name}{f'; {hint}' if hint else ''}"
     return None
 
 

@@ -61,10 +61,7 @@ CANVAS: Final = _later(
     "chains, groups and chords", "until then let the body of one task call the next, or use `link` where it is enough"
 )
 BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
-CONTROL: Final = _later(
-    "remote control", "there a task is revoked by a method, as in `app.control.revoke(task_id)`; nothing is to be "
-    "imported for it. Until then `expires` is what keeps a task from running",
-)  # fmt: skip
+CONTROL: Final = _later("inspecting of nodes", "`app.control` has revoke, terminate and cancel")
 EVENTS: Final = _later("events", "until then connect to signals (celeriac.signals), or ask `celeriac queue list`")
 KOMBU: Final = _never(
     "there are no kombu connections, producers and consumers. A call opens and keeps what it needs; "
@@ -147,7 +144,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app.backends": BACKENDS,
     "celeriac.app.base": at("celeriac.app.application", "Celery"),
     "celeriac.app.builtins": CANVAS,
-    "celeriac.app.control": CONTROL,
+    "celeriac.app.control": {**at("celeriac.app.control", "Control"), **no(CONTROL, "Inspect flatten_reply")},
     "celeriac.app.defaults": {
         **at("celeriac.app.config", "NAMESPACES=SETTINGS"),
         **no(_instead("`app.conf`, or the table celeriac.app.config.SETTINGS"), "Option flatten find"),
@@ -391,8 +388,16 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         "autoscale components consumer heartbeat pidbox state strategy worker",
         WORKER,
     ),
-    "celeriac.worker.control": CONTROL,
+    "celeriac.worker.control": no(
+        _later("control commands of your own"), "Panel control_command inspect_command ok nok revoke terminate"
+    ),
     "celeriac.worker.loops": no(WORKER, "asynloop synloop"),
     "celeriac.worker.request": no(WORKER, "Request Context"),
 }
 """What is importable: names of a module, or why the whole module is missing."""
+
+HINTS: Final = {
+    "celeriac.app.control.Control": "a task is revoked by a method: `app.control.revoke(task_id)`, or "
+    "`Control().revoke(task_id)`",
+}
+"""What to say of names that people import as if they were modules, beside that they are none."""

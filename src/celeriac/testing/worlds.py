@@ -50,6 +50,7 @@ class Limits(TypedDict, total=False):
     dead_letter_max: int
     dead_letter_expires: float
     message_max_bytes: int
+    revocations_max: int
 
 
 class Node:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import Delivery
+from celeriac.brokers.revocations import Revocation, error_of
 from celeriac.exceptions import DecodeError, MessageTooLarge, NotRegistered, TaskRevokedError, WorkerLostError
 from celeriac.wire.protocol import Intake
 
@@ -60,11 +61,20 @@ class Bury(msgspec.Struct, frozen=True):
 Decision = RunNow | HoldUntil | Drop | PassOn | Bury
 
 
-def decide(delivery: Delivery, intake: Intake, *, known: bool, now: float, policy: Policy) -> Decision:
+def decide(
+    delivery: Delivery,
+    intake: Intake,
+    *,
+    known: bool,
+    now: float,
+    policy: Policy,
+    revocation: Revocation | None = None,
+) -> Decision:
     """Decide the fate of one readable message.
 
-    What killed others comes first, whatever else is true of it. What another run has replaced is dropped. Expiry wins
-    over ETA: a task that nobody wants any more is dropped now, not kept until its ETA.
+    What is revoked is dropped, whatever else is true of it: nobody wants it, and it kills nobody. What killed others
+    comes next. What another run has replaced is dropped. Expiry wins over ETA: a task that nobody wants any more is
+    dropped now, not kept until its ETA.
 
     Args:
         delivery: the claim, with its counters.
@@ -72,7 +82,10 @@ def decide(delivery: Delivery, intake: Intake, *, known: bool, now: float, polic
         known: the task is registered here.
         now: the store's clock, as the claim returned it.
         policy: the node's settings.
+        revocation: of its id, or None.
     """
+    if revocation is not None:
+        return Drop(error_of(revocation))
     if delivery.crashes >= policy.max_crashes:
         text = f"the process that ran it died {delivery.crashes} times"
         return Bury(WorkerLostError(text), text)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
-from celeriac.app.records import wants_result
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
@@ -25,11 +24,13 @@ from celeriac.worker.backoff import Backoff
 from celeriac.worker.burst import Burst
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
+from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits as SharedLimits
 from celeriac.worker.limits import waiting_for
-from celeriac.worker.settle import after_bury, after_drop
+from celeriac.worker.revoking import Revoking
+from celeriac.worker.settle import after_bury
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 
@@ -57,6 +58,8 @@ class Intake:
         form: how records are written.
         limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
             means no limit.
+        dropper: ends what nobody wants any more.
+        revoking: knows what is revoked.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
         give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
             tried again.
@@ -85,6 +88,8 @@ class Intake:
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
         shared_limits: SharedLimits,
+        dropper: Dropper,
+        revoking: Revoking,
         give_up: Callable[[str], None] | None = None,
         burst: Burst | None = None,
     ) -> None:
@@ -109,6 +114,9 @@ class Intake:
         self._lease_lost = lease_lost
         self._errbacks = errbacks
         self._shared_limits = shared_limits
+        self._dropper = dropper
+        self._revoking = revoking
+        self._revoked = revoking.revoked
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
         self._taking: asyncio.Future[None] | None = None
@@ -176,12 +184,12 @@ class Intake:
             if left is not None:
                 burst.finish(left)
         runnable = self._decide_all(claim)  # at once: from here on the claim is held
-        if self._may_begin(runnable):
+        if claim.revocations == self._revoked.version and self._may_begin(runnable):
             self._slots.add(runnable)
             self._slots.dispatch()
         else:
             # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
-            self._taking = asyncio.ensure_future(self._pass_on(runnable))
+            self._taking = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
             await asyncio.shield(self._taking)
         await asyncio.sleep(0)
 
@@ -212,15 +220,19 @@ class Intake:
 
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
+        if self._revoked.is_partial:
+            return False
         return self._settler.one_store and all(
             self._tasks[held.intake.task].acks_late
             and (not self._shared_limits.any or self._shared_limits.none_for(held.intake.task))
             for held in runnable
         )
 
-    async def _pass_on(self, runnable: list[Held]) -> None:
+    async def _pass_on(self, runnable: list[Held], version: int) -> None:
         try:
-            self._slots.add(await self._sifted(runnable))
+            runnable = await self._revoking.sifted(runnable, version=version)
+            # Once more at the end: what was revoked meanwhile has met nobody who could take it out.
+            self._slots.add(self._revoking.without_revoked(await self._sifted(runnable)))
         except Exception:
             for held in runnable:  # not held any more, so that `reconcile` gives back what is still in the store
                 if not held.acked:
@@ -281,7 +293,9 @@ class Intake:
             self._end_unreadable(delivery, exc)
             return None
         task = self._tasks.get(facts.task)
-        decision = decide(delivery, facts, known=task is not None, now=store_now, policy=self._policy)
+        revocation = self._revoked.of(facts.id) if self._revoked.any else None
+        known = task is not None
+        decision = decide(delivery, facts, known=known, now=store_now, policy=self._policy, revocation=revocation)
         if not isinstance(decision, RunNow):
             self._end(delivery, facts, decision)
             return None
@@ -311,10 +325,9 @@ class Intake:
                     facts.id,
                 )
                 how = Release(delivery=delivery, eta_at=eta_at, cause=ReleaseCause.UNKNOWN_TASK)
-            case Drop(error=error):
-                logger.info("Discarding task %s[%s]: %s", facts.task, facts.id, error)
-                wanted = wants_result(self._tasks.get(facts.task), facts.ignore_result)
-                how = after_drop(delivery, facts, decision, wanted=wanted, done_at=self._done_at(), form=self._form)
+            case Drop():
+                self._dropper.drop(held, decision)
+                return
             case Bury(reason=reason):
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
                 buried = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)

@@ -389,6 +389,18 @@ class Slots:
             self.waiting = deque(held for held in self.waiting if held.claimed_at >= claimed_before)
         return found
 
+    def take_out(self, wanted: Iterable[Held]) -> list[Held]:
+        """Hand over those of some messages that no child has begun; what else was taken back waits again."""
+        numbers = {held.number for held in wanted}
+        for child in self._children.values():
+            if any(held.number in numbers for held in child.sent):
+                self._take_back(child)
+        found = [held for held in self.waiting if held.number in numbers]
+        if found:
+            self.waiting = deque(held for held in self.waiting if held.number not in numbers)
+        self.dispatch()
+        return found
+
     # -- stopping -----------------------------------------------------------------------------------------------
 
     @property

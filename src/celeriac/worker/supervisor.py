@@ -16,11 +16,14 @@ from typing import Final
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation, Release, Settlement
+from celeriac.brokers.revocations import Revocation
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.burst import Burst
+from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import STRATEGIES, Durations
+from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
@@ -28,6 +31,9 @@ from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
+from celeriac.worker.revoked import Revoked
+from celeriac.worker.revoked_signal import RevokedSignal
+from celeriac.worker.revoking import Revoking
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
@@ -41,6 +47,7 @@ logger: Final = logging.getLogger("celeriac.worker")
 _LOOK_EVERY: Final = 0.5
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
+_TELL_WITHIN: Final = 1.0
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
@@ -92,7 +99,9 @@ class Supervisor:
         self._settler.start()
         self._leases.start()
         self._upkeep.start()
+        self._revoking.start()
         self._intake.start()
+        self._control.start()
         self._watchdog.start()
         looking = asyncio.create_task(self._give_back_what_cannot_start(), name="give-back")
         try:
@@ -124,6 +133,12 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
+        self._revoked_signal = RevokedSignal(app, plan.node)
+        dropper = Dropper(app, self._settler, self._revoked_signal, done_at=self._done_at, form=plan.form)
+        self._revoking = Revoking(
+            Revoked(app.broker), self._holdings, self._slots, dropper, end_run=self._end_revoked_run
+        )
+        self._control = Control(app, plan.node, self._revoking)
         self._intake = Intake(
             self._consumer,
             plan.queues,
@@ -146,6 +161,8 @@ class Supervisor:
             errbacks=self._errbacks,
             shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
             burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
+            dropper=dropper,
+            revoking=self._revoking,
         )
         self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
         cleaners: list[Callable[[], int]] = [app.broker.clean]
@@ -217,6 +234,10 @@ class Supervisor:
             if how.dead_reason is not None:
                 logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
+
+    def _end_revoked_run(self, held: Held, revocation: Revocation) -> None:
+        how = "cancelled" if revocation.cancel else "terminated"
+        logger.warning("%s[%s] is %s, and goes on: it is under way", held.intake.task, held.intake.id, how)
 
     def _end_unfinished(self, held: Held) -> None:
         """End what this stop cut short: it runs again elsewhere, or, when it was acked before its run, it failed."""
@@ -363,6 +384,7 @@ class Supervisor:
 
     async def _shut_down(self) -> None:
         await self._watchdog.stop()
+        await self._control.stop()
         await self._intake.stop()
         if not self._cold.is_set():
             self._hand_back(self._slots.withdraw())
@@ -372,8 +394,10 @@ class Supervisor:
             await self._kill_children()
         self._hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
+        await self._revoking.stop()
         await self._upkeep.stop()
         await self._leases.stop()
+        self._revoked_signal.stop(_TELL_WITHIN)
         self._slots.close()
         with contextlib.suppress(OperationalError):
             await self._consumer.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celeriac.app.config.content import SERIALIZER
-from celeriac.app.config.setting import Group, later
+from celeriac.app.config.setting import Group, later, works
 from celeriac.app.kinds import ACCOUNT, FLAG, PASSWORD, PATH, SECONDS, TEXT, UMASK, or_none
 
 
@@ -57,7 +57,7 @@ class ControlSettings(Group):
     control_queue_durable: bool = later(
         FLAG, False, "Such a queue outlives a restart of the broker.", old="CONTROL_QUEUE_DURABLE"
     )
-    control_exchange: str = later(TEXT, "celery", "Exchange of commands, before '.pidbox'.", old="CONTROL_EXCHANGE")
+    control_exchange: str = works(TEXT, "celery", "Exchange of commands, before '.pidbox'.", old="CONTROL_EXCHANGE")
 
 
 class SecuritySettings(Group):

@@ -108,7 +108,7 @@ class WorkerSettings(Group):
     worker_dispatch_weights: Mapping[str, Any] | None = ours(
         or_none(MAPPING), None, "Shares of work per slot, for weighted dispatch.", effective=False
     )
-    worker_enable_remote_control: bool = later(
+    worker_enable_remote_control: bool = works(
         FLAG, True, "Listen to control commands.", old="CELERY_ENABLE_REMOTE_CONTROL"
     )
     worker_hijack_root_logger: bool = later(

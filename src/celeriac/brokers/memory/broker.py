@@ -23,6 +23,7 @@ from celeriac.brokers.base import (
 from celeriac.brokers.memory.bus import MemoryBus
 from celeriac.brokers.memory.consumer import MemoryConsumer
 from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
+from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
 from celeriac.brokers.uniqueness import Refused
 from celeriac.clock import Clock
 from celeriac.message import Message
@@ -42,6 +43,7 @@ class MemoryBroker(Broker):
         dead_letter_max: dead letters kept per queue.
         dead_letter_expires: seconds for which a dead letter is kept.
         message_max_bytes: larger messages are delivered without what makes them large, as a fault.
+        revocations_max: ids kept as revoked.
     """
 
     capabilities = Capabilities(crosses_processes=False, survives_restart=False)
@@ -54,12 +56,14 @@ class MemoryBroker(Broker):
         dead_letter_max: int = DEAD_LETTER_MAX,
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
+        revocations_max: int = REVOCATIONS_MAX,
     ) -> None:
         self.store = store_named(name)
         self.clock = clock or self.store.clock
         self.dead_letter_max = dead_letter_max
         self.dead_letter_expires = dead_letter_expires
         self.message_max_bytes = message_max_bytes
+        self.revocations_max = revocations_max
 
     @property
     def url(self) -> str:
@@ -138,6 +142,29 @@ class MemoryBroker(Broker):
         with self.store.transaction() as transaction:
             return len(self._remove_dead(transaction, numbers))
 
+    def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
+        with self.store.transaction() as transaction:
+            return self.store.revoke(transaction, revocations)
+
+    def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
+        with self.store.locked():
+            return self.store.revocations(since, limit=limit, now=self.clock.now())
+
+    def revoked(self, task_ids: Collection[str]) -> dict[str, Revocation]:
+        now = self.clock.now()
+        with self.store.locked():
+            found = [self.store.revoked[task_id].revocation for task_id in task_ids if task_id in self.store.revoked]
+        return {one.task_id: one for one in found if one.expires_at > now}
+
+    def claimed(self, task_ids: Collection[str]) -> set[str]:
+        wanted = set(task_ids)
+        with self.store.locked():
+            return {
+                row.message.task_id
+                for row in self.store.rows.values()
+                if row.token != NOBODY and row.message.task_id in wanted
+            }
+
     def owners(self) -> list[Incarnation]:
         with self.store.locked():
             return [self.store.owners[number].incarnation for number in sorted(self.store.owners)]
@@ -154,6 +181,9 @@ class MemoryBroker(Broker):
             ]
             deleted = len(self._remove_dead(transaction, expired[:CLEAN_AT_ONCE]))
             deleted += self.store.delete_over(transaction, now=now, at_most=CLEAN_AT_ONCE)
+            deleted += self.store.delete_revocations(
+                transaction, now=now, keep=self.revocations_max, at_most=CLEAN_AT_ONCE
+            )
             let_in = self.store.let_in_everywhere(transaction)
         if let_in:
             self.store.wake()

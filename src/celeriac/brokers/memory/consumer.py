@@ -105,7 +105,8 @@ class MemoryConsumer(Consumer):
             self._store.promote(now)
             deliveries = self._take_in_turn(transaction, queues, limit)
             due_at = self._store.next_due_at()
-        return Claim(deliveries, now), None if due_at is None else due_at - now
+            version = self._store.revoked_version
+        return Claim(deliveries, now, version), None if due_at is None else due_at - now
 
     def _take_in_turn(self, transaction: Transaction, queues: Sequence[str], limit: int) -> list[Delivery]:
         """Take one message of each queue after the other; the next claim goes on behind the last queue served."""

@@ -21,6 +21,7 @@ import msgspec
 
 from celeriac.brokers.base import PUT_ASIDE_AT, Booking, Conflict, DeadLetter, Incarnation, ResultSink, Room
 from celeriac.brokers.rates import Flow
+from celeriac.brokers.revocations import Feed, Kept, Revocation, is_news, said_by
 from celeriac.brokers.uniqueness import REPLACED_FOR, Holder, Refused, Verdict, is_replaced, judge, until_of
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
@@ -73,6 +74,13 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
 
     by: str
     until: float
+
+
+class Revoked(msgspec.Struct, frozen=True, gc=False):
+    """Keep a revocation, and the version that came with it."""
+
+    version: int
+    revocation: Revocation
 
 
 class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +160,8 @@ class Store:
         self.keys: dict[str, Holder] = {}
         self.replaced: dict[str, Replaced] = {}
         self.flows: dict[str, Flow] = {}
+        self.revoked: dict[str, Revoked] = {}
+        self._revoked_version: dict[str, int] = {}
         self.inside: dict[str, tuple[tuple[int, int], ...]] = {}
         self._aside: defaultdict[str, list[int]] = defaultdict(list)
         self._called: defaultdict[str, set[int]] = defaultdict(set)
@@ -423,6 +433,44 @@ class Store:
             transaction.write(self.replaced, task_id, None)
         return len(keys) + len(ids)
 
+    @property
+    def revoked_version(self) -> int:
+        """The version of the last revocation; 0 before the first."""
+        return self._revoked_version.get("last", 0)
+
+    def revoke(self, transaction: Transaction, revocations: Iterable[Revocation]) -> list[str]:
+        """Keep revocations, and return the ids of those that were news."""
+        news = []
+        for one in revocations:
+            kept = self.revoked.get(one.task_id)
+            if is_news(None if kept is None else _kept(kept.revocation), one):
+                version = self.revoked_version + 1
+                transaction.write(self._revoked_version, "last", version)
+                transaction.write(self.revoked, one.task_id, Revoked(version, one))
+                news.append(one.task_id)
+        return news
+
+    def revocations(self, since: int, *, limit: int, now: float) -> Feed:
+        """Return what was revoked after a version and has not expired."""
+        found = sorted((one for one in self.revoked.values() if one.version > since), key=lambda one: one.version)
+        more = len(found) > limit
+        found = found[:limit]
+        version = found[-1].version if more else self.revoked_version
+        return Feed(version, [one.revocation for one in found if one.revocation.expires_at > now], more)
+
+    def delete_revocations(self, transaction: Transaction, *, now: float, keep: int, at_most: int) -> int:
+        """Delete the revocations that have expired, and the oldest of too many; say how many."""
+        over = len(self.revoked) - keep
+        oldest_first = sorted(self.revoked.items(), key=lambda item: item[1].version)
+        ids = [
+            task_id
+            for place, (task_id, one) in enumerate(oldest_first)
+            if place < over or one.revocation.expires_at <= now
+        ][:at_most]
+        for task_id in ids:
+            transaction.write(self.revoked, task_id, None)
+        return len(ids)
+
     def enter(self, transaction: Transaction, row: Row, room: Room) -> bool:
         """Let a claimed message in, or put it aside; say whether it is in."""
         inside = self._still_inside(room.key)
@@ -498,6 +546,10 @@ class Store:
         """Call every waker. Not under the lock: they may do anything."""
         for waker in list(self._wakers):
             waker()
+
+
+def _kept(revocation: Revocation) -> Kept:
+    return Kept(revocation.at, revocation.expires_at, said_by(revocation))
 
 
 class _TaskHeader(msgspec.Struct):

@@ -33,9 +33,11 @@ from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.restoring import Restorer
+from celeriac.brokers.redis.revoked import RevokedInRedis
 from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.server import check_up
 from celeriac.brokers.redis.uniqueness import UniquePlan, any_unique, unique_batches
+from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.ids import new_id, new_ids
@@ -66,6 +68,7 @@ class RedisBroker(Broker):
         dead_letter_max: dead letters kept per queue.
         dead_letter_expires: seconds for which they are kept.
         message_max_bytes: larger messages are not handed to workers.
+        revocations_max: ids kept as revoked.
         clock: what this process tells standing leases by.
         ahead: seconds that the server's clock is taken to be ahead; tests move it.
     """
@@ -80,6 +83,7 @@ class RedisBroker(Broker):
         dead_letter_max: int = DEAD_LETTER_MAX,
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
+        revocations_max: int = REVOCATIONS_MAX,
         clock: Clock = SYSTEM_CLOCK,
         ahead: Callable[[], float] = in_step,
     ) -> None:
@@ -98,6 +102,7 @@ class RedisBroker(Broker):
             max_bytes=message_max_bytes,
             ahead=ahead,
         )
+        self._revoked = RevokedInRedis(self.link, self.keys, self.options, keep=revocations_max, ahead=ahead)
         self._depths = Depths(self.link, self.keys)
         self._restorer = Restorer(self.link, self.keys, self.options, ahead=ahead)
         self._told: dict[str, float] = {}
@@ -295,6 +300,22 @@ class RedisBroker(Broker):
     def discard(self, numbers: Collection[int]) -> int:
         return self._letters.discard(numbers)
 
+    # -- revocations --------------------------------------------------------------------------------------------
+
+    def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
+        return self._revoked.add(revocations, deadline_at=deadline_at)
+
+    def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
+        return self._revoked.since(since, limit=limit)
+
+    def revoked(self, task_ids: Collection[str]) -> dict[str, Revocation]:
+        return self._revoked.among(task_ids)
+
+    def claimed(self, task_ids: Collection[str]) -> set[str]:
+        return self._revoked.claimed(task_ids)
+
+    # -- upkeep -------------------------------------------------------------------------------------------------
+
     def owners(self) -> list[Incarnation]:
         described: Any = self.link().call(
             "HGETALL", self.keys.owners, deadline_at=time.monotonic() + ASK_WITHIN, repeatable=True
@@ -303,7 +324,7 @@ class RedisBroker(Broker):
 
     def clean(self) -> int:
         self._let_in_everywhere()
-        return self._letters.clean() + self._restorer.restore()
+        return self._letters.clean() + self._revoked.clean() + self._restorer.restore()
 
     def _let_in_everywhere(self) -> None:
         """Call those that wait for room in a concurrency limit, in case that nobody else does."""

@@ -126,6 +126,7 @@ class Taken(msgspec.Struct, gc=False):
         errors: lists that could not be read, each with what Redis said.
         stepped_back: a list was left to others this time; it may hold something still.
         any_replaced: there are runs that others have replaced.
+        revocations: version of what is revoked.
     """
 
     deliveries: list[Delivery]
@@ -137,6 +138,7 @@ class Taken(msgspec.Struct, gc=False):
     errors: list[tuple[bytes, str]]
     stepped_back: bool
     any_replaced: bool
+    revocations: int
 
 
 def read_claim(
@@ -150,7 +152,7 @@ def read_claim(
         max_bytes: larger messages are handed over without what makes them large.
     """
     _, now_text, due_text, more_due, empty, runs, counts, sizes, errors, envelopes, *rest = answer
-    stepped_back, bookings, any_replaced = rest
+    stepped_back, bookings, any_replaced, version = rest
     now = float(now_text)
     sized = dict(zip(sizes[::2], sizes[1::2], strict=True))
     counted = dict(zip(counts[::2], counts[1::2], strict=True))
@@ -184,6 +186,7 @@ def read_claim(
         ],
         bool(stepped_back),
         bool(any_replaced),
+        int(version),
     )
 
 

@@ -143,7 +143,7 @@ class RedisConsumer(Consumer):
             taken = await self._look(queues, limit, everywhere=nap > 0)
             left = until - time.monotonic()
             if taken.deliveries or left <= 0:
-                return Claim(taken.deliveries, taken.now)
+                return Claim(taken.deliveries, taken.now, taken.revocations)
             if not taken.early and not taken.more_due:
                 nap = await self._idle(taken, left, nap)
 
@@ -162,6 +162,7 @@ class RedisConsumer(Consumer):
                     keys.delayed_counts,
                     keys.bookings,
                     keys.replaced,
+                    keys.revoked_version,
                     *named,
                 ],
                 [first, limit, CLAIM_MAX_BYTES, self._max_bytes * 4 // 3 + TAIL_BYTES, TAIL_BYTES],

@@ -55,6 +55,9 @@ class Keys:
         self.bookings = self._our("bookings")
         self.rooms = self._our("rooms")
         self.aside_last = self._our("aside:last")
+        self.revoked = self._our("revoked")
+        self.revoked_version = self._our("revoked:version")
+        self.revoked_versions = self._our("revoked:versions")
         self.bindings = self._prefix + b"_kombu.binding."
         self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
         self.inboxes = self._our("inboxes")

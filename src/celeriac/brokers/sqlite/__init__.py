@@ -7,6 +7,7 @@ bell.py      wake sleepers of other processes after a commit
 owners.py    show that an owner's process lives, tell whose does not; keep what it had started
 group.py     commit together what several threads publish at once
 broker.py    the producer's side
+revoked.py   keep what is revoked
 claims.py    choose what a claim takes
 consumer.py  the worker's side
 notices.py   the tables of the bus, in a file of its own

@@ -26,7 +26,8 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
-from celeriac.brokers.sqlite import keys, rooms
+from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
+from celeriac.brokers.sqlite import keys, revoked, rooms
 from celeriac.brokers.sqlite.bus import SqliteBus
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
 from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
@@ -54,6 +55,7 @@ class SqliteBroker(Broker):
         dead_letter_max: dead letters kept per queue.
         dead_letter_expires: seconds for which they are kept.
         message_max_bytes: larger messages are not handed to workers.
+        revocations_max: ids kept as revoked.
         clock: the store's clock; tests pass their own.
     """
 
@@ -67,6 +69,7 @@ class SqliteBroker(Broker):
         dead_letter_max: int = DEAD_LETTER_MAX,
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
+        revocations_max: int = REVOCATIONS_MAX,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.path = Path(os.path.realpath(path))
@@ -75,6 +78,7 @@ class SqliteBroker(Broker):
         self.clock = clock
         self._dead_letter_max = dead_letter_max
         self._dead_letter_expires = dead_letter_expires
+        self._revocations_max = revocations_max
         self._published = _CLEAN_AFTER  # the first publish of a process cleans
 
     @property
@@ -198,6 +202,25 @@ class SqliteBroker(Broker):
             "DELETE FROM dead_letter WHERE number = ?", [(number,) for number in numbers], "discarding dead letters"
         )
 
+    # -- revocations --------------------------------------------------------------------------------------------
+
+    def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
+        if not revocations:
+            return []
+        store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
+        return store.write(lambda db: revoked.revoke(db, revocations), deadline_at=deadline_at, doing="revoking")
+
+    def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
+        return revoked.read_feed(self.store(), since, limit=limit, now=self.clock.now())
+
+    def revoked(self, task_ids: Collection[str]) -> dict[str, Revocation]:
+        return revoked.read_some(self.store(), task_ids, self.clock.now())
+
+    def claimed(self, task_ids: Collection[str]) -> set[str]:
+        return revoked.read_claimed(self.store(), task_ids)
+
+    # -- upkeep -------------------------------------------------------------------------------------------------
+
     def owners(self) -> list[Incarnation]:
         rows = self.store().read("SELECT incarnation FROM owner ORDER BY number")
         return [msgspec.json.decode(str(described), type=Incarnation) for (described,) in rows]
@@ -217,7 +240,9 @@ class SqliteBroker(Broker):
                 for (queue,) in connection.execute("SELECT DISTINCT queue FROM dead_letter").fetchall()
             ]
             rooms.let_in_everywhere(connection)
-            return old + sum(over) + keys.delete_over(connection, self.clock.now(), _CLEAN_CHUNK)
+            now = self.clock.now()
+            forgotten = revoked.delete_over(connection, now=now, keep=self._revocations_max, at_most=_CLEAN_CHUNK)
+            return old + sum(over) + forgotten + keys.delete_over(connection, now, _CLEAN_CHUNK)
 
         store = self.store()
         freed = store.tidy(deadline_at=deadline_at)
@@ -234,7 +259,7 @@ class SqliteBroker(Broker):
 
 _ANY_TO_CLEAN: Final = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM dead_letter) OR EXISTS (SELECT 1 FROM unique_key)
-OR EXISTS (SELECT 1 FROM replaced) OR EXISTS (SELECT 1 FROM aside)
+OR EXISTS (SELECT 1 FROM replaced) OR EXISTS (SELECT 1 FROM aside) OR EXISTS (SELECT 1 FROM revoked)
 """
 
 _DEPTHS: Final = """

@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import Delivery
-from celeriac.brokers.sqlite.keys import booking_of, replaced_among
+from celeriac.brokers.sqlite.keys import ANY_REPLACED, booking_of, replaced_among
+from celeriac.brokers.sqlite.revoked import VERSION, version_of
 from celeriac.brokers.sqlite.rows import SIZE, message_of
 from celeriac.brokers.sqlite.store import Store
 
@@ -61,6 +62,10 @@ SELECT queue FROM found WHERE queue IS NOT NULL
 """
 
 
+# One statement: each costs a claim 1.5 µs.
+_CONCERNING_RUNS: Final = f"SELECT {ANY_REPLACED}, ({VERSION})"
+
+
 def next_due(store: Store) -> float | None:
     """Return the unix instant at which the next delayed message becomes claimable, or None."""
     due = store.read(_NEXT_DUE)[0][0]
@@ -90,6 +95,9 @@ class Taker:
         owner: whose claim it is; who was declared dead finds nothing.
         token: fencing token of the claim.
         max_bytes: `message_max_bytes`; what is larger is taken without its content.
+
+    Attributes:
+        revocations: version of what is revoked, once something was taken.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, owner: int, token: int, max_bytes: int) -> None:
@@ -99,6 +107,7 @@ class Taker:
         self._max_bytes = max_bytes
         self._budget = CLAIM_MAX_BYTES
         self._taken: list[Delivery] = []
+        self.revocations = 0
 
     def take(self, queues: Sequence[str], *, limit: int, first: int, now: float) -> list[Delivery]:
         """Claim up to `limit` messages.
@@ -118,9 +127,11 @@ class Taker:
         return self._told_of_replaced()
 
     def _told_of_replaced(self) -> list[Delivery]:
-        replaced = replaced_among(self._connection, (delivery.message.task_id for delivery in self._taken))
-        if not replaced:
+        any_replaced, version = self._connection.execute(_CONCERNING_RUNS).fetchall()[0]
+        self.revocations = version_of(version)
+        if not any_replaced:
             return self._taken
+        replaced = replaced_among(self._connection, (delivery.message.task_id for delivery in self._taken))
         return [
             msgspec.structs.replace(delivery, replaced_by=replaced.get(delivery.message.task_id))
             for delivery in self._taken

@@ -34,6 +34,7 @@ from celeriac.brokers.sqlite import keys, rooms
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, remove_files, started_by
+from celeriac.brokers.sqlite.revoked import VERSION, version_of
 from celeriac.brokers.sqlite.store import Store
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
@@ -56,6 +57,8 @@ UPDATE message SET owner = NULL, held_before = 1, eta = ?, crashes = crashes + ?
 WHERE id = ? AND owner = ?
 """
 _RELEASE_ALL: Final = "UPDATE message SET owner = NULL, held_before = 1 WHERE owner BETWEEN ? AND ?"
+
+_STANDING: Final = f"SELECT EXISTS (SELECT 1 FROM owner WHERE number = ?), ({VERSION})"
 
 _CLAIMS: Final = 1 << 32
 """Claims that one owner makes before their numbers begin anew."""
@@ -152,23 +155,24 @@ class SqliteConsumer(Consumer):
     async def _claim_now(self, queues: Sequence[str], limit: int) -> Claim:
         now = self._clock.now()
         if not queues or not is_worth_it(self._store, queues, now):
-            self._check_lease(self._store.read("SELECT 1 FROM owner WHERE number = ?", (self.owner,)))
-            return Claim([], now)
+            [(owner, version)] = self._store.read(_STANDING, (self.owner,))
+            self._check_lease(owner)
+            return Claim([], now, version_of(version))
         # Not the owner's number alone: a row id is used again once the newest row was deleted, and whoever still
         # settles the old message must not meet the new one.
         self._turn += 1
         token = self.owner * _CLAIMS + self._turn % _CLAIMS
 
-        def work(connection: sqlite3.Connection) -> list[Delivery]:
+        def work(connection: sqlite3.Connection) -> Claim:
             taker = Taker(connection, owner=self.owner, token=token, max_bytes=self._max_bytes)
             taken = taker.take(queues, limit=limit, first=self._turn, now=now)
             if not taken:
                 self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
-            return taken
+            return Claim(taken, now, taker.revocations)
 
         self._claiming = token
         try:
-            return Claim(await self._write(work, "claiming"), now)
+            return await self._write(work, "claiming")
         finally:
             self._claiming = 0
 

@@ -17,6 +17,9 @@ _HOLDER: Final = "SELECT task_id, until FROM unique_key WHERE key = ?"
 _TAKE: Final = "INSERT OR REPLACE INTO unique_key (key, task_id, until) VALUES (?, ?, ?)"
 _REPLACE: Final = "INSERT OR REPLACE INTO replaced (task_id, by, until) VALUES (?, ?, ?)"
 _IS_REPLACED: Final = "SELECT 1 FROM replaced WHERE task_id = ?"
+ANY_REPLACED: Final = "EXISTS (SELECT 1 FROM replaced)"
+"""SQL that says whether any run was replaced."""
+
 _FREE: Final = "DELETE FROM unique_key WHERE key = ? AND task_id = ?"
 _FORGET: Final = "DELETE FROM replaced WHERE task_id = ?"
 _FREE_WAITING: Final = """
@@ -96,9 +99,7 @@ def free_waiting(connection: sqlite3.Connection, queue: str) -> None:
 
 
 def replaced_among(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str]:
-    """Return by which runs those of `ids` were replaced that were."""
-    if not connection.execute("SELECT 1 FROM replaced LIMIT 1").fetchall():
-        return {}
+    """Return by which runs those of `ids` were replaced that were; `ANY_REPLACED` says whether to ask."""
     sql = "SELECT by FROM replaced WHERE task_id = ?"
     return {task_id: str(by) for task_id in ids for (by,) in connection.execute(sql, (task_id,)).fetchall()}
 

@@ -109,8 +109,21 @@ CREATE TABLE IF NOT EXISTS flow (
     line_at REAL NOT NULL,           -- see celeriac.brokers.rates.Flow
     gate_at REAL NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS revoked (
+    version INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: nodes compare it
+    task_id TEXT NOT NULL UNIQUE,
+    at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    said TEXT NOT NULL               -- see celeriac.brokers.revocations.said_by
+);
+CREATE INDEX IF NOT EXISTS revoked_age ON revoked(expires_at);
 """
-_HAS_LATER: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'inside'"
+_LAST_OF_RELEASES: Final = ("inside", "revoked")
+"""A table of each release that has added some: when all of them are there, nothing is missing."""
+
+_MARKS: Final = ", ".join(f"'{name}'" for name in _LAST_OF_RELEASES)
+_HAS_LATER: Final = f"SELECT count(*) = {len(_LAST_OF_RELEASES)} FROM sqlite_master WHERE name IN ({_MARKS})"
 _HAS_BOOKING: Final = "SELECT count(*) FROM pragma_table_info('message') WHERE name = 'booking'"
 _ADD_BOOKING: Final = "ALTER TABLE message ADD COLUMN booking REAL;"
 

@@ -18,6 +18,7 @@ from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
 from celeriac.testing.brokers.rates import RateLimits
+from celeriac.testing.brokers.revocations import Revocations
 from celeriac.testing.brokers.rooms import Rooms
 from celeriac.testing.brokers.settling import SettleAndRelease
 from celeriac.testing.brokers.suite import clean, publish
@@ -33,6 +34,7 @@ class BrokerConformance(
     UniqueKeys,
     RateLimits,
     Rooms,
+    Revocations,
     QueuesAndDeadLetters,
     BrokersThemselves,
 ):

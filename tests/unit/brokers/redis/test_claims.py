@@ -102,10 +102,12 @@ def test_a_claim_hands_over_what_each_list_gave():
     chosen = lists()
     named = chosen.choose(["a", "b"])
     envelopes = [write_envelope(a_message(name, queue=name), delivery_tag="x") for name in "abb"]
-    answer = [0, b"1000.5", b"", 0, 1, [1, 1, 2, 2], [2, b"1,2,3,1,999"], [], [4, b"WRONGTYPE"], envelopes, 0, [], 0]
+    answer = [0, b"1000.5", b"", 0, 1, [1, 1, 2, 2], [2, b"1,2,3,1,999"], [], [4, b"WRONGTYPE"], envelopes]
+    answer += [0, [], 0, b"7"]
 
     taken = read_claim(answer, named, chosen, first=40, owner=7, max_bytes=10_000)
 
+    assert taken.revocations == 7
     assert [(one.tag, one.owner, one.message.queue) for one in taken.deliveries] == [
         (40, 7, "a"), (41, 7, "b"), (42, 7, "b"),
     ]  # fmt: skip

@@ -892,7 +892,8 @@ def _wait_until(claim) -> None:
 
 
 def _claim_script(owner, *, epoch):
-    names = [KEYS.epochs, KEYS.held(owner), KEYS.started(owner), KEYS.counts, KEYS.delayed, KEYS.delayed_counts, b"q"]
+    names = [KEYS.epochs, KEYS.held(owner), KEYS.started(owner), KEYS.counts, KEYS.delayed, KEYS.delayed_counts]
+    names += [KEYS.bookings, KEYS.replaced, KEYS.revoked_version, b"q"]
     args = [owner, epoch, 0, 1, 10, MIB, MIB, MIB, "", ""]
     return lambda client: client.eval(script("claim").text, len(names), *names, *args)
 

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from celeriac.brokers.base import Booking, Conflict, Incarnation, Room
+from celeriac.brokers.revocations import Revocation
 from celeriac.brokers.sqlite import SqliteBroker, schema
 from celeriac.brokers.sqlite.store import Store
 from celeriac.message import Unique
 from celeriac.testing.brokers import publish
 from celeriac.testing.worlds import Node, a_message, task_ids
 
-LATER = ("unique_key", "replaced", "inside", "aside", "flow")
+LATER = ("unique_key", "replaced", "inside", "aside", "flow", "revoked")
 
 
 @pytest.fixture
@@ -49,6 +50,22 @@ def test_a_file_of_an_earlier_program_is_completed(earlier):
         node.close()
     finally:
         node.stop()
+
+
+def test_a_file_of_the_program_before_revocations_is_completed(tmp_path):
+    path = tmp_path / "work.db"
+    publish(SqliteBroker(path), a_message("old"))
+    Store.close_at(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE revoked")
+    connection.close()
+
+    broker = SqliteBroker(path)
+    now = time.time()
+    broker.revoke([Revocation(task_id="old", at=now, expires_at=now + 60)], deadline_at=time.monotonic() + 5)
+
+    assert [one.task_id for one in broker.revocations().revocations] == ["old"]
+    assert [depth.ready for depth in broker.depths()] == [1]
 
 
 def test_completing_a_file_loses_nothing_and_happens_once(earlier):

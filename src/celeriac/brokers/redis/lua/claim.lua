@@ -1,5 +1,6 @@
 -- Take messages and become their owner.
---   KEYS  epochs, held, started, counts, delayed, delayed:counts, bookings, replaced, then lists: the first is served first
+--   KEYS  epochs, held, started, counts, delayed, delayed:counts, bookings, replaced, revoked:version, then lists: the first
+--         is served first
 --   ARGV  owner, epoch, ahead, first tag, most messages, most bytes together (a single one may weigh more),
 --         bytes from which a message is too large to be sent, bytes of its end that are sent instead,
 --         tags that have begun, tags that have ended
@@ -7,7 +8,8 @@
 --   {0, now, instant at which the next delayed message is due (asked for when nothing is left) or '',
 --    1 when more may be due, how many lists in front were found empty,
 --    {list, messages taken from it, …}, {message, its counts, …}, {message, its size, …}, {list, error, …}, {envelopes},
---    1 when a list was left to others in this call, {message, its booking, …}, 1 when any run was replaced}
+--    1 when a list was left to others in this call, {message, its booking, …}, 1 when any run was replaced,
+--    version of what is revoked}
 -- Lists and messages are named by their position, from 1. The n-th message has the tag `first tag + n - 1`.
 -- Each message is recorded before the next one is taken.
 -- include clock
@@ -25,8 +27,8 @@ local tag, most, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local too_large, tail = tonumber(ARGV[7]), tonumber(ARGV[8])
 local counted, booked = redis.call('HLEN', KEYS[4]) > 0, redis.call('HLEN', KEYS[7]) > 0
 local bookings, envelopes, runs, counts, sizes, errors, empty = {}, {}, {}, {}, {}, {}, 0
-local taken, stepped_back = 0, 0
-for i = 9, #KEYS do
+local taken, stepped_back, revoked = 0, 0, redis.pcall('GET', KEYS[9])
+for i = 10, #KEYS do
     if taken == most or room <= 0 then break end
     local list, before = KEYS[i], taken
     if for_others[list] then
@@ -39,7 +41,7 @@ for i = 9, #KEYS do
         local envelope = redis.pcall('RPOP', list)
         if type(envelope) ~= 'string' then
             if envelope then
-                errors[#errors + 1] = i - 8
+                errors[#errors + 1] = i - 9
                 errors[#errors + 1] = envelope.err
             end
             drained = true
@@ -78,19 +80,19 @@ for i = 9, #KEYS do
         envelopes[taken] = envelope
     end
     if taken > before then
-        runs[#runs + 1] = i - 8
+        runs[#runs + 1] = i - 9
         runs[#runs + 1] = taken - before
     end
     if not drained then break end
     empty = empty + 1
 end
 local next_due = ''
-if empty == #KEYS - 8 then
+if empty == #KEYS - 9 then
     local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
     next_due = first[2] or ''
 end
 local any_replaced = redis.call('EXISTS', KEYS[8])
 return {
     0, as_text(now), next_due, promoted >= 500 and 1 or 0, empty, runs, counts, sizes, errors, envelopes, stepped_back,
-    bookings, any_replaced
+    bookings, any_replaced, type(revoked) == 'string' and revoked or '0'
 }
