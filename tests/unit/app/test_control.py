@@ -289,7 +289,7 @@ def test_to_those_that_cannot_cancel_it_is_said_to_revoke(app, ear):
 
 def test_answers_are_collected(app, ear):
     ear("w1@host", "w2@host")
-    heard = []
+    heard: list[object] = []
 
     answers = app.control.revoke("id-1", reply=True, limit=2, callback=heard.append)
 

@@ -41,7 +41,7 @@ class Revocations(WorldSuite):
 
     def test_all_that_a_revocation_says_is_kept(self, broker: Broker, node: Node) -> None:
         plain = revocation(node, "plain")
-        said = {"reason": 'wrong "price" \u00e9', "by": "ann@host", "signal": "SIGKILL", "grace": 2.5}
+        said: dict[str, Any] = {"reason": 'wrong "price" \u00e9', "by": "ann@host", "signal": "SIGKILL", "grace": 2.5}
         full = revocation(node, "full", terminate=True, cancel=True, **said)
 
         news = revoke(broker, plain, full)
