@@ -6,6 +6,7 @@ Nothing here may import the user's app, or start a thread: the node forks its fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
@@ -77,6 +78,7 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("--pool-start-method", type=click.Choice(("fork", "spawn")), help="How processes come to be.")
 @click.option("--stop-grace", type=seconds, metavar="SECONDS", help="Time that running tasks have when it stops.")
 @click.option("--burst", is_flag=True, help="Stop when the queues are empty.")
+@click.option("--reload", "--autoreload", is_flag=True, help="Start again when a source changes (for development).")
 @click.option("--purge", "--discard", is_flag=True, help="Delete what waits in the queues first.")
 @click.option("--strict", is_flag=True, help="Do not start with a store that may lose something.")
 @click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
@@ -96,12 +98,13 @@ def worker(session: Session, /, **given: Any) -> int:
     """
     if session.json:
         raise click.UsageError("--json: a worker writes no data, only its log (`worker_log_format`).")
+    started_in = Path.cwd()
     session.enter_workdir()
     options = node_options(session, given)
     # Imported here: `celeriac worker --help` needs nothing of it.
-    from celeriac.worker.node import run
+    from celeriac.cli.running import run_again_and_again
 
-    return run(options)
+    return run_again_and_again(options, started_in)
 
 
 def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
@@ -128,6 +131,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         color=session.color,
         purge=given["purge"],
         burst=given["burst"],
+        reload=given["reload"],
         strict=given["strict"],
     )
 

@@ -35,6 +35,7 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.options import NodeOptions
+from celeriac.worker.reloading import Reload
 from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
 from celeriac.worker.waiting import Patience, Stopped, open_broker
@@ -47,7 +48,7 @@ _REAP_WITHIN: Final = 1.0
 
 
 def run(options: NodeOptions) -> int:
-    """Run a node in this process until it is stopped; return the exit code.
+    """Run a node in this process until it is stopped; return the exit code, `EXIT_RESTART` when it is to run again.
 
     Call it before the app is imported: the process that later forks the children is forked off here, while nothing
     runs that a fork would break.
@@ -63,7 +64,12 @@ def run(options: NodeOptions) -> int:
     if forked == 0:
         _run_forked(options, theirs, ours, parent)
     theirs.close()
-    node = Node(options)
+    try:
+        node = Node(options)
+    except BaseException:
+        ours.close()
+        _reap(forked)
+        raise
     if node.pool == "solo":
         return _run_bodies_here(node, ours, forked)
     try:
@@ -172,6 +178,7 @@ class Node:
     """
 
     def __init__(self, options: NodeOptions) -> None:
+        self._began_at = time.time()
         self.options = options
         found = find_app(options.app)
         self.app: Celery = found.app
@@ -234,6 +241,7 @@ class Node:
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
             burst=options.burst,
+            reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
             say=self.say,
         )

@@ -36,6 +36,7 @@ class NodeOptions:
         color: whether log lines are coloured; None where they go to a terminal.
         purge: delete what waits in the queues before consuming them.
         burst: stop when the queues are empty.
+        reload: start again when a source of the project changes.
         strict: do not start where broker or result backend are set up so that they may lose something.
     """
 
@@ -58,4 +59,5 @@ class NodeOptions:
     color: bool | None = None
     purge: bool = False
     burst: bool = False
+    reload: bool = False
     strict: bool = False

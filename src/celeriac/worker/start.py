@@ -24,6 +24,7 @@ import msgspec
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
+from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import Slots, Starter
 
 LEAVE_SIGNAL: Final = signal.SIGUSR1
@@ -45,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         accept: which messages may be decoded.
         form: how the supervisor writes records.
         burst: stop when the queues are empty.
+        reload: start again when a source changes, or None.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
         say: tells the person at the terminal something.
@@ -61,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     say_ready: Callable[[], None]
     say: Callable[[str], None]
     burst: bool = False
+    reload: Reload | None = None
     hears_signals: bool = True
 
 

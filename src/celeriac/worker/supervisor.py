@@ -34,6 +34,7 @@ from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
+from celeriac.worker.reloading import Reloading
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
@@ -51,6 +52,8 @@ _TELL_WITHIN: Final = 1.0
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
+EXIT_RESTART: Final = 88
+"""Not the end: whoever started the node is to start it again, as it was."""
 
 
 class Supervisor:
@@ -103,6 +106,8 @@ class Supervisor:
         self._intake.start()
         self._control.start()
         self._watchdog.start()
+        if self._reloading is not None:
+            self._reloading.start()
         looking = asyncio.create_task(self._give_back_what_cannot_start(), name="give-back")
         try:
             await self._announce()
@@ -169,6 +174,7 @@ class Supervisor:
         if app.backend is not None:
             cleaners.append(app.backend.expire)
         self._upkeep = Upkeep(cleaners)
+        self._reloading = None if plan.reload is None else Reloading(plan.reload, on_change=self._reload)
         self._watchdog = Watchdog(
             is_idle=lambda: self._slots.idle and not self._stop.is_set(),
             completed_at=lambda: self._intake.completed_at,
@@ -367,6 +373,16 @@ class Supervisor:
         """Stop warmly. Called in the loop's thread; may be called again."""
         self._stop.set()
 
+    def restart(self, why: str) -> None:
+        """Stop warmly, and have the node started again. Called in the loop's thread; nothing when it stops already."""
+        if not self._stop.is_set():
+            self._plan.say(f"{why}: restarting; running tasks end first")
+            self._exit_code = EXIT_RESTART
+            self._stop.set()
+
+    def _reload(self, path: str) -> None:
+        self.restart(f"{path} has changed")
+
     def _end_burst(self, left: str) -> None:
         self._plan.say(f"burst: {left}; stopping")
         self._stop.set()
@@ -383,6 +399,8 @@ class Supervisor:
         self._stop.set()
 
     async def _shut_down(self) -> None:
+        if self._reloading is not None:
+            self._reloading.stop()
         await self._watchdog.stop()
         await self._control.stop()
         await self._intake.stop()
