@@ -49,12 +49,17 @@ def shell(session: Session, /, without_tasks: bool, **chosen: bool) -> None:
     refuse_green(chosen)
     app = app_to_look_at(session)
     app.load_tasks()
+    app.set_current()  # what is imported there, such as AsyncResult, means this app
     names = namespace(app, with_tasks=not without_tasks)
-    if not sys.stdin.isatty():
+    if not _is_interactive():
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), names)
         return
     start = ipython if chosen["ipython"] else bpython if chosen["bpython"] else python
     start(names)
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty()
 
 
 def refuse_green(chosen: Mapping[str, bool]) -> None:

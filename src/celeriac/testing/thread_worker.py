@@ -45,7 +45,6 @@ class ThreadCrew:
         self._hostname = hostname
         self._threads: dict[int, threading.Thread] = {}
         self._notices: list[Notice] = []
-        self._told, self._tell = socket.socketpair()
 
     @property
     def running(self) -> int:
@@ -53,6 +52,7 @@ class ThreadCrew:
         return sum(thread.is_alive() for thread in self._threads.values())
 
     def start(self, slots: Slots, count: int) -> None:
+        self._told, self._tell = socket.socketpair()
         for number in range(count):
             end, handle = packets.pair()
             slots.adopt(number, end, handle)

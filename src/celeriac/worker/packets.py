@@ -16,6 +16,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 from typing import Final
 
 MAX_PACKET: Final = 64 * 1024
@@ -29,7 +30,15 @@ _RECEIVE_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 
 DONT_WAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 
-_buffer = bytearray(MAX_PACKET + 1)
+
+class _Own(threading.local):
+    """Hold the buffer of one thread: a worker in a test has several threads that receive."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(MAX_PACKET + 1)
+
+
+_own = _Own()
 
 
 def packet_kind(platform: str) -> socket.SocketKind:
@@ -76,8 +85,6 @@ def send_descriptor(end: socket.socket, data: bytes, descriptor: int, flags: int
 def receive(end: socket.socket, flags: int = 0) -> bytes:
     """Receive one packet; empty when the other side has closed its end.
 
-    Not for two threads of a process at a time.
-
     Raises:
         BlockingIOError: with `DONT_WAIT`, when there is none.
         OSError: the other side died, or the kernel cut the packet.
@@ -95,7 +102,8 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
 
 def receive_descriptor(end: socket.socket, flags: int = 0) -> tuple[bytes, int | None]:
     """Receive one packet and the descriptor that came with it, if any."""
-    size, ancillary, seen, _ = end.recvmsg_into([_buffer], _ANCILLARY, flags | _RECEIVE_FLAGS)
+    buffer = _own.buffer
+    size, ancillary, seen, _ = end.recvmsg_into([buffer], _ANCILLARY, flags | _RECEIVE_FLAGS)
     if seen & _CUT:
         raise OSError(f"a packet of over {MAX_PACKET} bytes was cut")
     descriptor = None
@@ -103,7 +111,7 @@ def receive_descriptor(end: socket.socket, flags: int = 0) -> tuple[bytes, int |
         received = array.array("i")
         received.frombytes(ancillary[0][2][:_DESCRIPTORS])
         descriptor = received[0]
-    return bytes(memoryview(_buffer)[:size]), descriptor
+    return bytes(memoryview(buffer)[:size]), descriptor
 
 
 def _anonymous_file() -> int:

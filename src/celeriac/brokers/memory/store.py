@@ -587,6 +587,8 @@ def store_named(name: str) -> Store:
 
 
 def forget_store(name: str) -> None:
-    """Have the next one who asks for that name get an empty store; whoever has the old one goes on with it."""
-    with _stores_lock:
-        _stores.pop(name, None)
+    """Have the next one who asks for that name get an empty store; whoever has the old one goes on with it.
+
+    Without the lock: a finalizer may call this in the middle of `store_named`, in the same thread.
+    """
+    _stores.pop(name, None)
