@@ -13,10 +13,9 @@ from celeriac.app.joining import allow_join_result
 from celeriac.app.signals import Signal
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.testing.process_worker import ProcessWorker
+from celeriac.testing.tasks import PING, ping_of
 from celeriac.testing.thread_worker import ThreadWorker
 from celeriac.worker.names import node_name
-
-PING: Final = "celery.ping"
 
 IN_THREADS: Final = ("solo", "threads")
 """Pools whose tasks run in threads of the test's process; others run in processes of a node beside it."""
@@ -86,7 +85,8 @@ def start_worker(
         concurrency: tasks at once; with `solo` one, whatever is given.
         loglevel: what is logged on standard error, or into `logfile`; None logs nothing of its own, so that records
             go where the program has them go.
-        perform_ping_check: call a task before the block begins; where no results are kept this has no effect.
+        perform_ping_check: call a task before the block begins; without effect where no results are kept, and beside
+            this process where the app has no task ``celery.ping`` of its own.
         ping_task_timeout: seconds after which its answer is given up.
         shutdown_timeout: seconds that running tasks have at the end.
         hostname: name of the node; None makes one.
@@ -123,8 +123,8 @@ def start_worker(
         with kept_apps():
             app.set_current()
             app.set_default()
-            if perform_ping_check and kind is ThreadWorker and PING not in app.tasks:
-                app.task(name=PING)(_answer)
+            if perform_ping_check and kind is ThreadWorker:
+                ping_of(app)
             worker.start()
             try:
                 test_worker_started.send(sender=app, worker=worker, consumer=None)
@@ -155,7 +155,3 @@ def _ping(app: Celery, queue: str, timeout: float) -> None:
         answer = app.send_task(PING, queue=queue).get(timeout=timeout)
     if answer != "pong":
         raise RuntimeError(f"task {PING!r} answered {answer!r} instead of 'pong': another task has its name")
-
-
-def _answer() -> str:
-    return "pong"

@@ -31,10 +31,10 @@ from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
+from celeriac.worker.reloading import Reloading
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
-from celeriac.worker.reloading import Reloading
 from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler

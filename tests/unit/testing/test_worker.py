@@ -12,7 +12,8 @@ from celeriac import Celery
 from celeriac.app.current import app_or_default, kept_apps
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.testing import ManualClock, TestApp, assert_published, in_memory, published, start_worker
-from celeriac.testing.worker import PING, test_worker_started, test_worker_starting, test_worker_stopped
+from celeriac.testing.tasks import PING, ping
+from celeriac.testing.worker import test_worker_started, test_worker_starting, test_worker_stopped
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +179,11 @@ def test_without_results_there_is_no_ping(app):
         pass
 
     assert published(app) == []
+
+
+def test_the_ping_is_the_current_apps(app):
+    with start_worker(app):
+        assert ping.delay().get(timeout=10) == "pong"
 
 
 def test_the_ping_can_be_left_out(app):
