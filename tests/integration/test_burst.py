@@ -52,6 +52,16 @@ def test_a_burst_waits_for_what_runs(project: Project):
     project.assert_clean()
 
 
+def test_a_burst_in_the_foreground_ends_too(project: Project):
+    results = [project.call("add", number, 1) for number in range(20)]
+
+    node = project.start("--burst", "-P", "solo", ready=False)
+
+    assert node.wait_exit() == 0
+    assert [result.get(timeout=5) for result in results] == list(range(1, 21))
+    project.assert_clean()
+
+
 def test_a_burst_on_empty_queues_ends_at_once(project: Project):
     node = project.start("--burst", ready=False)
 

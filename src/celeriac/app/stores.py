@@ -64,6 +64,9 @@ REDIS_SCHEMES: Final = frozenset(
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
 _KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0 and memory://"
+_CELERYS_MEMORY: Final = "cache+memory"
+"""How Celery says that results stay in this process; they are beside the messages where those do."""
+
 _RESULT_ALIASES: Final = {"redis": "redis://", "rediss": "rediss://", "valkey": "valkey://"}
 
 
@@ -153,8 +156,7 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
     """
     if url in ("disabled", "disabled://"):
         return None
-    named = _RESULT_ALIASES.get(url, url) if url else None
-    match read_url(named, "result_backend") if named else _broker_place(broker_url, conf, app_name):
+    match _backend_place(url, broker_url, conf, app_name):
         case InMemory(name):
             from celeriac.backends.memory import MemoryBackend
 
@@ -228,6 +230,15 @@ def default_database(app_name: str | None) -> Path:
             "Name another in CELERIAC_HOME, or set `broker_url`"
         ) from error
     return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_name or 'default')}.sqlite3"
+
+
+def _backend_place(url: str | None, broker_url: str | None, conf: Settings, app_name: str | None) -> Place:
+    if not url:
+        return _broker_place(broker_url, conf, app_name)
+    if url.partition("://")[0] == _CELERYS_MEMORY:
+        beside = _broker_place(broker_url, conf, app_name)
+        return beside if isinstance(beside, InMemory) else InMemory("default")
+    return read_url(_RESULT_ALIASES.get(url, url), "result_backend")
 
 
 def _broker_place(url: str | None, conf: Settings, app_name: str | None) -> Place:

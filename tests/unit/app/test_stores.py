@@ -110,6 +110,16 @@ def test_results_can_be_kept_elsewhere(conf, tmp_path):
     assert backend.url == "memory://results"
 
 
+@pytest.mark.parametrize(
+    ("broker_url", "where"), [("memory://shop", "memory://shop"), ("sqlite:////x/q.sqlite3", "memory://default")]
+)
+def test_celerys_name_for_results_in_memory_is_understood(conf, broker_url, where):
+    backend = make_backend("cache+memory://", broker_url, conf, None)
+
+    assert backend is not None
+    assert backend.url == where
+
+
 @pytest.mark.parametrize("url", ["disabled", "disabled://"])
 def test_results_can_be_kept_nowhere(conf, url):
     assert make_backend(url, "memory://", conf, None) is None
