@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "worker": Lazy("celeriac.cli.worker:worker", "Start a worker node."),
     "call": Lazy("celeriac.cli.call:call", "Call a task by name and print the id of the call."),
     "result": Lazy("celeriac.cli.result:result", "Print what a call returned, or how it failed."),
+    "task": Lazy("celeriac.cli.task:task", "See tasks and runs; revoke or cancel runs."),
     "purge": Lazy("celeriac.cli.purge:purge", "Delete the messages that wait in queues."),
     "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold; give future messages to Celery."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),

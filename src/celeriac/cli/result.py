@@ -40,7 +40,7 @@ def result(session: Session, /, task_id: str, task: str | None, traceback: bool,
         session.output.say(f"Task {task_id} is {state}; waiting for it to end.")
     value = run.get(timeout=timeout, propagate=False)
     if session.json:
-        session.output.document(_as_json(run, value))
+        session.output.document(as_json(run, value))
     else:
         _say_details(session, run)
         _print(session, run, value, traceback=traceback)
@@ -53,7 +53,8 @@ def _task(app: Celery, name: str) -> Task[..., Any]:
     return app.tasks[name]
 
 
-def _as_json(run: AsyncResult[Any], value: object) -> dict[str, object]:
+def as_json(run: AsyncResult[Any], value: object) -> dict[str, object]:
+    """Return what is known of a run that has ended, as JSON shows it."""
     failed = run.state in states.EXCEPTION_STATES
     return {
         "task_id": run.id,
@@ -61,11 +62,11 @@ def _as_json(run: AsyncResult[Any], value: object) -> dict[str, object]:
         "result": None if failed else value,
         "exception": _described(value) if failed else None,
         "traceback": run.traceback,
-        **_details(run),
+        **details(run),
     }
 
 
-def _details(run: AsyncResult[Any]) -> dict[str, Any]:
+def details(run: AsyncResult[Any]) -> dict[str, Any]:
     """Return what is known of a run beside its end, without what is not known."""
     ended = run.date_done
     known = {
@@ -89,7 +90,7 @@ def _children(run: AsyncResult[Any]) -> list[str] | None:
 
 
 def _say_details(session: Session, run: AsyncResult[Any]) -> None:
-    for name, value in _details(run).items():
+    for name, value in details(run).items():
         text = ", ".join(value) if name == "children" else value if isinstance(value, str) else bounded_repr(value)
         session.output.say(f"{name}: {text}")
 
