@@ -310,6 +310,7 @@ _STAYS: Final = (
     "celeriac:dead",
     "celeriac:format",
     "celeriac:queues",
+    "celeriac:revoked",
     "celeriac:sent:",
 )
 """What may be left when nothing is to be done and no node lives."""
