@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,6 +20,7 @@ from celeriac.worker import packets
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import Died, Notice
 from celeriac.worker.loops import fast_loop
+from celeriac.worker.pools.prefork import Prefork
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Plan
 from celeriac.worker.supervisor import EXIT_DONE, Supervisor
@@ -51,9 +52,9 @@ class ThreadCrew:
         """Threads that have not ended."""
         return sum(thread.is_alive() for thread in self._threads.values())
 
-    def start(self, slots: Slots, count: int) -> None:
+    def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         self._told, self._tell = socket.socketpair()
-        for number in range(count):
+        for number in range(len(capacities)):
             end, handle = packets.pair()
             slots.adopt(number, end, handle)
             name = f"{self._hostname} slot {number + 1}"
@@ -64,7 +65,7 @@ class ThreadCrew:
 
     def _serve(self, own: socket.socket) -> None:
         with own:
-            serve(self._app, own, hostname=self._hostname)
+            serve(Prefork(self._app, self._hostname, 1), own)
             try:
                 own.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
             except OSError:
@@ -190,7 +191,7 @@ class ThreadWorker:
         return Plan(
             node=self.hostname,
             queues=self.queues,
-            concurrency=self.concurrency,
+            capacities=(1,) * self.concurrency,
             dispatch=conf.worker_dispatch,
             prefetch_multiplier=conf.worker_prefetch_multiplier if asked is None else asked,
             stop_grace=self._stop_grace,

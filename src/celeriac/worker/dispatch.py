@@ -1,31 +1,31 @@
-"""Choose the slot for a message. Pure: slots and estimates in, a slot out.
+"""Choose the child for a message. Pure: what is known of each child and estimates in, a child out.
 
-A slot that has nothing to do always comes first. A window, that is, packets waiting in a slot behind the one that
-runs, exists only to spare short tasks the way to the supervisor and back; nothing may wait long in one.
+A child with a free body always comes first. A window, that is, packets waiting in a child behind those that run,
+exists only to spare short tasks the way to the supervisor and back; nothing may wait long in one.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Final, Protocol
 
 import msgspec
 
 WINDOW_SECONDS: Final = 0.005
-"""Longest expected wait of a message in a slot's window."""
+"""Longest expected wait of a message in a child's window."""
 
 WINDOW_MAX: Final = 96
-"""Most messages in one slot: what the socket's buffer surely takes."""
+"""Most messages in a child of one slot: what the socket's buffer surely takes."""
 
 PREFETCH_SECONDS: Final = 0.05
 """A node claims as much as it finishes in this time."""
 
 PREFETCH_MAX: Final = 1024
-"""Most messages that a slot's share of the prefetch comes to."""
+"""Most messages that a child's share of the prefetch comes to, beside those that run."""
 
 LATE_AFTER: Final = 0.01
-"""A slot whose current run takes longer than this gives its window back."""
+"""A child whose current runs take longer than this gives its window back."""
 
 OVERHEAD_SECONDS: Final = 0.00002
 """What a run costs beside its body."""
@@ -35,23 +35,57 @@ _WEIGHT: Final = 0.2
 
 
 class Slot(msgspec.Struct, eq=False):
-    """See one slot as strategies see it.
+    """See one child as strategies see it.
 
     Attributes:
-        number: names the slot in its node.
-        waits: expected seconds of each message that was sent and not answered; the first one runs.
-        expected: their sum.
-        since: monotonic instant at which the first of them began.
+        number: names the child in its node.
+        capacity: bodies that it runs at once.
+        load: messages that were sent to it and not answered; the first `capacity` of them run.
+        long: how many of these take longer than `WINDOW_SECONDS`, or nobody knows how long.
+        expected: seconds that the others take, one after the other.
+        since: monotonic instant at which a run last began or ended in it.
     """
 
     number: int
-    waits: deque[float]
+    capacity: int = 1
+    load: int = 0
+    long: int = 0
     expected: float = 0.0
     since: float = 0.0
 
+    @property
+    def is_full(self) -> bool:
+        """Say whether a further message would have to wait."""
+        return self.load >= self.capacity
+
+    @property
+    def wait(self) -> float:
+        """Expected seconds until a further message would begin, where it is full."""
+        open_to_short = self.capacity - self.long
+        return self.expected / open_to_short if open_to_short > 0 else inf
+
     def is_late(self, now: float) -> bool:
-        """Say whether the current run takes so long that nothing should wait behind it."""
-        return bool(self.waits) and now - self.since > LATE_AFTER
+        """Say whether the current runs take so long that nothing should wait behind them."""
+        return self.load >= self.capacity and now - self.since > LATE_AFTER
+
+    def note_sent(self, expected: float, now: float) -> None:
+        """Count a message whose run is expected to take so many seconds."""
+        if self.load < self.capacity:
+            self.since = now
+        self.load += 1
+        if expected > WINDOW_SECONDS:
+            self.long += 1
+        else:
+            self.expected += expected
+
+    def note_gone(self, expected: float) -> None:
+        """Count one less: it was answered, or taken back."""
+        self.load -= 1
+        if expected > WINDOW_SECONDS:
+            self.long -= 1
+        else:
+            # Sums of floats drift: an empty one is 0 again.
+            self.expected = self.expected - expected if self.load else 0.0
 
 
 class Strategy(Protocol):
@@ -67,40 +101,58 @@ class Strategy(Protocol):
 
 
 class Fair:
-    """Give each slot one message at a time (`-O fair`)."""
+    """Give each free body one message at a time (`-O fair`)."""
 
     def choose(self, slots: Iterable[Slot], expected: float, now: float) -> Slot | None:
-        return next((slot for slot in slots if not slot.waits), None)
+        return most_free(slots)
 
     def prefetch(self, slots: Sequence[Slot], mean: float, now: float) -> int:
         return prefetch_by_time(slots, mean, now)
 
 
 class Adaptive:
-    """Give each free slot one message, and slots that run short tasks a window of further short ones."""
+    """Give each free body one message, and children that run short tasks a window of further short ones."""
 
     def choose(self, slots: Iterable[Slot], expected: float, now: float) -> Slot | None:
+        free: Slot | None = None
         best: Slot | None = None
         for slot in slots:
-            if not slot.waits:
+            if not slot.load:
                 return slot
-            if best is None or slot.expected < best.expected:
+            if slot.load < slot.capacity:
+                if free is None or slot.load * free.capacity < free.load * slot.capacity:
+                    free = slot
+            elif best is None or slot.wait < best.wait:
                 best = slot
-        if best is None or expected > WINDOW_SECONDS or best.expected > WINDOW_SECONDS:
+        if free is not None:
+            return free
+        if best is None or expected > WINDOW_SECONDS or best.wait > WINDOW_SECONDS:
             return None
-        return best if len(best.waits) < WINDOW_MAX and not best.is_late(now) else None
+        return best if best.load < WINDOW_MAX + best.capacity - 1 and not best.is_late(now) else None
 
     def prefetch(self, slots: Sequence[Slot], mean: float, now: float) -> int:
         return prefetch_by_time(slots, mean, now)
 
 
-def prefetch_by_time(slots: Sequence[Slot], mean: float, now: float) -> int:
-    """Hold what the node finishes in `PREFETCH_SECONDS`, and at least one message for each slot.
+def most_free(slots: Iterable[Slot]) -> Slot | None:
+    """Pick the child that has the least to do for its capacity; None when all are full."""
+    free: Slot | None = None
+    for slot in slots:
+        if not slot.load:
+            return slot
+        if slot.load < slot.capacity and (free is None or slot.load * free.capacity < free.load * slot.capacity):
+            free = slot
+    return free
 
-    Slots whose current run has turned out long do not count: what is claimed for them could run elsewhere.
+
+def prefetch_by_time(slots: Sequence[Slot], mean: float, now: float) -> int:
+    """Hold what the node finishes in `PREFETCH_SECONDS`, and at least one message for each body.
+
+    Children whose current runs have turned out long do not count: what is claimed for them could run elsewhere.
     """
-    quick = sum(1 for slot in slots if not slot.is_late(now))
-    return len(slots) + quick * min(int(PREFETCH_SECONDS / mean), PREFETCH_MAX)
+    bodies = sum(slot.capacity for slot in slots)
+    ahead = PREFETCH_SECONDS / mean
+    return bodies + sum(min(int(ahead * slot.capacity), PREFETCH_MAX) for slot in slots if not slot.is_late(now))
 
 
 STRATEGIES: Final[dict[str, type[Strategy]]] = {"adaptive": Adaptive, "default": Adaptive, "fair": Fair}
@@ -111,12 +163,12 @@ class Durations:
 
     def __init__(self) -> None:
         self._by_name: dict[str, float] = {}
-        self.mean = float("inf")
+        self.mean = inf
         """Seconds that a run of this node takes, whatever its task."""
 
     def expected(self, name: str) -> float:
         """Return the seconds that a run of the task will take; `inf` when it has never run here."""
-        return self._by_name.get(name, float("inf"))
+        return self._by_name.get(name, inf)
 
     def note(self, name: str, seconds: float) -> None:
         """Learn from one run. Old runs fade; a sudden long one counts at once."""
@@ -127,4 +179,4 @@ class Durations:
 
 
 def _blend(old: float, new: float) -> float:
-    return new if old == float("inf") else old + _WEIGHT * (new - old)
+    return new if old == inf else old + _WEIGHT * (new - old)

@@ -196,12 +196,13 @@ class Intake:
     def _room(self) -> int:
         """Say how many messages to claim now; nothing while what is held still lasts for a while."""
         slots, now = self._slots.slots, time.monotonic()
-        if slots and all(slot.waits and now - slot.since > START_WITHIN for slot in slots):
+        if slots and all(slot.is_full and now - slot.since > START_WITHIN for slot in slots):
             return 0  # it could not begin here in time, and would only go back and forth
         if self._limit is None:
             most = self._strategy.prefetch(slots, self._durations.mean, now)
         else:
-            most = len(slots) * self._limit if self._limit else len(self._holdings) + CLAIM_MAX
+            bodies = sum(slot.capacity for slot in slots)
+            most = bodies * self._limit if self._limit else len(self._holdings) + CLAIM_MAX
         room = most - len(self._holdings)
         # Many small claims cost more than a few large ones.
         return room if room >= most // _REFILL_SHARE or self._slots.idle else 0

@@ -35,6 +35,9 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.options import NodeOptions
+from celeriac.worker.pools.base import Pool
+from celeriac.worker.pools.solo import Solo
+from celeriac.worker.pools.table import POOLS
 from celeriac.worker.reloading import Reload
 from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
@@ -70,7 +73,7 @@ def run(options: NodeOptions) -> int:
         ours.close()
         _reap(forked)
         raise
-    if node.pool == "solo":
+    if node.pool is Solo:
         return _run_bodies_here(node, ours, forked)
     try:
         return _supervise(node, lambda: ForkedCrew(ours))
@@ -99,7 +102,7 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
             node = Node(options)
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
             os._exit(EXIT_FAILED)
-        if node.pool == "solo":
+        if node.pool is Solo:
             code = _supervise_foreground(node, end, other, parent)
         else:
             other.close()
@@ -157,7 +160,7 @@ def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()
-    serve(node.app, end, hostname=node.name)
+    serve(node.pool_in_child(0), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
 
@@ -173,6 +176,7 @@ class Node:
     Attributes:
         app: found, configured, its task modules imported.
         pool: what runs the bodies.
+        capacities: bodies at once in each child.
         accept: which messages may be decoded.
         record_form: how records of results are written.
     """
@@ -187,15 +191,13 @@ class Node:
         self.app.load_tasks()
         for module in options.include:
             import_tasks(module, "-I")
-        self.pool = options.pool or self.app.conf.worker_pool
+        self.pool = POOLS[options.pool or self.app.conf.worker_pool]
         self.name = node_name(options.node_name)
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
-        if options.processes is not None:
-            raise ImproperlyConfigured(
-                f"--processes divides what a process of the pool runs at once, and one of {self.pool!r} runs one task "
-                "at a time: give the number of processes with -c"
-            )
+        self.capacities = self.pool.layout(
+            options.concurrency or self.app.conf.worker_concurrency or usable_cpus(), options.processes
+        )
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
@@ -212,9 +214,8 @@ class Node:
 
     @property
     def concurrency(self) -> int:
-        if self.pool == "solo":
-            return 1
-        return self.options.concurrency or self.app.conf.worker_concurrency or usable_cpus()
+        """Bodies at once."""
+        return sum(self.capacities)
 
     @property
     def dispatch(self) -> str:
@@ -234,7 +235,7 @@ class Node:
         return Plan(
             node=self.name,
             queues=self.queues,
-            concurrency=self.concurrency,
+            capacities=self.capacities,
             dispatch=self.dispatch,
             prefetch_multiplier=self.prefetch_multiplier,
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
@@ -264,9 +265,13 @@ class Node:
 
     def run_child(self, slot: int, end: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
-        self.set_up_process(f"ForkPoolWorker-{slot + 1}", number=slot + 1)
+        self.set_up_process(f"{self.pool.role}-{slot + 1}", number=slot + 1)
         self.redirect_output()
-        serve(self.app, end, hostname=self.name)
+        serve(self.pool_in_child(slot), end)
+
+    def pool_in_child(self, slot: int) -> Pool:
+        """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""
+        return self.pool(self.app, self.name, self.capacities[slot] if slot < len(self.capacities) else 1)
 
     def child_command(self) -> list[str]:
         """Return the command of a fresh interpreter that does as `run_child`."""
@@ -300,7 +305,7 @@ class Node:
             self.app,
             node=self.name,
             spec=self.spec,
-            pool=self.pool,
+            pool=self.pool.name,
             concurrency=self.concurrency,
             dispatch=self.dispatch,
             queues=self.queues,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from celeriac.message import Message
@@ -49,6 +51,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 READY = 0
 """Number of the outcome with which a child says that it has come up."""
+
+ARE_YOU_THERE: Final = b"\xc0"
+"""Packet that asks a child to answer `READY` once more, when it reads it."""
 
 encode = msgspec.msgpack.Encoder().encode
 decode_run = msgspec.msgpack.Decoder(Run).decode

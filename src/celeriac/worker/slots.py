@@ -1,29 +1,31 @@
 """The node's slots: send runs to children, read their outcomes, take back what they have not begun.
 
-This is the shell around `dispatch.py`, which chooses; here are the sockets. The supervisor keeps the child's end of
-each channel open too, so that packets which the child has not read can be read here instead, and given to another
-slot.
+This is the shell around `dispatch.py`, which chooses. `children.py` is about one child, `suspects.py` about runs that
+may have killed one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import inf
 from typing import Final, Protocol
 
 import msgspec
 
 from celeriac.worker import packets
+from celeriac.worker.children import Child
 from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
 from celeriac.worker.forkserver import Died, Started, signal_group
 from celeriac.worker.held import Held
-from celeriac.worker.runs import READY, Outcome, Run, decode_outcome, decode_run, encode
+from celeriac.worker.runs import READY, Outcome, decode_outcome
+from celeriac.worker.settle import how_it_died
+from celeriac.worker.suspects import Suspects
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -45,30 +47,6 @@ class Starter(Protocol):
     def kill(self, slot: int, number: int, *, group: bool = False) -> None: ...
 
 
-class Child(msgspec.Struct, eq=False):
-    """Hold the supervisor's side of one child.
-
-    Attributes:
-        end: of its channel, the supervisor's.
-        handle: the child's own end, held here too.
-        sent: what it has not answered; it runs the first, unless it has not read that yet.
-        head: number of the first of `sent` when it was looked at last, and `looks` how often that was the same.
-        adopted: it was there before its supervisor (pool `solo`), and cannot be replaced.
-        stalled: it does not read any more, and is being killed.
-    """
-
-    slot: Slot
-    end: socket.socket
-    handle: socket.socket
-    sent: deque[Held]
-    pid: int = 0
-    ready: bool = False
-    adopted: bool = False
-    stalled: bool = False
-    head: int = 0
-    looks: int = 0
-
-
 class Slots:
     """Keep the children of a node, and the messages that wait for one of them.
 
@@ -77,7 +55,8 @@ class Slots:
         strategy: chooses.
         durations: learns from outcomes.
         on_outcome: called for each outcome, in the order of their arrival.
-        on_crash: called for the message whose child died under it, with the notice.
+        on_crash: called for the message whose child died under it, with the notice. Where several ran in that child
+            nobody knows which of them did it: all become suspects, and it is called when one of them does it again.
         on_start: called when a message goes to a child, with the child's pid; with None when it was taken back unread.
         foretell: awaited before a message that somebody had before goes to a child; None where that is not needed.
     """
@@ -105,10 +84,14 @@ class Slots:
         self._loop = asyncio.get_running_loop()
         self._children: dict[int, Child] = {}
         self._slots: list[Slot] = []
+        self._capacities: Sequence[int] = ()
         self._early_deaths = 0
+        self._alone_after = 0.0
         self._looking: asyncio.TimerHandle | None = None
         self._looking_at_heads: asyncio.TimerHandle | None = None
         self._stopping = False
+        self.suspects = Suspects()
+        """Messages that may have killed a child, and wait for one of their own."""
         self.waiting: deque[Held] = deque()
         """Messages that are claimed, decided on and not with any child."""
         self.up = asyncio.Event()
@@ -116,21 +99,25 @@ class Slots:
 
     # -- children -----------------------------------------------------------------------------------------------
 
-    def start(self, count: int) -> None:
-        """Start so many children. Called once."""
-        for number in range(count):
+    def start(self, capacities: Sequence[int]) -> None:
+        """Start a child for each number of bodies that one is to run at once. Called once."""
+        self._capacities = capacities
+        for number in range(len(capacities)):
             self._spawn(number)
         self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
     def adopt(self, number: int, end: socket.socket, handle: socket.socket) -> None:
         """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
-        self._keep(Child(Slot(number, deque()), end, handle, deque(), adopted=True))
+        self._capacities = (*self._capacities, 1)
+        self._keep(Child(Slot(number), end, handle, {}, adopted=True))
 
     def _spawn(self, number: int) -> None:
         if self._stopping:
             return
+        is_alone = number >= len(self._capacities)
+        slot = Slot(number, 1 if is_alone else self._capacities[number])
         end, handle = packets.pair()
-        self._keep(Child(Slot(number, deque()), end, handle, deque()))
+        self._keep(Child(slot, end, handle, {}, is_alone=is_alone))
         self._starter.spawn(number, handle)
 
     def _keep(self, child: Child) -> None:
@@ -139,11 +126,17 @@ class Slots:
 
     def _note_up(self, child: Child) -> None:
         child.ready = True
-        self._slots = [one.slot for one in self._children.values() if one.ready and not one.stalled]
-        if len(self._slots) == len(self._children):
+        child.is_deaf = False
+        self._choose_among()
+        crew = [one for one in self._children.values() if not one.is_alone]
+        if len(crew) == len(self._capacities) and all(one.ready for one in crew):
             self._early_deaths = 0
             self.up.set()
         self.dispatch()
+
+    def _choose_among(self) -> None:
+        """Tell strategies which children may be chosen, after one has changed."""
+        self._slots = [child.slot for child in self._children.values() if child.takes_work]
 
     def note_started(self, notice: Started) -> None:
         """Learn a child's pid."""
@@ -159,10 +152,36 @@ class Slots:
         self._take_back(child)
         self._close(child)
         if not self._stopping:
-            self._loop.call_later(self._respawn_delay(child), self._spawn, notice.slot)
-        for held in child.sent:
-            self._on_crash(held, notice)
+            delay = self._respawn_delay(child)
+            if child.is_alone:
+                self._alone_after = time.monotonic() + delay
+                self._loop.call_later(delay, self.dispatch)
+            else:
+                self._loop.call_later(delay, self._spawn, notice.slot)
+        self._bury(child, notice)
         self.dispatch()
+
+    def _bury(self, child: Child, notice: Died) -> None:
+        """See to what a child was running when it died."""
+        running = list(child.sent.values())
+        suspected = [held for held in running if not held.acked] if len(running) > 1 else []
+        for held in running:
+            if held.acked or not suspected:
+                self._on_crash(held, notice)
+        if suspected:
+            logger.error(
+                "child %d, which was running %d tasks, %s; they run again, one at a time in a child of their own, "
+                "because it is not known which of them did it",
+                notice.pid,
+                len(running),
+                how_it_died(notice.status, notice.peak_kib),
+            )
+            self._suspect(suspected)
+
+    def _suspect(self, held: Iterable[Held]) -> None:
+        for one in held:
+            self._on_start(one, None)
+            self.suspects.add(one)
 
     def _respawn_delay(self, child: Child) -> float:
         if child.ready:
@@ -175,28 +194,37 @@ class Slots:
 
     def _close(self, child: Child) -> None:
         self._loop.remove_reader(child.end.fileno())
-        child.end.close()
-        child.handle.close()
-        self._slots = [slot for slot in self._slots if slot is not child.slot]
+        self._loop.remove_writer(child.end.fileno())
+        child.close()
+        self._choose_among()
 
     # -- sending ------------------------------------------------------------------------------------------------
 
     @property
     def slots(self) -> list[Slot]:
-        """What strategies see: the slots whose child is up."""
+        """What strategies see: the children that may be given work."""
         return self._slots
 
     @property
     def idle(self) -> bool:
-        """True when a slot has nothing to do."""
-        return any(not slot.waits for slot in self._slots)
+        """True when a body is free."""
+        return any(slot.load < slot.capacity for slot in self._slots)
 
     def add(self, held: Iterable[Held]) -> None:
         """Take messages that are to run; `dispatch` sends them."""
-        self.waiting.extend(held)
+        if max(self._capacities, default=1) == 1:
+            self.waiting.extend(held)
+            return
+        for one in held:  # what has killed a child must not take the neighbours of its next run along
+            if one.delivery.crashes:
+                self.suspects.add(one)
+            else:
+                self.waiting.append(one)
 
     def dispatch(self) -> None:
-        """Send waiting messages for as long as the strategy finds slots for them."""
+        """Send waiting messages for as long as the strategy finds children for them."""
+        if self.suspects:
+            self._send_suspect()
         waiting = self.waiting
         if not waiting or not self._slots:
             return
@@ -205,12 +233,28 @@ class Slots:
         while waiting:
             held = waiting[0]
             slot = self._strategy.choose(self._slots, held.expected, now)
-            if slot is None or not self._is_foretold(held) or not self._send(self._children[slot.number], held, now):
+            if slot is None or not self._is_foretold(held):
+                break
+            child = self._children[slot.number]
+            if not self._send(child, held, now):
+                if child.is_choked and self._slots:
+                    continue
                 break
             waiting.popleft()
-            window = window or len(slot.waits) > 1
+            window = window or slot.load > 1
         if window and self._looking is None:
             self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_late)
+
+    def _send_suspect(self) -> None:
+        """Send the next suspect to the child for suspects, which is started for them and ends when there are none."""
+        child = self._children.get(len(self._capacities))
+        if child is None:
+            if time.monotonic() >= self._alone_after:
+                self._spawn(len(self._capacities))
+        elif child.ready and not (child.sent or child.is_leaving or child.is_stalled):
+            held = self.suspects.first
+            if self._is_foretold(held) and self._send(child, held, time.monotonic()):
+                self.suspects.remove(held)
 
     def _is_foretold(self, held: Held) -> bool:
         """Say whether this may be sent now; if not, see to it that it soon may."""
@@ -232,22 +276,27 @@ class Slots:
         self.dispatch()
 
     def _send(self, child: Child, held: Held, now: float) -> bool:
-        delivery = held.delivery
-        packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes))
         # Noted first: a body may kill this very process before `send` has returned.
         self._on_start(held, child.pid)
         try:
-            packets.send(child.end, packet, packets.DONT_WAIT)
-        except OSError:  # its socket is full, that is a full window; or it is dying, and the notice of that comes next
+            child.send(held, now)
+        except BlockingIOError:  # its socket is full, which for one with no body free is a full window
+            self._on_start(held, None)
+            if not child.slot.is_full:
+                child.is_choked = True
+                self._choose_among()
+                self._loop.add_writer(child.end.fileno(), self._note_room, child)
+            return False
+        except OSError:  # it is dying, and the notice of that comes next
             self._on_start(held, None)
             return False
-        slot = child.slot
-        if not slot.waits:
-            slot.since = now
-        slot.waits.append(held.expected)
-        slot.expected += held.expected
-        child.sent.append(held)
         return True
+
+    def _note_room(self, child: Child) -> None:
+        self._loop.remove_writer(child.end.fileno())
+        child.is_choked = False
+        self._choose_among()
+        self.dispatch()
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -295,15 +344,12 @@ class Slots:
         if outcome.number == READY:
             self._note_up(child)
             return
-        if not child.sent or child.sent[0].number != outcome.number:
+        held = child.note_answered(outcome.number, time.monotonic())
+        if held is None:
             self._distrust(child, f"outcome {outcome.number} was not expected")
             return
-        held = child.sent.popleft()
-        slot = child.slot
-        slot.since = time.monotonic()
-        slot.waits.popleft()
-        # Sums of floats drift, and inf - inf is no number: an empty or short window is added up anew.
-        slot.expected = sum(slot.waits) if len(slot.waits) < 8 else slot.expected - held.expected
+        if child.is_alone and not self.suspects:
+            child.leave()
         self._durations.note(held.intake.task, outcome.took)
         self._on_outcome(held, outcome)
 
@@ -314,39 +360,30 @@ class Slots:
     # -- taking back --------------------------------------------------------------------------------------------
 
     def _look_for_late(self) -> None:
-        """Take the windows of slots back whose current run turned out long."""
+        """Take back what waits in children whose current runs turned out long, or that read no more."""
         self._looking = None
         windows = [child for child in self._children.values() if len(child.sent) > 1]
         now = time.monotonic()
         for child in windows:
-            if child.slot.is_late(now):
+            if child.may_leave_unread(now):
                 self._read_all(child)  # perhaps it is this loop that was late
-            if child.slot.is_late(now):
-                self._take_back(child)
+            if child.may_leave_unread(now) and self._take_back(child) and not child.slot.is_full:
+                child.ask()
+                self._choose_among()
         self.dispatch()
-        if self._looking is None and any(len(child.sent) > 1 for child in windows):
+        if self._looking is None and any(child.unread_since for child in windows if len(child.sent) > 1):
             self._looking = self._loop.call_later(_LOOK_EVERY, self._look_for_late)
 
-    def _take_back(self, child: Child) -> None:
-        """Read from the child's own end what it has not read, and let it wait here instead, in its old order."""
-        unread = set()
-        while True:
-            try:
-                packet = packets.receive(child.handle, packets.DONT_WAIT)
-            except OSError:
-                break
-            if not packet:
-                break
-            unread.add(decode_run(packet).number)
-        if not unread:
-            return
-        back = [held for held in child.sent if held.number in unread]
-        child.sent = deque(held for held in child.sent if held.number not in unread)
-        child.slot.waits = deque(held.expected for held in child.sent)
-        child.slot.expected = sum(child.slot.waits)
+    def _take_back(self, child: Child) -> bool:
+        """Let wait here what a child has not read, in its old order; say whether there was any."""
+        back = child.take_back()
+        if child.is_alone:
+            self._suspect(back)
+            return bool(back)
         self.waiting.extendleft(reversed(back))
         for held in back:
             self._on_start(held, None)
+        return bool(back)
 
     def _look_for_stalled(self) -> None:
         """Kill the children that run nothing and do not read either: what they were sent would wait for ever.
@@ -360,44 +397,43 @@ class Slots:
                     child.pid,
                     _STALLED_AFTER,
                 )
-                child.stalled = True
-                self._slots = [slot for slot in self._slots if slot is not child.slot]
+                child.is_stalled = True
+                self._choose_among()
                 self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
         self.dispatch()
         self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
     def _is_stalled(self, child: Child) -> bool:
-        """Look at the head of what was sent. When it is the same for too long, take back what was not read."""
-        if not child.sent or child.adopted:
-            return False
-        number = child.sent[0].number
-        child.looks = child.looks + 1 if child.head == number else 0
-        child.head = number
-        if child.looks < _STALLED_AFTER:
+        """Say whether a child runs nothing, though it has had something to do or to say for too long."""
+        if child.is_stalled or not child.is_stuck(_STALLED_AFTER):
             return False
         self._read_all(child)
-        self._take_back(child)  # of a child whose run takes long this finds nothing
+        self._take_back(child)  # of a child whose runs take long this finds nothing
         return not child.sent
 
-    def withdraw(self, *, claimed_before: float = float("inf")) -> list[Held]:
-        """Hand over the messages that no child has begun and that were claimed before some monotonic instant."""
+    def withdraw(self, *, claimed_before: float = inf) -> list[Held]:
+        """Hand over the messages that no child has begun and that were claimed before some monotonic instant.
+
+        Suspects only where that is everything: given back for want of a slot, they would kill their next neighbours.
+        """
         for child in self._children.values():
             if len(child.sent) > 1:
                 self._take_back(child)
         found = [held for held in self.waiting if held.claimed_at < claimed_before]
         if found:
             self.waiting = deque(held for held in self.waiting if held.claimed_at >= claimed_before)
-        return found
+        return found + self.suspects.withdraw() if claimed_before == inf else found
 
     def take_out(self, wanted: Iterable[Held]) -> list[Held]:
         """Hand over those of some messages that no child has begun; what else was taken back waits again."""
         numbers = {held.number for held in wanted}
         for child in self._children.values():
-            if any(held.number in numbers for held in child.sent):
+            if not numbers.isdisjoint(child.sent):
                 self._take_back(child)
         found = [held for held in self.waiting if held.number in numbers]
         if found:
             self.waiting = deque(held for held in self.waiting if held.number not in numbers)
+        found += self.suspects.take_out(numbers)
         self.dispatch()
         return found
 
@@ -418,8 +454,8 @@ class Slots:
         self._stopping = True
         for child in self._children.values():
             self._take_back(child)
-            with contextlib.suppress(OSError):
-                child.end.shutdown(socket.SHUT_WR)
+            child.leave()
+        self._choose_among()
 
     def kill(self) -> None:
         """Kill every child and everything that it has started."""
@@ -434,7 +470,7 @@ class Slots:
         for child in self._children.values():
             self._read_all(child)
             self._take_back(child)
-            unanswered.extend(child.sent)
+            unanswered.extend(child.sent.values())
             if child.pid:  # what its body had started goes as well
                 signal_group(child.pid, signal.SIGKILL)
         self.close()

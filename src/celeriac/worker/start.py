@@ -16,7 +16,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: its name, ``name@host``.
         queues: what it consumes.
-        concurrency: its slots.
+        capacities: bodies at once in each of its children.
         dispatch: name of the strategy.
         prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
@@ -54,7 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     queues: tuple[str, ...]
-    concurrency: int
+    capacities: tuple[int, ...]
     dispatch: str
     prefetch_multiplier: int | None
     stop_grace: float | None
@@ -76,8 +76,8 @@ class Crew(Starter, Protocol):
 
     gone: str
 
-    def start(self, slots: Slots, count: int) -> None:
-        """Fill so many slots."""
+    def start(self, slots: Slots, capacities: Sequence[int]) -> None:
+        """Start a child for each number of bodies that one is to run at once."""
         ...
 
     def fileno(self) -> int:
@@ -98,8 +98,8 @@ class ForkedCrew(ForkServerHandle):
 
     gone = "the forkserver died, and every child with it"
 
-    def start(self, slots: Slots, count: int) -> None:
-        slots.start(count)
+    def start(self, slots: Slots, capacities: Sequence[int]) -> None:
+        slots.start(capacities)
 
 
 class Foreground:
@@ -117,7 +117,7 @@ class Foreground:
         self._death = os.pidfd_open(pid)
         self._dead = False
 
-    def start(self, slots: Slots, count: int) -> None:
+    def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         slots.adopt(0, self._end, self._handle)
 
     def spawn(self, slot: int, child_end: socket.socket) -> None:

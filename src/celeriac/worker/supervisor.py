@@ -96,7 +96,7 @@ class Supervisor:
             self._listen_to_signals()
         await self._consumer.open()
         self._make_parts()
-        self._crew.start(self._slots, self._plan.concurrency)
+        self._crew.start(self._slots, self._plan.capacities)
         self._watch_crew()
         # From the inside out: whoever hands something on starts after the one who takes it.
         self._settler.start()

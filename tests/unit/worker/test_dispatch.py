@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 
 import pytest
@@ -24,8 +23,12 @@ NOW = 100.0
 SHORT = 0.0001
 
 
-def slot(number: int, *waits: float, since: float = NOW) -> Slot:
-    return Slot(number, deque(waits), sum(waits), since)
+def slot(number: int, *waits: float, since: float = NOW, capacity: int = 1) -> Slot:
+    made = Slot(number, capacity)
+    for expected in waits:
+        made.note_sent(expected, since)
+    made.since = since
+    return made
 
 
 slots = st.lists(
@@ -41,15 +44,15 @@ slots = st.lists(
 def test_an_idle_slot_always_comes_first(strategy, slots, expected):
     chosen = strategy.choose(slots, expected, NOW)
 
-    assert not any(not one.waits for one in slots) or (chosen is not None and not chosen.waits)
+    assert all(one.load for one in slots) or (chosen is not None and not chosen.load)
 
 
 @given(slots=slots, expected=st.sampled_from([SHORT, 0.1, inf]))
 def test_nothing_ever_waits_behind_something_long_or_unknown(slots, expected):
     chosen = Adaptive().choose(slots, expected, NOW)
 
-    if chosen is not None and chosen.waits:
-        assert chosen.expected <= WINDOW_SECONDS
+    if chosen is not None and chosen.load:
+        assert chosen.wait <= WINDOW_SECONDS
         assert expected <= WINDOW_SECONDS
         assert not chosen.is_late(NOW)
 
@@ -58,7 +61,52 @@ def test_nothing_ever_waits_behind_something_long_or_unknown(slots, expected):
 def test_fair_never_makes_anything_wait_in_a_slot(slots, expected):
     chosen = Fair().choose(slots, expected, NOW)
 
-    assert chosen is None or not chosen.waits
+    assert chosen is None or not chosen.load
+
+
+@given(
+    loads=st.lists(st.lists(st.sampled_from([SHORT, 0.1, inf]), max_size=6), min_size=1, max_size=4),
+    expected=st.sampled_from([SHORT, 0.1, inf]),
+)
+@pytest.mark.parametrize("strategy", [Adaptive(), Fair()])
+def test_a_free_body_comes_first_in_the_child_that_has_the_most_of_them(strategy, loads, expected):
+    children = [slot(number, *load, capacity=4) for number, load in enumerate(loads)]
+
+    chosen = strategy.choose(children, expected, NOW)
+
+    least = min(one.load for one in children)
+    if least < 4:
+        assert chosen is not None
+        assert chosen.load == least
+
+
+@given(
+    sent=st.lists(st.sampled_from([SHORT, 0.001, 0.1, inf]), max_size=20),
+    gone=st.lists(st.integers(0, 19), unique=True),
+)
+def test_what_is_gone_leaves_no_trace_in_whatever_order_it_goes(sent, gone):
+    child = slot(0, *sent, capacity=4)
+
+    for index in gone:
+        if index < len(sent):
+            child.note_gone(sent[index])
+
+    rest = [expected for index, expected in enumerate(sent) if index not in gone]
+    again = slot(0, *rest, capacity=4)
+    assert (child.load, child.long) == (again.load, again.long)
+    assert child.expected == pytest.approx(again.expected, abs=1e-9)
+
+
+def test_short_tasks_wait_behind_the_bodies_that_run_short_ones_where_others_run_long():
+    child = slot(0, SHORT, 0.002, inf, 5.0, capacity=4)
+
+    assert child.wait == pytest.approx((SHORT + 0.002) / 2)
+    assert Adaptive().choose([child], SHORT, NOW) is child
+    assert slot(0, 5.0, inf, 5.0, inf, capacity=4).wait == inf
+
+
+def test_a_child_with_a_free_body_is_not_late():
+    assert not slot(0, inf, since=NOW - 10, capacity=2).is_late(NOW)
 
 
 def test_short_tasks_share_a_window_in_the_slot_that_is_free_soonest():
@@ -68,7 +116,7 @@ def test_short_tasks_share_a_window_in_the_slot_that_is_free_soonest():
 
 
 def test_a_window_has_an_end():
-    full = Slot(0, deque([0.0] * WINDOW_MAX), 0.0, NOW)
+    full = slot(0, *[0.0] * WINDOW_MAX)
 
     assert Adaptive().choose([full], SHORT, NOW) is None
 
@@ -94,6 +142,11 @@ def test_a_node_that_knows_nothing_yet_holds_one_for_each_slot():
 
 def test_a_node_of_tiny_tasks_holds_a_bounded_number():
     assert prefetch_by_time([slot(0)], OVERHEAD_SECONDS, NOW) <= 1 + PREFETCH_MAX
+
+
+def test_a_node_holds_one_for_each_body_of_each_child():
+    assert prefetch_by_time([slot(0, capacity=8), slot(1, capacity=4)], inf, NOW) == 12
+    assert prefetch_by_time([slot(0, capacity=8)], 0.010, NOW) == 8 + 8 * 5
 
 
 def test_slots_that_run_something_long_hold_nothing_in_advance():

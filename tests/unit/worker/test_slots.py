@@ -14,7 +14,7 @@ from celeriac.worker import packets
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.forkserver import Died, Started
 from celeriac.worker.held import Held
-from celeriac.worker.runs import READY, Outcome, Run, decode_run, encode
+from celeriac.worker.runs import ARE_YOU_THERE, READY, Outcome, Run, decode_run, encode
 from celeriac.worker.slots import Slots
 
 LOOK_EVERY = 0.01
@@ -44,6 +44,16 @@ class Children:
         self.slots.note_started(Started(slot, 1_000 + slot))
         packets.send(self.ends[slot], encode(Outcome(READY, "", None, 0, 0.0)))
 
+    def has_unread(self, slot: int) -> bool:
+        try:
+            return bool(self.ends[slot].recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
+
+    def says_it_reads(self, slot: int) -> None:
+        assert packets.receive(self.ends[slot], packets.DONT_WAIT) == ARE_YOU_THERE
+        packets.send(self.ends[slot], encode(Outcome(READY, "", None, 0, 0.0)))
+
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
         self.killed.append((slot, number, group))
 
@@ -68,10 +78,22 @@ async def children(monkeypatch) -> AsyncIterator[Children]:
         end.close()
 
 
-def held(number: int, *, expected: float = float("inf"), redelivered: bool = False) -> Held:
-    message = Message(task_id=f"t{number}", queue="q", headers=b"{}", body=b"[]")
-    delivery = Delivery(tag=number, owner=1, message=message, redelivered=redelivered)
-    return Held(number, delivery, Intake("t", f"t{number}", None, None, 0, None, 2), 0.0, expected)
+def held(
+    number: int,
+    *,
+    expected: float = float("inf"),
+    redelivered: bool = False,
+    crashes: int = 0,
+    acked: bool = False,
+    size: int = 2,
+) -> Held:
+    message = Message(task_id=f"t{number}", queue="q", headers=b"{}", body=b" " * size)
+    delivery = Delivery(tag=number, owner=1, message=message, redelivered=redelivered, crashes=crashes)
+    return Held(number, delivery, Intake("t", f"t{number}", None, None, 0, None, 2), 0.0, expected, acked=acked)
+
+
+def numbers(some) -> list[int]:
+    return [one.number for one in some]
 
 
 async def looks(count: int) -> None:
@@ -85,7 +107,7 @@ async def until(claim) -> None:
 
 
 async def test_a_child_that_does_not_read_is_killed_and_what_it_was_sent_waits_for_others(children: Children):
-    children.slots.start(1)
+    children.slots.start((1,))
     await children.slots.up.wait()
     children.slots.add([held(1)])
     children.slots.dispatch()
@@ -101,7 +123,7 @@ async def test_a_child_that_does_not_read_is_killed_and_what_it_was_sent_waits_f
 
 
 async def test_its_successor_runs_what_it_did_not_read_and_nothing_has_crashed(children: Children):
-    children.slots.start(1)
+    children.slots.start((1,))
     await children.slots.up.wait()
     children.slots.add([held(1)])
     children.slots.dispatch()
@@ -115,7 +137,7 @@ async def test_its_successor_runs_what_it_did_not_read_and_nothing_has_crashed(c
 
 
 async def test_a_child_whose_run_takes_long_is_left_alone(children: Children):
-    children.slots.start(1)
+    children.slots.start((1,))
     await children.slots.up.wait()
     children.slots.add([held(1)])
     children.slots.dispatch()
@@ -129,7 +151,7 @@ async def test_a_child_whose_run_takes_long_is_left_alone(children: Children):
 
 
 async def test_a_child_that_reads_now_and_then_is_left_alone(children: Children):
-    children.slots.start(1)
+    children.slots.start((1,))
     await children.slots.up.wait()
     children.slots.add([held(number) for number in range(1, 11)])
     children.slots.dispatch()
@@ -150,7 +172,7 @@ async def test_what_somebody_had_before_is_sent_when_that_was_foretold_and_other
         await known.wait()
 
     children = Children(foretell)
-    children.slots.start(2)
+    children.slots.start((1, 1))
     await children.slots.up.wait()
     children.slots.add([held(1), held(2, redelivered=True)])
     children.slots.dispatch()
@@ -164,3 +186,195 @@ async def test_what_somebody_had_before_is_sent_when_that_was_foretold_and_other
     children.slots.close()
     for end in children.ends.values():
         end.close()
+
+
+async def started(children: Children, *capacities: int) -> Slots:
+    children.slots.start(capacities)
+    await children.slots.up.wait()
+    return children.slots
+
+
+def send(slots: Slots, *some: Held) -> None:
+    slots.add(some)
+    slots.dispatch()
+
+
+async def test_a_child_runs_as_many_as_it_has_bodies_and_answers_in_any_order(children: Children):
+    slots = await started(children, 3)
+    send(slots, *(held(number) for number in range(1, 6)))
+    runs = [children.read(0) for _ in range(3)]
+    assert (numbers(runs), numbers(slots.waiting), slots.idle) == ([1, 2, 3], [4, 5], False)
+
+    children.answer(0, runs[1])
+
+    await until(lambda: numbers(children.ended) == [2])
+    assert children.read(0).number == 4
+    children.answer(0, runs[2])
+    children.answer(0, runs[0])
+    await until(lambda: numbers(children.ended) == [2, 3, 1])
+    assert slots.running == 2
+
+
+async def test_children_share_the_bodies_that_run(children: Children):
+    slots = await started(children, 2, 2)
+
+    send(slots, *(held(number) for number in range(1, 5)))
+
+    assert {children.read(0).number, children.read(0).number} == {1, 3}
+    assert {children.read(1).number, children.read(1).number} == {2, 4}
+
+
+async def test_an_outcome_that_nobody_asked_for_costs_the_child_its_life(children: Children):
+    slots = await started(children, 2)
+    send(slots, held(1))
+    run = children.read(0)
+
+    children.answer(0, run)
+    await until(lambda: children.ended)
+    send(slots, held(2))
+    children.answer(0, run)
+
+    await until(lambda: children.killed)
+    assert children.killed == [(0, signal.SIGKILL, True)]
+
+
+async def test_what_a_blocked_child_has_not_read_runs_elsewhere_and_nothing_more_is_sent_to_it(children: Children):
+    slots = await started(children, 4, 4)
+    send(slots, *(held(number) for number in range(1, 5)))
+    blocked, other = children.read(0), [children.read(1), children.read(1)]
+
+    await until(lambda: children.has_unread(1))
+
+    assert blocked.number == 1
+    assert [*numbers(other), children.read(1).number] == [2, 4, 3]
+    send(slots, held(5))
+    assert children.read(1).number == 5
+    assert slots.running == 5
+
+
+async def test_a_blocked_child_gets_work_again_once_it_reads(children: Children):
+    slots = await started(children, 3)
+    send(slots, held(1), held(2))
+    children.read(0)
+    await until(lambda: numbers(slots.waiting) == [2])
+    assert not slots.idle
+
+    children.says_it_reads(0)
+
+    await until(lambda: slots.running == 2)
+    assert children.read(0).number == 2
+
+
+async def test_a_child_that_nothing_runs_in_and_that_reads_no_more_is_killed_for_it(children: Children):
+    slots = await started(children, 3)
+    send(slots, held(1), held(2))
+
+    await until(lambda: children.killed)
+
+    assert children.killed == [(0, signal.SIGKILL, True)]
+    assert (numbers(slots.waiting), slots.running) == ([1, 2], 0)
+
+
+async def test_a_child_whose_socket_is_full_gets_the_rest_when_it_has_read(children: Children):
+    slots = await started(children, 100)
+    send(slots, *(held(number, size=60_000) for number in range(1, 101)))
+    sent = slots.running
+    assert 0 < sent < 100
+    assert not slots.idle
+
+    read = [children.read(0).number for _ in range(sent)]
+
+    await until(lambda: slots.running > sent)
+    read += [children.read(0).number for _ in range(slots.running - sent)]
+    assert read == list(range(1, len(read) + 1))
+
+
+async def test_those_who_ran_in_a_child_that_died_run_again_alone_one_at_a_time_uncounted(children: Children):
+    slots = await started(children, 3, 3)
+    send(slots, *(held(number) for number in range(1, 7)))
+    died = [children.read(0).number for _ in range(3)]
+
+    children.die(0)
+
+    await until(lambda: slots.running == 4)
+    assert children.crashed == []
+    first = children.read(2)
+    assert first.number == died[0]
+    children.answer(2, first)
+    await until(lambda: len(children.ended) == 1 and slots.running == 4)
+    second = children.read(2)
+    assert second.number == died[1]
+
+
+async def test_a_suspect_that_kills_its_own_child_is_counted_and_the_next_one_runs(children: Children):
+    slots = await started(children, 2)
+    send(slots, held(1), held(2))
+    children.read(0), children.read(0)
+    children.die(0)
+    await until(lambda: slots.running == 1)
+
+    assert children.read(1).number == 1
+    children.die(1)
+
+    await until(lambda: slots.running == 1)
+    assert numbers(children.crashed) == [1]
+    assert children.read(1).number == 2
+
+
+async def test_the_child_for_suspects_ends_with_them(children: Children):
+    slots = await started(children, 2)
+    send(slots, held(1), held(2))
+    children.read(0), children.read(0)
+    children.die(0)
+    for number in (1, 2):
+        await until(lambda: slots.running == 1)
+        run = children.read(1)
+        assert run.number == number
+        children.answer(1, run)
+        await until(lambda number=number: len(children.ended) == number)
+
+    assert children.ends[1].recv(1, socket.MSG_DONTWAIT) == b""
+    children.die(1)
+    await looks(3)
+    assert slots.alive == 1
+
+
+async def test_what_was_acked_before_its_run_never_runs_again(children: Children):
+    slots = await started(children, 3)
+    send(slots, held(1), held(2, acked=True), held(3))
+    for _ in range(3):
+        children.read(0)
+
+    children.die(0)
+
+    assert numbers(children.crashed) == [2]
+    assert len(slots.suspects) == 2
+
+
+async def test_one_that_ran_by_itself_in_a_child_of_many_bodies_is_the_one(children: Children):
+    slots = await started(children, 3)
+    send(slots, held(1))
+    children.read(0)
+
+    children.die(0)
+
+    assert numbers(children.crashed) == [1]
+
+
+async def test_what_has_killed_a_child_before_runs_alone_where_children_run_several(children: Children):
+    slots = await started(children, 3)
+
+    send(slots, held(1), held(2, crashes=1))
+
+    await until(lambda: slots.running == 2)
+    assert (children.read(0).number, children.read(1).number) == (1, 2)
+
+
+async def test_suspects_are_not_given_back_for_want_of_a_slot_but_at_the_end(children: Children):
+    slots = await started(children, 2)
+    send(slots, held(1), held(2))
+    children.read(0), children.read(0)
+    children.die(0)
+
+    assert slots.withdraw(claimed_before=1.0) == []
+    assert numbers(slots.withdraw()) == [1, 2]

@@ -1,0 +1,53 @@
+"""A child's end of its channel: runs come in, outcomes go out."""
+
+from __future__ import annotations
+
+import socket
+
+from celeriac.worker import packets
+from celeriac.worker.runs import ARE_YOU_THERE, READY, Outcome, Run, decode_run, encode
+
+_HERE = encode(Outcome(READY, "", None, 0, 0.0))
+
+
+class Channel:
+    """Be what a pool reads runs from and sends outcomes to.
+
+    A run that is read is begun: the supervisor takes back what was not read, and gives it to somebody else. So read one
+    only when a body is free.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def fileno(self) -> int:
+        """Become readable when there is a run, and at the end. Its flags must not be changed."""
+        return self._end.fileno()
+
+    def say_ready(self) -> None:
+        """Tell that runs can be taken from now on."""
+        packets.send(self._end, _HERE)
+
+    def receive(self, flags: int = 0) -> Run | None:
+        """Wait for a run; None when there are no more. Not for two threads at a time.
+
+        Args:
+            flags: `packets.DONT_WAIT` raises instead of waiting.
+
+        Raises:
+            BlockingIOError: there is none now.
+            OSError: the supervisor has gone.
+        """
+        packet = packets.receive(self._end, flags)
+        while packet == ARE_YOU_THERE:
+            packets.send(self._end, _HERE)
+            packet = packets.receive(self._end, flags)
+        return decode_run(packet) if packet else None
+
+    def send(self, outcome: Outcome) -> None:
+        """Answer one run, in any order. Threads may send at the same time: an outcome is one packet.
+
+        Raises:
+            OSError: the supervisor has gone.
+        """
+        packets.send(self._end, encode(outcome))

@@ -1,0 +1,1 @@
+"""What runs inside a child: the port (`base.py`), and the pools that implement it."""
