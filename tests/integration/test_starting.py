@@ -11,6 +11,14 @@ import pytest
 
 from tests.integration.project import Node, Project, wait_until
 
+UMASK = """
+@app.task
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+"""
+
 THREADED = """
 import threading
 
@@ -142,3 +150,19 @@ def test_every_process_of_a_node_logs_into_a_file_of_its_own_when_asked_to(proje
     assert "MainProcess] w1@" in logs["w1.log"]
     assert "succeeded" in logs["w1-1.log"] + logs["w1-2.log"]
     assert "succeeded" not in logs["w1.log"]
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_node_keeps_its_pid_in_a_file_and_a_second_one_does_not_start(project: Project, pool: str):
+    options = ("-P", pool, "--pidfile", "%n.pid", "--umask", "077")
+    project.use_also(UMASK)
+    node = project.start(*options)
+    second = project.start(*options, ready=False)
+
+    assert second.wait_exit() == 2
+    assert f"belongs to a node that runs, process {node.pid}" in second.log
+    assert (project.folder / "w1.pid").read_text() == f"{node.pid}\n"
+    assert project.call("umask").get(timeout=20) == 0o077
+    assert node.stop() == 0
+    assert not (project.folder / "w1.pid").exists()

@@ -29,6 +29,8 @@ SETTINGS_OF_FLAGS: Final = {
     "max_tasks_per_child": "worker_max_tasks_per_child",
     "max_memory_per_child": "worker_max_memory_per_child",
     "pool_start_method": "worker_pool_start_method",
+    "pidfile": "worker_pidfile",
+    "umask": "worker_umask",
 }
 """Flags that say what a setting says as well."""
 
@@ -83,6 +85,8 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("--strict", is_flag=True, help="Do not start with a store that may lose something.")
 @click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
 @click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr; %n is the node, %i the process.")
+@click.option("--pidfile", metavar="FILE", help="Where to write the process id while it runs; %n is the node.")
+@click.option("--umask", metavar="OCTAL", help="What others may not do with files that it makes.")
 @worker_options_of_celery
 @global_options_of_celery
 @pass_session

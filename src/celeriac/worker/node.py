@@ -35,6 +35,7 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.options import NodeOptions
+from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import POOLS
@@ -67,18 +68,21 @@ def run(options: NodeOptions) -> int:
     if forked == 0:
         _run_forked(options, theirs, ours, parent)
     theirs.close()
-    try:
-        node = Node(options)
-    except BaseException:
-        ours.close()
-        _reap(forked)
-        raise
-    if node.pool is Solo:
-        return _run_bodies_here(node, ours, forked)
-    try:
-        return _supervise(node, lambda: ForkedCrew(ours))
-    finally:
-        _reap(forked)
+    with contextlib.ExitStack() as held:
+        try:
+            node = Node(options)
+            if node.app.conf.worker_pidfile is not None:
+                held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
+        except BaseException:
+            ours.close()
+            _reap(forked)
+            raise
+        if node.pool is Solo:
+            return _run_bodies_here(node, ours, forked)
+        try:
+            return _supervise(node, lambda: ForkedCrew(ours))
+        finally:
+            _reap(forked)
 
 
 def _reap(pid: int) -> None:
@@ -253,9 +257,12 @@ class Node:
         Args:
             number: children count from 1.
         """
-        options = self.options
-        logfile = options.logfile and file_name(options.logfile, self.name, process=number)
-        set_up_logging(self.app.conf, level=options.loglevel, file=logfile, color=options.color, process_name=role)
+        conf, options = self.app.conf, self.options
+        if conf.worker_umask is not None:
+            os.umask(conf.worker_umask)
+        logfile = options.logfile or conf.worker_logfile
+        logfile = logfile and file_name(logfile, self.name, process=number)
+        set_up_logging(conf, level=options.loglevel, file=logfile, color=options.color, process_name=role)
         setproctitle(f"[celeriac: {self.name}:{role}]")
 
     def redirect_output(self) -> None:

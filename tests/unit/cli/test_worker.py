@@ -91,6 +91,8 @@ def test_urls_and_settings_override_those_of_the_app():
         (["--maxtasksperchild=128"], "worker_max_tasks_per_child", 128),
         (["--max-memory-per-child", "200000"], "worker_max_memory_per_child", 200_000),
         (["--pool-start-method", "spawn"], "worker_pool_start_method", "spawn"),
+        (["--pidfile=/run/%n.pid"], "worker_pidfile", "/run/%n.pid"),
+        (["--umask", "027"], "worker_umask", "027"),
         (["--disable-prefetch"], "worker_disable_prefetch", True),
         (["-c", "auto"], "worker_concurrency", None),
     ],

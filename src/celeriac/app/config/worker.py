@@ -200,11 +200,11 @@ class WorkerSettings(Group):
     worker_detect_quorum_queues: bool = later(
         FLAG, True, "See by itself whether queues of RabbitMQ are quorum queues.", old="CELERYD_DETECT_QUORUM_QUEUES"
     )
-    worker_logfile: str | None = later(or_none(PATH), None, "Where a worker in the background logs.", old=None)
-    worker_pidfile: str | None = later(or_none(PATH), None, "Where it writes its process id.", old=None)
+    worker_logfile: str | None = works(or_none(PATH), None, "Where a worker logs; None: standard error.", old=None)
+    worker_pidfile: str | None = works(or_none(PATH), None, "Where it writes its process id.", old=None)
     worker_uid: str | int | None = later(or_none(ACCOUNT), None, "User that it becomes.", old=None)
     worker_gid: str | int | None = later(or_none(ACCOUNT), None, "Group that it becomes.", old=None)
-    worker_umask: int | None = later(or_none(UMASK), None, "Its umask.", old=None)
+    worker_umask: int | None = works(or_none(UMASK), None, "Its umask.", old=None)
     worker_executable: str | None = later(or_none(PATH), None, "Python that it is started with.", old=None)
 
 
