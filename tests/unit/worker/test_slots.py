@@ -378,3 +378,30 @@ async def test_suspects_are_not_given_back_for_want_of_a_slot_but_at_the_end(chi
 
     assert slots.withdraw(claimed_before=1.0) == []
     assert numbers(slots.withdraw()) == [1, 2]
+
+
+async def test_what_a_child_has_not_read_is_taken_out_and_the_rest_of_it_waits_again(children: Children):
+    children.slots.start((1,))
+    await until(lambda: children.slots.slots)
+    sent = [held(number, expected=0.0) for number in range(1, 6)]
+    children.slots.add(sent)
+    children.slots.dispatch()
+    running = children.read(0)
+
+    found = children.slots.take_out([sent[0], sent[2], sent[4]])
+
+    assert numbers(found) == [3, 5]
+    assert running.number == 1
+    left = []
+    while children.has_unread(0):
+        left.append(children.read(0).number)
+    assert left + numbers(children.slots.waiting) == [2, 4]
+
+
+async def test_what_waits_in_the_node_is_taken_out(children: Children):
+    waiting = [held(number) for number in range(1, 4)]
+    children.slots.add(waiting)
+
+    assert numbers(children.slots.take_out(waiting[1:2])) == [2]
+    assert numbers(children.slots.waiting) == [1, 3]
+    assert children.slots.take_out(waiting[1:2]) == []
