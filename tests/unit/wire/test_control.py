@@ -54,7 +54,14 @@ def test_a_pickle_is_not_opened():
 
 
 def test_fields_of_a_wrong_kind_are_not_said():
-    body = {"method": "ping", "arguments": None, "pattern": 5, "matcher": [], "ticket": 7, "reply_to": "x"}
+    body: dict[str, object] = {
+        "method": "ping",
+        "arguments": None,
+        "pattern": 5,
+        "matcher": [],
+        "ticket": 7,
+        "reply_to": "x",
+    }
 
     assert read_command(Notice(exchange="celery.pidbox", body=dumps(body))) == Command(method="ping")
 
