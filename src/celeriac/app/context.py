@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -92,7 +92,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         hostname: str | None = None,
         redelivered: bool = False,
         crashes: int = 0,
-    ) -> Context:
+    ) -> Self:
         """Make the context in which a worker runs `task` because of `request`."""
         return cls(
             id=request.id,

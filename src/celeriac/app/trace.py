@@ -30,6 +30,16 @@ from celeriac.wire.reprs import bounded_repr
 
 logger: Final = logging.getLogger("celeriac.trace")
 
+# Formats of the log lines, as in Celery: assign others to change what is logged. Each may name `id`, `name` and what is
+# in its line here; a receiver or a module of tasks may do so while it is imported.
+LOG_RECEIVED = "Task %(name)s[%(id)s] received"
+LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s"
+LOG_FAILURE = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_INTERNAL_ERROR = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_IGNORED = "Task %(name)s[%(id)s] %(description)s"
+LOG_REJECTED = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_RETRY = "Task %(name)s[%(id)s] retry: %(exc)s"
+
 _T = TypeVar("_T")
 
 _GOES_ON: Final = frozenset({IGNORED, REJECTED, RETRY})
@@ -170,7 +180,7 @@ class Tracer:
             task_success.send(sender=self.task, result=value, runtime=took)
         if logger.isEnabledFor(logging.INFO):
             shown = bounded_repr(value, limit=self.task.resultrepr_maxsize)
-            logger.info("Task %s[%s] succeeded in %ss: %s", self._name(context), context.id, took, shown)
+            self._log(logging.INFO, LOG_SUCCESS, context, runtime=took, return_value=shown)
         return Traced(SUCCESS, value, None, record)
 
     async def _ended_by(
@@ -182,10 +192,10 @@ class Tracer:
             exc = self._tried_again(context, exc)
         match exc:
             case Ignore():
-                logger.info("Task %s[%s] ignored", self._name(context), context.id)
+                self._log(logging.INFO, LOG_IGNORED, context, description="ignored")
                 return Traced(IGNORED, exc, ExceptionInfo(exc, internal=True))
             case Reject():
-                logger.warning("Task %s[%s] rejected: %r", self._name(context), context.id, exc)
+                self._log(logging.WARNING, LOG_REJECTED, context, description="rejected", exc=repr(exc))
                 return Traced(REJECTED, exc, ExceptionInfo(exc, internal=True))
         if throw:
             raise exc
@@ -212,7 +222,7 @@ class Tracer:
             await self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
         if task_retry.receivers:
             task_retry.send(sender=self.task, request=context, reason=exc, einfo=einfo)
-        logger.info("Task %s[%s] retry: %s", self._name(context), context.id, exc)
+        self._log(logging.INFO, LOG_RETRY, context, exc=str(exc))
         return Traced(RETRY, exc, einfo, record)
 
     async def _failed(
@@ -237,10 +247,15 @@ class Tracer:
                 traceback=einfo.tb,
                 einfo=einfo,
             )
-        if isinstance(exc, self.task.throws):
-            logger.info("Task %s[%s] raised expected: %r", self._name(context), context.id, exc)
-        else:
-            logger.error("Task %s[%s] raised unexpected: %r\n%s", self._name(context), context.id, exc, einfo.traceback)
+        expected = isinstance(exc, self.task.throws)
+        self._log(
+            logging.INFO if expected else logging.ERROR,
+            LOG_FAILURE if expected else f"{LOG_FAILURE}\n%(traceback)s",
+            context,
+            description="raised expected" if expected else "raised unexpected",
+            exc=repr(exc),
+            traceback=einfo.traceback,
+        )
         return Traced(FAILURE, exc, einfo, record)
 
     async def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
@@ -259,6 +274,12 @@ class Tracer:
 
     def _name(self, context: Context) -> str:
         return context.shadow or self.task.name
+
+    def _log(self, level: int, line: str, context: Context, **said: Any) -> None:
+        """Log a line about a run; handlers find what is in it as `record.data`, as in Celery."""
+        if logger.isEnabledFor(level):
+            data = {"id": context.id, "name": self._name(context), "hostname": context.hostname, **said}
+            logger.log(level, line, data, extra={"data": data})
 
 
 def _hook(task: Task[..., Any], name: str) -> Callable[..., Any] | None:

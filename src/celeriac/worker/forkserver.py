@@ -111,14 +111,21 @@ class ForkServer:
         control: this end of the channel to the supervisor; its end means that the supervisor has gone.
         body: what a forked child does with its slot and socket, for the rest of its life.
         command: arguments of a fresh interpreter that does the same; the descriptor and slot are appended.
+        before_spawn: called before each child is started.
     """
 
     def __init__(
-        self, control: socket.socket, body: Callable[[int, socket.socket], None], command: Sequence[str]
+        self,
+        control: socket.socket,
+        body: Callable[[int, socket.socket], None],
+        command: Sequence[str],
+        *,
+        before_spawn: Callable[[], object],
     ) -> None:
         self._control = control
         self._body = body
         self._command = command
+        self._before_spawn = before_spawn
         self._pids: dict[int, int] = {}
         self._threaded = False
 
@@ -178,6 +185,7 @@ class ForkServer:
                     self._kill(slot, number, group=group)
 
     def _spawn(self, slot: int, descriptor: int) -> None:
+        self._before_spawn()
         pid = self._execute(slot, descriptor) if self._threaded else self._fork(slot, descriptor)
         os.close(descriptor)
         self._pids[slot] = pid

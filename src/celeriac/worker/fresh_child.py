@@ -12,6 +12,7 @@ import msgspec
 
 from celeriac.worker.forkserver import become_child
 from celeriac.worker.node import Node
+from celeriac.worker.node_signals import say_init
 from celeriac.worker.options import NodeOptions
 
 
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> None:
     options, descriptor, slot, parent = arguments
     become_child(int(parent))
     node = Node(msgspec.json.decode(options, type=NodeOptions))
+    say_init(node.worker)
     node.run_child(int(slot), socket.socket(fileno=int(descriptor)))
 
 

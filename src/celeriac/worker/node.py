@@ -32,8 +32,17 @@ from celeriac.worker import packets
 from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
+from celeriac.worker.instance import Worker
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
+from celeriac.worker.node_signals import (
+    say_before_fork,
+    say_configured,
+    say_init,
+    say_process_init,
+    say_process_shutdown,
+    say_set_up,
+)
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
@@ -70,7 +79,7 @@ def run(options: NodeOptions) -> int:
     theirs.close()
     with contextlib.ExitStack() as held:
         try:
-            node = Node(options)
+            node = Node(options, first=True)
             if node.app.conf.worker_pidfile is not None:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
         except BaseException:
@@ -110,8 +119,11 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
             code = _supervise_foreground(node, end, other, parent)
         else:
             other.close()
+            say_init(node.worker)
             node.set_up_process("ForkServer")
-            ForkServer(end, node.run_child, node.child_command()).serve()
+            ForkServer(
+                end, node.run_child, node.child_command(), before_spawn=lambda: say_before_fork(node.worker)
+            ).serve()
     except ImproperlyConfigured:
         os._exit(code)  # the first process meets the same error, and reports it
     except BaseException:  # noqa: BLE001 - this process has nobody to raise it to
@@ -122,7 +134,9 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
 
 
 def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
+    say_init(node.worker)
     node.set_up_process("MainProcess")
+    say_set_up(node.worker)
     try:
         open_broker(node.app.broker, Patience.of(node.app.conf))
         if not node.accepts_stores():
@@ -161,9 +175,11 @@ def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
     signal.signal(LEAVE_SIGNAL, leave)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, hand_on)
+    say_init(node.worker)
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()
+    say_process_init(node.worker)
     serve(node.pool_in_child(0), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
@@ -176,6 +192,7 @@ class Node:
 
     Args:
         options: as given to `run`.
+        first: this is the process that was started.
 
     Attributes:
         app: found, configured, its task modules imported.
@@ -183,9 +200,11 @@ class Node:
         capacities: bodies at once in each child.
         accept: which messages may be decoded.
         record_form: how records of results are written.
+        queues_added: what receivers of signals have added to its queues.
+        worker: what these receivers see of it.
     """
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, options: NodeOptions, *, first: bool = False) -> None:
         self._began_at = time.time()
         self.options = options
         found = find_app(options.app)
@@ -197,6 +216,10 @@ class Node:
             import_tasks(module, "-I")
         self.pool = POOLS[options.pool or self.app.conf.worker_pool]
         self.name = node_name(options.node_name)
+        self.capacities: tuple[int, ...] = ()
+        self.queues_added: list[str] = []
+        self.worker = Worker(self, runs_tasks=issubclass(self.pool, Solo) is first)
+        say_configured(self.worker)
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
         self.capacities = self.pool.layout(
@@ -213,7 +236,7 @@ class Node:
     @property
     def queues(self) -> tuple[str, ...]:
         """What it consumes: `-Q`, else the default queue; without `-X`."""
-        chosen = self.options.queues or (self.app.conf.task_default_queue,)
+        chosen = (*(self.options.queues or (self.app.conf.task_default_queue,)), *self.queues_added)
         return tuple(dict.fromkeys(queue for queue in chosen if queue not in self.options.exclude_queues))
 
     @property
@@ -249,6 +272,7 @@ class Node:
             reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
             say=self.say,
+            worker=self.worker,
         )
 
     def set_up_process(self, role: str, *, number: int = 0) -> None:
@@ -274,7 +298,9 @@ class Node:
         """Be a child, until the supervisor has no more work for it."""
         self.set_up_process(f"{self.pool.role}-{slot + 1}", number=slot + 1)
         self.redirect_output()
+        say_process_init(self.worker)
         serve(self.pool_in_child(slot), end)
+        say_process_shutdown(self.worker, 0)
 
     def pool_in_child(self, slot: int) -> Pool:
         """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""

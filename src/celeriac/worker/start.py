@@ -24,6 +24,7 @@ import msgspec
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
+from celeriac.worker.instance import Worker
 from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import Slots, Starter
 
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         form: how the supervisor writes records.
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
+        worker: the node, as receivers of its signals see it; None where it is none of its own.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
         say: tells the person at the terminal something.
@@ -64,6 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     burst: bool = False
     reload: Reload | None = None
+    worker: Worker | None = None
     hears_signals: bool = True
 
 

@@ -19,6 +19,7 @@ from celeriac.brokers.base import Incarnation, Release, Settlement
 from celeriac.brokers.revocations import Revocation
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
+from celeriac.worker.announcing import Announcer
 from celeriac.worker.burst import Burst
 from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
@@ -31,6 +32,8 @@ from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
+from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_signals import NodeSignals
 from celeriac.worker.reloading import Reloading
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
@@ -48,7 +51,7 @@ logger: Final = logging.getLogger("celeriac.worker")
 _LOOK_EVERY: Final = 0.5
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
-_TELL_WITHIN: Final = 1.0
+_TELL_WITHIN: Final = 5.0
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
@@ -69,6 +72,8 @@ class Supervisor:
         self._app = app
         self._plan = plan
         self._crew = crew
+        self._announcer = Announcer()
+        self._signals = NodeSignals(plan.worker, self._announcer)
         self._incarnation = Incarnation.begin(plan.node)
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
@@ -138,8 +143,8 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
-        self._revoked_signal = RevokedSignal(app, plan.node)
-        dropper = Dropper(app, self._settler, self._revoked_signal, done_at=self._done_at, form=plan.form)
+        revoked_signal = RevokedSignal(app, plan.node, self._announcer)
+        dropper = Dropper(app, self._settler, revoked_signal, done_at=self._done_at, form=plan.form)
         self._revoking = Revoking(
             Revoked(app.broker), self._holdings, self._slots, dropper, end_run=self._end_revoked_run
         )
@@ -168,8 +173,11 @@ class Supervisor:
             burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
             dropper=dropper,
             revoking=self._revoking,
+            signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
         )
-        self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
+        self._leases = Leases(
+            self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
+        )
         cleaners: list[Callable[[], int]] = [app.broker.clean]
         if app.backend is not None:
             cleaners.append(app.backend.expire)
@@ -190,6 +198,7 @@ class Supervisor:
             task.cancel()
         if self._slots.up.is_set():
             self._plan.say_ready()
+            self._signals.ready()
 
     def _done_at(self) -> str:
         return iso_text(time.time(), zone=self._app.conf.zone)
@@ -367,6 +376,7 @@ class Supervisor:
         grace = self._plan.stop_grace
         bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
         self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
+        self._signals.shutting_down(name, "Warm", EXIT_DONE)
         self._stop.set()
 
     def stop(self) -> None:
@@ -389,6 +399,7 @@ class Supervisor:
 
     def _stop_cold(self, name: str) -> None:
         self._plan.say(f"{name}: cold shutdown; what runs is killed and goes back to its queue")
+        self._signals.shutting_down(name, "Cold", EXIT_FAILED)
         self._exit_code = EXIT_FAILED
         self._cold.set()
         self._stop.set()
@@ -415,11 +426,12 @@ class Supervisor:
         await self._revoking.stop()
         await self._upkeep.stop()
         await self._leases.stop()
-        self._revoked_signal.stop(_TELL_WITHIN)
         self._slots.close()
         with contextlib.suppress(OperationalError):
             await self._consumer.close()
         self._crew.close()
+        self._signals.shut_down()
+        self._announcer.stop(_TELL_WITHIN)
         if not settled:
             self._exit_code = EXIT_FAILED
 

@@ -13,6 +13,7 @@ from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message
 from celeriac.signals import task_revoked
 from celeriac.wire.protocol import Call, write_message
+from celeriac.worker.announcing import Announcer
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 
@@ -146,6 +147,13 @@ def app():
 
 
 @pytest.fixture
+def announcer():
+    made = Announcer()
+    yield made
+    made.stop(10)
+
+
+@pytest.fixture
 def told():
     heard = []
 
@@ -163,11 +171,11 @@ def a_message(**changes) -> Message:
     return Message(**{**{name: getattr(message, name) for name in message.__struct_fields__}, **changes})
 
 
-def test_receivers_get_the_task_and_its_request(app, told):
-    signal = RevokedSignal(app, "w1@host")
+def test_receivers_get_the_task_and_its_request(app, told, announcer):
+    signal = RevokedSignal(app, "w1@host", announcer)
 
     signal.send(a_message(), "shop.pay", terminated=True, signum=15, expired=False)
-    signal.stop(10)
+    announcer.stop(10)
 
     [(sender, request, terminated, signum, expired, thread, more)] = told
     assert sender is app.tasks["shop.pay"]
@@ -176,17 +184,17 @@ def test_receivers_get_the_task_and_its_request(app, told):
     assert thread is not threading.main_thread()
 
 
-def test_of_a_body_that_is_no_json_the_headers_are_told(app, told):
-    signal = RevokedSignal(app, "w1@host")
+def test_of_a_body_that_is_no_json_the_headers_are_told(app, told, announcer):
+    signal = RevokedSignal(app, "w1@host", announcer)
 
     signal.send(a_message(content_type="application/x-python-serialize", body=b"cos\nsystem"), "shop.pay", expired=True)
-    signal.stop(10)
+    announcer.stop(10)
 
     [(_, request, _, signum, expired, *_)] = told
     assert (request.id, list(request.args), signum, expired) == ("id-1", [], None, True)
 
 
-def test_a_receiver_that_hangs_holds_nobody_up(app):
+def test_a_receiver_that_hangs_holds_nobody_up(app, announcer):
     release = threading.Event()
 
     def hang(**said):
@@ -194,21 +202,22 @@ def test_a_receiver_that_hangs_holds_nobody_up(app):
 
     task_revoked.connect(hang, weak=False)
     try:
-        signal = RevokedSignal(app, "w1@host")
+        signal = RevokedSignal(app, "w1@host", announcer)
         began = time.monotonic()
         for _ in range(3):
             signal.send(a_message(), "shop.pay", expired=False)
-        signal.stop(0.05)
+        announcer.stop(0.05)
         assert time.monotonic() - began < 5
     finally:
         release.set()
         task_revoked.disconnect(hang)
 
 
-def test_nothing_is_done_without_receivers(app):
-    signal = RevokedSignal(app, "w1@host")
+def test_nothing_is_done_without_receivers(app, announcer):
+    before = threading.active_count()
+    signal = RevokedSignal(app, "w1@host", announcer)
 
     signal.send(a_message(), "shop.pay", expired=False)
 
-    assert signal._thread is None
-    signal.stop(1)
+    assert threading.active_count() == before
+    announcer.stop(1)
