@@ -50,6 +50,7 @@ from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import POOLS
 from celeriac.worker.reloading import Reload
 from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
 from celeriac.worker.waiting import Patience, Stopped, open_broker
 
@@ -225,6 +226,7 @@ class Node:
         self.capacities = self.pool.layout(
             options.concurrency or self.app.conf.worker_concurrency or usable_cpus(), options.processes
         )
+        strategy_of(self.dispatch, self.app.conf.worker_dispatch_weights)  # made again where it is used
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
@@ -245,7 +247,8 @@ class Node:
         return sum(self.capacities)
 
     @property
-    def dispatch(self) -> str:
+    def dispatch(self) -> str | type:
+        """The strategy that picks a slot."""
         return self.options.dispatch or self.app.conf.worker_dispatch
 
     @property
@@ -340,7 +343,7 @@ class Node:
             spec=self.spec,
             pool=self.pool.name,
             concurrency=self.concurrency,
-            dispatch=self.dispatch,
+            dispatch=self.dispatch if isinstance(self.dispatch, str) else self.dispatch.__qualname__,
             queues=self.queues,
         )
         self.say(described)

@@ -25,6 +25,7 @@ from celeriac.worker.forkserver import Died, Started, signal_group
 from celeriac.worker.held import Held
 from celeriac.worker.runs import READY, Outcome, decode_outcome
 from celeriac.worker.settle import how_it_died
+from celeriac.worker.strategies import learner_of
 from celeriac.worker.suspects import Suspects
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -74,6 +75,7 @@ class Slots:
     ) -> None:
         self._starter = starter
         self._strategy = strategy
+        self._learn = learner_of(strategy)
         self._durations = durations
         self._on_outcome = on_outcome
         self._on_crash = on_crash
@@ -115,7 +117,7 @@ class Slots:
         if self._stopping:
             return
         is_alone = number >= len(self._capacities)
-        slot = Slot(number, 1 if is_alone else self._capacities[number])
+        slot = Slot(number, 1 if is_alone else self._capacities[number], place=number)
         end, handle = packets.pair()
         self._keep(Child(slot, end, handle, {}, is_alone=is_alone))
         self._starter.spawn(number, handle)
@@ -350,6 +352,8 @@ class Slots:
             return
         if child.is_alone and not self.suspects:
             child.leave()
+        if self._learn is not None:
+            self._learn(child.slot, held.expected, outcome.took)
         self._durations.note(held.intake.task, outcome.took)
         self._on_outcome(held, outcome)
 

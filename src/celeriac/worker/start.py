@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         node: its name, ``name@host``.
         queues: what it consumes.
         capacities: bodies at once in each of its children.
-        dispatch: name of the strategy.
+        dispatch: the strategy: its name, the path of a class, or a class.
         prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
         accept: which messages may be decoded.
@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     queues: tuple[str, ...]
     capacities: tuple[int, ...]
-    dispatch: str
+    dispatch: str | type
     prefetch_multiplier: int | None
     stop_grace: float | None
     accept: Accept

@@ -23,7 +23,7 @@ from celeriac.worker.announcing import Announcer
 from celeriac.worker.burst import Burst
 from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
-from celeriac.worker.dispatch import STRATEGIES, Durations
+from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
@@ -43,6 +43,7 @@ from celeriac.worker.settle import after_crash, after_run, after_start, how_it_d
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
+from celeriac.worker.strategies import strategy_of
 from celeriac.worker.upkeep import Upkeep
 from celeriac.worker.watchdog import Watchdog
 
@@ -124,7 +125,7 @@ class Supervisor:
 
     def _make_parts(self) -> None:
         app, plan = self._app, self._plan
-        strategy = STRATEGIES[plan.dispatch]()
+        strategy = strategy_of(plan.dispatch, app.conf.worker_dispatch_weights)
         self._slots = Slots(
             self._crew,
             strategy,
