@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.worker.dispatch import WINDOW_MAX, WINDOW_SECONDS, Adaptive, Fair, Slot
+from celeriac.worker.dispatch import WINDOW_MAX, WINDOW_SECONDS, Adaptive, Fair, Slot, Strategy
 from celeriac.worker.strategies import (
     Guarded,
     RoundRobin,
@@ -30,6 +30,12 @@ def slot(place: int, *waits: float, capacity: int = 1, since: float = NOW) -> Sl
         made.note_sent(expected, since)
     made.since = since
     return made
+
+
+def chosen_by(strategy: Strategy, slots: list[Slot], expected: float) -> Slot:
+    chosen = strategy.choose(slots, expected, NOW)
+    assert chosen is not None
+    return chosen
 
 
 def shares(strategy, slots, count: int, expected: float = SHORT) -> Counter[int]:
@@ -67,7 +73,7 @@ def test_a_child_whose_run_turned_out_long_gets_nothing_to_wait_there(make):
 def test_children_take_turns_however_little_they_have_to_do():
     strategy, slots = RoundRobin(), [slot(number, capacity=4) for number in range(3)]
 
-    assert [strategy.choose(slots, inf, NOW).number for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [chosen_by(strategy, slots, inf).number for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_a_full_child_is_passed_over_and_a_new_one_has_its_turn():
@@ -87,7 +93,7 @@ def test_given_weights_are_the_shares():
 def test_a_heavy_child_does_not_get_all_its_share_in_a_row():
     strategy, slots = Weighted({1: 3.0}), [slot(0), slot(1)]
 
-    order = [strategy.choose(slots, SHORT, NOW).place for _ in range(8)]
+    order = [chosen_by(strategy, slots, SHORT).place for _ in range(8)]
 
     assert order.count(0) == 6
     assert [0] * 4 not in [order[at : at + 4] for at in range(8)]
@@ -146,8 +152,11 @@ def test_weighted_and_what_derives_from_it_are_made_with_the_weights():
         def weight(self, place):
             return 2 * super().weight(place)
 
-    assert strategy_of("weighted", {"2": "4"}).weight(2) == 4.0
-    assert strategy_of(Heavier, {"2": 4})._strategy.weight(2) == 8.0
+    weighted = strategy_of("weighted", {"2": "4"})
+    assert isinstance(weighted, Weighted)
+    assert weighted.weight(2) == 4.0
+    slots = [slot(0), slot(1)]
+    assert shares(strategy_of(Heavier, {"2": 4}), slots, 500) == {0: 100, 1: 400}
 
 
 class NoChoice:
@@ -230,7 +239,9 @@ def test_a_strategy_that_fails_costs_no_work_and_is_told_of_once(caplog):
         assert strategy.choose(slots, 1.0, NOW) is slots[1]
         assert strategy.choose(slots, inf, NOW) is slots[1]
         assert strategy.prefetch(slots, inf, NOW) == 2
-        learner_of(strategy)(slots[0], 0.1, 0.1)
+        learn = learner_of(strategy)
+        assert learn is not None
+        learn(slots[0], 0.1, 0.1)
 
     [record] = caplog.records
     assert "Bad chose Slot(" in record.getMessage()
