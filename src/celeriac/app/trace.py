@@ -20,12 +20,13 @@ import msgspec
 
 from celeriac.app.context import Context, pop_context, push_context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.guard import guarded, interruptible
 from celeriac.app.redirecting import flush_output
 from celeriac.app.retrying import automatic_retry
 from celeriac.app.signals import task_failure, task_postrun, task_prerun, task_retry, task_success
 from celeriac.app.task import Task
-from celeriac.exceptions import Ignore, Reject, Retry
-from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
+from celeriac.exceptions import Ignore, Reject, Retry, TaskCancelled
+from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, REVOKED, SUCCESS
 from celeriac.wire.reprs import bounded_repr
 
 logger: Final = logging.getLogger("celeriac.trace")
@@ -108,6 +109,7 @@ class Tracer:
         self._on_success = _hook(task, "on_success")
         self._on_failure = _hook(task, "on_failure")
         self._on_retry = _hook(task, "on_retry")
+        self._on_cancel = _hook(task, "on_cancel")
         self._after_return = _hook(task, "after_return")
 
     async def trace(
@@ -158,12 +160,16 @@ class Tracer:
         try:
             if self._before_start is not None:
                 await self._finish(self._before_start(context.id, args, kwargs))
-            value = self._body(*args, **kwargs)
+            value = guarded(context, self._body, args, kwargs)
             if self.task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine one
-                value = await self._surroundings.wait_for(value)
+                value = await self._surroundings.wait_for(interruptible(value, context))
             following = len(context.following)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: a body ends its run only
+            if context.cancelled is not None:
+                return await self._cancelled(context, context.cancelled, args, kwargs)
             return await self._ended_by(context, exc, args, kwargs, throw)
+        if context.cancelled is not None:
+            return await self._cancelled(context, context.cancelled, args, kwargs)
         try:
             if context.callbacks:
                 self._surroundings.follow_success(context, value)
@@ -257,6 +263,18 @@ class Tracer:
             traceback=einfo.traceback,
         )
         return Traced(FAILURE, exc, einfo, record)
+
+    async def _cancelled(
+        self, context: Context, exc: TaskCancelled, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Traced:
+        """End a run whose body was told that it is cancelled, whatever the body has made of that."""
+        einfo = ExceptionInfo(exc)
+        context.following.clear()
+        record = self._surroundings.record(context, REVOKED, exc, None)
+        if self._on_cancel is not None:
+            await self._call(context, self._on_cancel, exc, context.id, args, kwargs, einfo)
+        logger.info("Task %s[%s] %s", self._name(context), context.id, exc)
+        return Traced(REVOKED, exc, einfo, record)
 
     async def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook that comes after the outcome: what it raises, SystemExit too, is logged and changes nothing."""

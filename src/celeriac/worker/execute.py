@@ -21,13 +21,14 @@ from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
-from celeriac.exceptions import DecodeError, NotRegistered, Reject, SoftTimeLimitExceeded
+from celeriac.exceptions import DecodeError, NotRegistered, Reject
 from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
+from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
-from celeriac.worker.settle import failure_record
+from celeriac.worker.settle import acks_failure, failure_record
 
 logger: Final = logging.getLogger("celeriac.trace")
 
@@ -38,12 +39,14 @@ class Executor:
     Args:
         app: its tasks are registered.
         hostname: the node's name, for `task.request`.
+        interrupts: learns which runs there are; None where nobody interrupts any.
     """
 
     is_eager = False
 
-    def __init__(self, app: Celery, hostname: str) -> None:
+    def __init__(self, app: Celery, hostname: str, interrupts: Interrupts | None = None) -> None:
         self._app = app
+        self._interrupts = interrupts
         self._tasks = app.tasks
         self._hostname = hostname
         self._limits = app.conf.limits
@@ -82,10 +85,14 @@ class Executor:
             redelivered=run.redelivered,
             crashes=run.crashes,
         )
+        if self._interrupts is not None:
+            self._interrupts.begin(run.number, context)
         try:
             traced = await tracer.trace(context, request.args, request.kwargs)
         except BaseException as exc:  # noqa: BLE001 - a child that dies of it would take the message for a crash
             traced = self._internal_error(run, context, exc)
+        if self._interrupts is not None:
+            self._interrupts.end(run.number)
         dead_reason, requeue = self._fate_of(tracer.task, traced)
         record = traced.record
         state = traced.state
@@ -136,7 +143,7 @@ class Executor:
         exc = traced.value
         if isinstance(exc, Reject) and traced.state == REJECTED:
             return (None, True) if exc.requeue else (f"Reject: {exc.reason}", False)
-        if traced.state == FAILURE and not _acks_failure(task, exc):
+        if traced.state == FAILURE and not acks_failure(task, exc):
             return f"{type(exc).__name__}: {exc}", False
         return None, False
 
@@ -169,9 +176,3 @@ class Executor:
         if self._runner is None:
             self._runner = asyncio.Runner(loop_factory=fast_loop())
         return self._runner.run(coroutine, context=contextvars.copy_context())
-
-
-def _acks_failure(task: Task[..., Any], exc: BaseException) -> bool:
-    """Say whether a run that failed is done with; else its message is a dead letter."""
-    own = task.acks_on_timeout if isinstance(exc, SoftTimeLimitExceeded) else task.acks_on_failure
-    return task.acks_on_failure_or_timeout if own is None else own

@@ -36,6 +36,7 @@ from celeriac.worker.revoking import Revoking
 from celeriac.worker.settle import after_bury
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
+from celeriac.worker.time_limits import TimeLimits
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -92,6 +93,7 @@ class Intake:
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
         shared_limits: SharedLimits,
+        time_limits: TimeLimits,
         dropper: Dropper,
         revoking: Revoking,
         signals: MessageSignals,
@@ -119,6 +121,7 @@ class Intake:
         self._lease_lost = lease_lost
         self._errbacks = errbacks
         self._shared_limits = shared_limits
+        self._time_limits = time_limits
         self._dropper = dropper
         self._revoking = revoking
         self._signals = signals
@@ -316,7 +319,8 @@ class Intake:
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
         room = self._shared_limits.room_of(facts) if self._shared_limits.any else None
-        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room)
+        time_limit = self._time_limits.of(facts)
+        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room, time_limit=time_limit)
 
     def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:
         facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)

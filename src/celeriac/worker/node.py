@@ -33,6 +33,7 @@ from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
 from celeriac.worker.instance import Worker
+from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.node_signals import (
@@ -49,7 +50,7 @@ from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import POOLS
 from celeriac.worker.reloading import Reload
-from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
 from celeriac.worker.waiting import Patience, Stopped, open_broker
@@ -73,11 +74,14 @@ def run(options: NodeOptions) -> int:
     if options.workdir:
         os.chdir(options.workdir)
     ours, theirs = packets.pair()
+    line, line_end = packets.pair()
     parent = os.getpid()
     forked = os.fork()
     if forked == 0:
-        _run_forked(options, theirs, ours, parent)
+        line.close()
+        _run_forked(options, theirs, ours, line_end, parent)
     theirs.close()
+    line_end.close()
     with contextlib.ExitStack() as held:
         try:
             node = Node(options, first=True)
@@ -85,10 +89,12 @@ def run(options: NodeOptions) -> int:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
         except BaseException:
             ours.close()
+            line.close()
             _reap(forked)
             raise
         if node.pool is Solo:
-            return _run_bodies_here(node, ours, forked)
+            return _run_bodies_here(node, ours, line, forked)
+        line.close()
         try:
             return _supervise(node, lambda: ForkedCrew(ours))
         finally:
@@ -104,7 +110,9 @@ def _reap(pid: int) -> None:
         time.sleep(0.005)
 
 
-def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, parent: int) -> NoReturn:
+def _run_forked(
+    options: NodeOptions, end: socket.socket, other: socket.socket, line: socket.socket, parent: int
+) -> NoReturn:
     """Be the second process of a node."""
     code = EXIT_FAILED
     try:
@@ -117,9 +125,10 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
             os._exit(EXIT_FAILED)
         if node.pool is Solo:
-            code = _supervise_foreground(node, end, other, parent)
+            code = _supervise_foreground(node, end, other, line, parent)
         else:
             other.close()
+            line.close()
             say_init(node.worker)
             node.set_up_process("ForkServer")
             ForkServer(
@@ -158,22 +167,22 @@ async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
     return await Supervisor(node.app, node.plan(), make_crew()).run()
 
 
-def _supervise_foreground(node: Node, end: socket.socket, handle: socket.socket, parent: int) -> int:
+def _supervise_foreground(
+    node: Node, end: socket.socket, handle: socket.socket, line: socket.socket, parent: int
+) -> int:
     outlive_parent()
-    return _supervise(node, lambda: Foreground(end, handle, parent))
+    return _supervise(node, lambda: Foreground(end, handle, line, parent))
 
 
-def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
+def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, supervisor: int) -> int:
     """Be the only child of a node whose supervisor was forked from here (pool `solo`)."""
 
     def hand_on(number: int, frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(supervisor, number)
 
-    def leave(number: int, frame: object) -> None:
-        os._exit(EXIT_FAILED)
-
-    signal.signal(LEAVE_SIGNAL, leave)
+    interrupts = Interrupts(line)
+    interrupts.listen()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, hand_on)
     say_init(node.worker)
@@ -181,7 +190,7 @@ def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()
     say_process_init(node.worker)
-    serve(node.pool_in_child(0), end)
+    serve(node.pool_in_child(0, interrupts), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
 
@@ -297,17 +306,20 @@ class Node:
         if self.app.conf.worker_redirect_stdouts:
             redirect_output(self.app.conf.worker_redirect_stdouts_level)
 
-    def run_child(self, slot: int, end: socket.socket) -> None:
+    def run_child(self, slot: int, end: socket.socket, line: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
         self.set_up_process(f"{self.pool.role}-{slot + 1}", number=slot + 1)
         self.redirect_output()
         say_process_init(self.worker)
-        serve(self.pool_in_child(slot), end)
+        interrupts = Interrupts(line)
+        interrupts.listen()
+        serve(self.pool_in_child(slot, interrupts), end)
         say_process_shutdown(self.worker, 0)
 
-    def pool_in_child(self, slot: int) -> Pool:
+    def pool_in_child(self, slot: int, interrupts: Interrupts) -> Pool:
         """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""
-        return self.pool(self.app, self.name, self.capacities[slot] if slot < len(self.capacities) else 1)
+        capacity = self.capacities[slot] if slot < len(self.capacities) else 1
+        return self.pool(self.app, self.name, capacity, interrupts)
 
     def child_command(self) -> list[str]:
         """Return the command of a fresh interpreter that does as `run_child`."""

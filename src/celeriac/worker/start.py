@@ -25,11 +25,9 @@ from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.instance import Worker
+from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
 from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import Slots, Starter
-
-LEAVE_SIGNAL: Final = signal.SIGUSR1
-"""Tells a foreground process (pool `solo`) to end at once."""
 
 _LEAVE_WITHIN: Final = 1.0
 
@@ -75,9 +73,11 @@ class Crew(Starter, Protocol):
 
     Attributes:
         gone: what has happened when there are no `notices` any more.
+        can_kill: a child can be killed, and another one started.
     """
 
     gone: str
+    can_kill: bool
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         """Start a child for each number of bodies that one is to run at once."""
@@ -100,6 +100,7 @@ class ForkedCrew(ForkServerHandle):
     """Children of a forkserver (pool `prefork`)."""
 
     gone = "the forkserver died, and every child with it"
+    can_kill = True
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         slots.start(capacities)
@@ -112,23 +113,29 @@ class Foreground:
     """
 
     gone = "the foreground process died, which ran the tasks"
+    can_kill = False
 
-    def __init__(self, end: socket.socket, handle: socket.socket, pid: int) -> None:
+    def __init__(self, end: socket.socket, handle: socket.socket, line: socket.socket, pid: int) -> None:
         self._end = end
         self._handle = handle
+        self._line = line
         self._pid = pid
         self._death = os.pidfd_open(pid)
         self._dead = False
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
-        slots.adopt(0, self._end, self._handle)
+        slots.adopt(0, self._end, self._handle, self._line)
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None:
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
         """There is no other foreground process."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
-        """Ask it to leave with an exit code of its own; a second later, without asking."""
-        self._send(LEAVE_SIGNAL)
+        """Send it a signal. Instead of SIGKILL it is asked to leave with an exit code of its own, for a second."""
+        if number != signal.SIGKILL:
+            self._send(number)
+            return
+        send_order(self._line, Leave())
+        self._send(signal.Signals[ORDER_SIGNAL])
         asyncio.get_running_loop().call_later(_LEAVE_WITHIN, self._send, number)
 
     def _send(self, number: int) -> None:
