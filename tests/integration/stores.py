@@ -93,6 +93,10 @@ class Store(ABC):
         """Return one result as it is written."""
 
     @abstractmethod
+    def put_record(self, task_id: str, record: bytes) -> None:
+        """Write over a result, as anybody can."""
+
+    @abstractmethod
     def hand_over(self, queue: str) -> None:
         """Put what waits in `queue` into the hands of the newest owner, who knows nothing of it."""
 
@@ -176,6 +180,9 @@ class SqliteStore(Store):
     def record(self, task_id: str) -> bytes | None:
         found = self.select("SELECT record FROM result WHERE task_id = ?", task_id)
         return found[0][0] if found else None
+
+    def put_record(self, task_id: str, record: bytes) -> None:
+        self.change("UPDATE result SET record = ? WHERE task_id = ?", record, task_id)
 
     def _has_tables(self) -> bool:
         return self.path.exists() and bool(self.select("SELECT 1 FROM sqlite_master LIMIT 1"))
@@ -277,6 +284,9 @@ class RedisStore(Store):
 
     def record(self, task_id: str) -> bytes | None:
         return self._results.get(f"celery-task-meta-{task_id}")
+
+    def put_record(self, task_id: str, record: bytes) -> None:
+        self._results.set(f"celery-task-meta-{task_id}", record)
 
     def hand_over(self, queue: str) -> None:
         owner = max(self.client.hkeys("celeriac:owners"), key=int)

@@ -16,6 +16,9 @@ from celeriac.wire import compression as compressions
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.serializers import BUILT_IN, JSON, MSGPACK, PICKLE, RAW, YAML, Serializer, serializer_named
 
+RECORD_MAX_BYTES: Final = 256 * 1024 * 1024
+"""Largest record unless a setting says otherwise. Supervisor and store have each record in memory as a whole."""
+
 _MARKER: Final = b"\0celery-compressed\0"
 
 
@@ -27,12 +30,14 @@ class RecordForm(msgspec.Struct, frozen=True, kw_only=True):
         compression: name of what compresses them, or None. Compressed records are always read.
         accept: names of the serializers whose records are read. Those of JSON always are.
         max_bytes: largest record that is compressed, and largest that is decompressed.
+        record_max_bytes: largest record that is written at all, before it is compressed.
     """
 
     serializer: Serializer = JSON
     compression: str | None = None
     accept: frozenset[str] = frozenset({JSON.name})
     max_bytes: int = DEFAULT_LIMITS.max_bytes
+    record_max_bytes: int = RECORD_MAX_BYTES
 
     @classmethod
     def of(
@@ -43,6 +48,7 @@ class RecordForm(msgspec.Struct, frozen=True, kw_only=True):
         accept: Sequence[str] | None,
         accept_content: Sequence[str],
         max_bytes: int,
+        record_max_bytes: int = RECORD_MAX_BYTES,
     ) -> RecordForm:
         """Make a form of settings: `result_serializer`, `result_compression`, `result_accept_content` and others.
 
@@ -72,12 +78,18 @@ class RecordForm(msgspec.Struct, frozen=True, kw_only=True):
             compression=compression,
             accept=frozenset(accepted | {writer.name, JSON.name}),
             max_bytes=max_bytes,
+            record_max_bytes=record_max_bytes,
         )
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that a record may have before it is compressed."""
+        return self.record_max_bytes if self.compression is None else min(self.max_bytes, self.record_max_bytes)
 
     def without_code_of_users(self) -> RecordForm:
         """Return the form for processes in which no code of users may run: theirs become JSON, not compressed."""
         if self.serializer not in BUILT_IN:
-            return RecordForm(accept=self.accept, max_bytes=self.max_bytes)
+            return msgspec.structs.replace(self, serializer=JSON, compression=None)
         if self.compression is not None and not compressions.is_built_in(self.compression):
             return msgspec.structs.replace(self, compression=None)
         return self
@@ -102,8 +114,13 @@ def pack(data: bytes, form: RecordForm) -> bytes:
 
     Raises:
         EncodeError: that compression cannot be had here.
-        MessageTooLarge: no reader would decompress it.
+        MessageTooLarge: it is larger than records may be, or no reader would decompress it.
     """
+    if len(data) > form.record_max_bytes:
+        raise MessageTooLarge(
+            f"a record of {len(data)} bytes is over the limit of {form.record_max_bytes}; "
+            "return a reference to the data, or raise result_max_bytes"
+        )
     if form.compression is None:
         return data
     if len(data) > form.max_bytes:

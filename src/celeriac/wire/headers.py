@@ -15,7 +15,9 @@ from celeriac.wire.limits import Limits
 from celeriac.wire.unique import ROOM_HEADER, UNIQUE_HEADER, RoomKey, UniqueHeader, room_among, unique_among
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Seconds = int | float | None
+_LIMITED: Final = msgspec.Meta(ge=0, le=2**53)
+Seconds = Annotated[int, _LIMITED] | Annotated[float, _LIMITED] | None
+"""A limit of time that a message sets; what is no number, or no end, would break every comparison with it."""
 
 
 class Headers(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -61,7 +63,6 @@ class Facts(msgspec.Struct, gc=False):
     ignore_result: bool | None = None
     celeriac_unique: UniqueHeader | None = None
     celeriac_room: RoomKey | None = None
-    timelimit: tuple[Seconds, Seconds] | None = None
     utc: bool = True
 
     @property

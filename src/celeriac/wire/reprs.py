@@ -41,6 +41,16 @@ def bounded_repr(value: Any, *, limit: int = 1024, max_depth: int = 3) -> str:
     return _Printer(limit, max_depth).print(value)
 
 
+def told(exc: BaseException, *, limit: int = 4096) -> str:
+    """Say an exception's class, and at most `limit` characters of its text. Never raises, whatever `__str__` does."""
+    kind = type(exc).__name__
+    try:
+        text = str(exc)
+    except (Exception, SystemExit) as failure:  # noqa: BLE001 - __str__ is code of users
+        return f"{kind} (its __str__ failed with {type(failure).__name__})"
+    return f"{kind}: {text}" if len(text) <= limit else f"{kind}: {text[:limit]}{_CUT}"
+
+
 def _is_plain(value: Any, levels: int) -> bool:
     kind = type(value)
     if kind in _SCALARS:
@@ -145,7 +155,7 @@ class _Printer:
             return _bytes_repr(value[: self._left + 1])
         try:
             return repr(value)
-        except Exception as exc:  # noqa: BLE001 - __repr__ is code of users
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - __repr__ is code of users
             return f"<{type(value).__qualname__}: repr failed with {type(exc).__qualname__}>"
 
 

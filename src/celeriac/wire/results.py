@@ -47,6 +47,7 @@ def write_record(
 
     Raises:
         EncodeError: the result cannot be written; the text says which part of it.
+        MessageTooLarge: it is larger than records may be.
     """
     if form.serializer is not JSON:
         fields: dict[str, Any] = {
@@ -70,7 +71,7 @@ def write_record(
         f'{"null" if traceback is None else _quote(traceback)}, "children": {_children_text(children)}, "date_done": '
         f'{"null" if date_done is None else _quote(date_done)}{more}, "task_id": {_quote(task_id)}}}'
     ).encode()
-    return record if form.compression is None else pack(record, form)
+    return pack(record, form)
 
 
 def _value_text(value: Any) -> str:
@@ -213,8 +214,9 @@ _FOREIGN_HOME: Final = {name: module for module, names in _FOREIGN_HOMES.items()
 def exception_map(exc: BaseException, form: RecordForm = JSON_FORM) -> dict[str, Any]:
     """Return an exception as the value that records carry, whatever their serializer.
 
-    Arguments that the serializer cannot carry become their reprs. Our own classes that Celery has too are named as
-    Celery's, so that its clients know them; a `RemoteError` stays what it stood for. Never raises.
+    Arguments that the serializer cannot carry, or that would leave no room in a record, become their reprs. Our own
+    classes that Celery has too are named as Celery's, so that its clients know them; a `RemoteError` stays what it
+    stood for. Never raises.
     """
     if isinstance(exc, RemoteError):
         return _map_of(exc.exc_type, exc.exc_args, exc.exc_module, form)
@@ -239,15 +241,21 @@ def _text_instead_of_args(exc: BaseException) -> tuple[str, ...]:
 
 
 def _map_of(name: str, args: Sequence[Any], module: str | None, form: RecordForm) -> dict[str, Any]:
-    return {"exc_type": name, "exc_message": [_carriable(arg, form) for arg in args], "exc_module": module}
+    room = form.most_bytes // 2
+    said = []
+    for arg in args:
+        size = _carried_bytes(arg, form)
+        said.append(bounded_repr(arg) if size is None or size > room else arg)
+        room -= size if size is not None and size <= room else 0
+    return {"exc_type": name, "exc_message": said, "exc_module": module}
 
 
-def _carriable(arg: Any, form: RecordForm) -> Any:
+def _carried_bytes(arg: Any, form: RecordForm) -> int | None:
+    """Return the size of an argument in a record; None when it cannot be carried."""
     try:
-        form.serializer.dumps(arg, max_depth=_MAX_DEPTH - 3)  # a record puts three levels around it
+        return len(form.serializer.dumps(arg, max_depth=_MAX_DEPTH - 3))  # a record puts three levels around it
     except EncodeError:
-        return bounded_repr(arg)
-    return arg
+        return None
 
 
 def exception_from_map(value: Any, *, traceback: str | None = None) -> Exception:

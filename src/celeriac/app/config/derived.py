@@ -61,4 +61,5 @@ class DerivedSettings(_Attributes):
             accept=self.result_accept_content,
             accept_content=self.accept_content,
             max_bytes=self.message_max_bytes,
+            record_max_bytes=self.result_max_bytes,
         )

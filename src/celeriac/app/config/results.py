@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
-from celeriac.app.config.setting import Group, later, works
+from celeriac.app.config.setting import Group, later, ours, works
 from celeriac.app.kinds import FLAG, LIFETIME, MAPPING, NUMBER, SECONDS, TEXT, URLS, or_none, whole
 from celeriac.backends.base import RESULT_EXPIRES
+from celeriac.wire.forms import RECORD_MAX_BYTES
 
 _COUNT = whole(at_least=0)
 
@@ -64,6 +65,11 @@ class ResultSettings(Group):
     )
     result_extended: bool = works(
         FLAG, False, "Store name, arguments, queue and worker with a result.", old="CELERY_RESULT_EXTENDED"
+    )
+    result_max_bytes: int = ours(
+        whole(at_least=1024),
+        RECORD_MAX_BYTES,
+        "Largest result that is stored, in bytes, with its record; a run that returns more fails.",
     )
     result_serializer: str = works(SERIALIZER, "json", "How results are stored.", old="CELERY_RESULT_SERIALIZER")
     result_backend_transport_options: Mapping[str, Any] = works(
