@@ -23,7 +23,7 @@ MIB: Final = 1024 * 1024
 MOST_MORE: Final = 50 * MIB
 """Memory by which no process of a node may grow for the sake of one message."""
 
-BOMB_MIB: Final = 200
+BOMB_MIB: Final = 128
 
 EVIL: Final = """
 from pathlib import Path
@@ -215,7 +215,7 @@ def test_arguments_that_name_code_are_data(shared: Project, value: Any) -> None:
 )
 def test_a_result_that_names_code_is_data_for_whoever_reads_it(shared: Project, module: str, kind: str) -> None:
     error = {"exc_type": kind, "exc_message": [f"touch {shared.folder / 'called'}"], "exc_module": module}
-    record: dict[str, object] = {"status": "FAILURE", "result": error, "traceback": None, "children": [], "date_done": None}
+    record: dict[str, object] = {"status": "FAILURE", "result": error, "traceback": None, "children": []}
     task_id = shared.call("add", 1, 2).id
     shared.app.AsyncResult(task_id).get(timeout=10)
     shared.store.put_record(task_id, json.dumps({**record, "task_id": task_id}).encode())
