@@ -242,7 +242,22 @@ class TaskRevokedError(TaskError):
 
 
 class TaskCancelled(TaskRevokedError):
-    """Tell a body that somebody has cancelled its run, and whoever waits for it that it was."""
+    """Tell a body that somebody has cancelled its run, and whoever waits for it that it was.
+
+    Attributes:
+        reason: why, or None when that was not said.
+        by: who, or None likewise.
+    """
+
+    def __init__(self, reason: str | None = None, by: str | None = None) -> None:
+        super().__init__(reason, by)
+        self.reason = reason
+        self.by = by
+
+    def __str__(self) -> str:
+        by = "" if self.by is None else f" by {self.by}"
+        why = "" if self.reason is None else f": {self.reason}"
+        return f"cancelled{by}{why}"
 
 
 class UniqueConflict(TaskError):

@@ -67,3 +67,15 @@ def test_a_burst_on_empty_queues_ends_at_once(project: Project):
 
     assert node.wait_exit() == 0
     assert "burst: the queues are empty; stopping" in node.log
+
+
+def test_two_bursts_leave_nothing_between_them(project: Project):
+    project.use_also(FOLLOWING)
+    for number in range(40):
+        project.call("countdown_of", number % 7)
+
+    nodes = [project.start("--burst", name=name, ready=False) for name in ("w1", "w2")]
+
+    assert [node.wait_exit() for node in nodes] == [0, 0]
+    assert sum(project.runs().values()) == sum(number % 7 + 1 for number in range(40))
+    project.assert_clean()

@@ -95,10 +95,26 @@ def test_a_body_calls_other_tasks(project: Project):
     assert project.app.AsyncResult(called).get(timeout=10) == 5
 
 
+LEAST_FIRST = """
+class LeastFirst:
+    def choose(self, slots, expected, now):
+        least = min(slots, key=lambda slot: slot.load)
+        return None if least.is_full else least
+"""
+
+
 @pytest.mark.parametrize(
-    "options", [["-O", "fair"], ["-O", "default"], ["--prefetch-multiplier", "1"], ["--prefetch-multiplier", "0"]]
+    "options",
+    [
+        ["-Ofair"],
+        ["-O", "default"],
+        ["-O", "round-robin"],
+        ["-O", "weighted", "--prefetch-multiplier", "1"],
+        ["-O", "tasks:LeastFirst", "--prefetch-multiplier", "0"],
+    ],
 )
 def test_every_way_to_dispatch_runs_everything_once(project: Project, options):
+    project.use_also(LEAST_FIRST)
     node = project.start(*options)
     results = [project.call("noted", f"run-{number}") for number in range(300)]
 

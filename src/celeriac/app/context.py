@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
+from celeriac.exceptions import TaskCancelled
 from celeriac.message import Message
 from celeriac.wire.protocol import TaskRequest
 
 if TYPE_CHECKING:
+    from celeriac.app.guard import Interruptible
     from celeriac.app.result import AsyncResult
     from celeriac.app.retrying import EagerRetry
     from celeriac.app.task import Task
@@ -34,7 +36,13 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         eager_retry: the next attempt of a run that happens in the calling process.
         following: messages that the outcome of the run must publish.
         crashes: earlier runs of this message whose process died under them.
+        is_cancelled: somebody has cancelled the run, and it has a moment left to clean up.
         awaits_body: the task's own `__call__` runs, and has not come to the body yet.
+        in_body: the body runs in `thread` and may be interrupted there (`app/guard.py`).
+        thread: identifies the thread that runs the body.
+        driver: takes the body from await to await, where it is a coroutine.
+        interrupt: what is to be raised when the body begins.
+        cancelled: what was raised in the body because the run was cancelled.
         outer: the context in which this one was entered.
     """
 
@@ -79,7 +87,13 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     children: list[AsyncResult[Any]] = msgspec.field(default_factory=list)
     following: list[Message] = msgspec.field(default_factory=list)
     current: Task[..., Any] | None = None
+    is_cancelled: bool = False
     awaits_body: bool = False
+    in_body: bool = False
+    thread: int = 0
+    driver: Interruptible | None = None
+    interrupt: BaseException | None = None
+    cancelled: TaskCancelled | None = None
     outer: Context | None = None
 
     @classmethod
@@ -92,7 +106,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         hostname: str | None = None,
         redelivered: bool = False,
         crashes: int = 0,
-    ) -> Context:
+    ) -> Self:
         """Make the context in which a worker runs `task` because of `request`."""
         return cls(
             id=request.id,
@@ -161,6 +175,11 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     def soft_time_limit(self) -> float | None:
         """Seconds after which `SoftTimeLimitExceeded` is raised in it, or None."""
         return (self.timelimit or (None, None))[1]
+
+    @property
+    def cancel_requested(self) -> bool:
+        """The same as `is_cancelled`."""
+        return self.is_cancelled
 
     @property
     def taskset(self) -> str | None:

@@ -11,7 +11,14 @@ _TRACEBACK_MAX_CHARS: Final = 64 * 1024
 _PACKAGE: Final = Path(__file__).parents[1]
 _OURS: Final = frozenset(
     str(_PACKAGE / name)
-    for name in ("app/trace.py", "app/task.py", "app/calling.py", "app/eager.py", "worker/execute.py")
+    for name in (
+        "app/trace.py",
+        "app/guard.py",
+        "app/task.py",
+        "app/calling.py",
+        "app/eager.py",
+        "worker/execute.py",
+    )
 )
 _LIBRARY: Final = Path(traceback.__file__).parent
 # What stands between us and the body of a coroutine.

@@ -238,6 +238,11 @@ ROUTES: Final = Kind(
 )
 MAPPING: Final = Kind("a dict whose keys are texts", _mapping, examples=({}, {"option": 1}))
 CLASS: Final = Kind("a class, or its path such as 'package.module:Class'", _class, examples=("shop.parts:Part",))
+STRATEGY: Final = Kind(
+    "the name of a strategy of dispatch, the path of a class such as 'package.module:Class', or a class",
+    _class,
+    examples=("fair", "shop.parts:Part"),
+)
 FUNCTION: Final = Kind(
     "a function, or its path such as 'package.module:function'", _function, examples=("shop.parts:part",)
 )

@@ -314,7 +314,7 @@ task_internal_error: Final = Signal(
 )
 """Something around the body raised, which is an error of celeriac or of a hook."""
 
-# --- messages, in the node that has claimed them. Sender: the node's consumer; for `task_revoked` the task ---
+# --- messages, in the supervisor that has claimed them. Sender: the node; for `task_revoked` the task ---
 
 task_received: Final = Signal(("request",), name="task_received")
 """A message was claimed and its task is known."""
@@ -340,7 +340,7 @@ import_modules: Final = Signal(name="import_modules")
 """The modules with the tasks are to be imported; sender is the app."""
 
 worker_init: Final = Signal(name="worker_init")
-"""Before a node starts."""
+"""Before a node starts; once in its supervisor, once where its children come from."""
 
 worker_ready: Final = Signal(name="worker_ready")
 """A node takes work now."""

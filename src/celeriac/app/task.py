@@ -20,7 +20,7 @@ from celeriac.app.missing import missing_of_task, refuse_internals
 from celeriac.app.options import MessageOptions
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
-from celeriac.exceptions import MaxRetriesExceededError, Retry
+from celeriac.exceptions import MaxRetriesExceededError, Retry, TaskCancelled
 from celeriac.wire.reprs import bounded_repr
 
 if TYPE_CHECKING:
@@ -181,6 +181,19 @@ class Task(Calling[P, R]):
         einfo: ExceptionInfo,
     ) -> Any:
         """Be called when the run is to be tried again; `exc` is why, if that was said."""
+
+    def on_cancel(
+        self,
+        exc: TaskCancelled,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        einfo: ExceptionInfo | None,
+    ) -> Any:
+        """Be called when the run has ended because somebody cancelled it.
+
+        After a body that had to be killed it is called in another process, and `einfo` is None.
+        """
 
     def after_return(
         self,

@@ -204,7 +204,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "unique_key": or_none(Kind(CALL_KEY.words, _call_key)),
 }
 
-NO_EFFECT_YET: Final = ("rate_limit", "soft_time_limit", "time_limit")
+NO_EFFECT_YET: Final = ("rate_limit",)
 """Options that are kept, and that nothing in this version goes by."""
 
 

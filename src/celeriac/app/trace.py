@@ -20,15 +20,26 @@ import msgspec
 
 from celeriac.app.context import Context, pop_context, push_context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.guard import guarded, interruptible
 from celeriac.app.redirecting import flush_output
 from celeriac.app.retrying import automatic_retry
 from celeriac.app.signals import task_failure, task_postrun, task_prerun, task_retry, task_success
 from celeriac.app.task import Task
-from celeriac.exceptions import Ignore, Reject, Retry
-from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
+from celeriac.exceptions import Ignore, Reject, Retry, TaskCancelled
+from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, REVOKED, SUCCESS
 from celeriac.wire.reprs import bounded_repr
 
 logger: Final = logging.getLogger("celeriac.trace")
+
+# Formats of the log lines, as in Celery: assign others to change what is logged. Each may name `id`, `name` and what is
+# in its line here; a receiver or a module of tasks may do so while it is imported.
+LOG_RECEIVED = "Task %(name)s[%(id)s] received"
+LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s"
+LOG_FAILURE = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_INTERNAL_ERROR = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_IGNORED = "Task %(name)s[%(id)s] %(description)s"
+LOG_REJECTED = "Task %(name)s[%(id)s] %(description)s: %(exc)s"
+LOG_RETRY = "Task %(name)s[%(id)s] retry: %(exc)s"
 
 _T = TypeVar("_T")
 
@@ -100,6 +111,7 @@ class Tracer:
         self._on_success = _hook(task, "on_success")
         self._on_failure = _hook(task, "on_failure")
         self._on_retry = _hook(task, "on_retry")
+        self._on_cancel = _hook(task, "on_cancel")
         self._after_return = _hook(task, "after_return")
 
     async def trace(
@@ -150,12 +162,16 @@ class Tracer:
         try:
             if self._before_start is not None:
                 await self._finish(self._before_start(context.id, args, kwargs))
-            value = self._body(*args, **kwargs)
+            value = guarded(context, self._body, args, kwargs)
             if self.task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine one
-                value = await self._surroundings.wait_for(value)
+                value = await self._surroundings.wait_for(interruptible(value, context))
             following = len(context.following)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: a body ends its run only
+            if context.cancelled is not None:
+                return await self._cancelled(context, context.cancelled, args, kwargs)
             return await self._ended_by(context, exc, args, kwargs, throw)
+        if context.cancelled is not None:
+            return await self._cancelled(context, context.cancelled, args, kwargs)
         try:
             if context.callbacks:
                 self._surroundings.follow_success(context, value)
@@ -172,7 +188,7 @@ class Tracer:
             task_success.send(sender=self.task, result=value, runtime=took)
         if logger.isEnabledFor(logging.INFO):
             shown = bounded_repr(value, limit=self.task.resultrepr_maxsize)
-            logger.info("Task %s[%s] succeeded in %ss: %s", self._name(context), context.id, took, shown)
+            self._log(logging.INFO, LOG_SUCCESS, context, runtime=took, return_value=shown)
         return Traced(SUCCESS, value, None, record)
 
     async def _ended_by(
@@ -184,10 +200,10 @@ class Tracer:
             exc = self._tried_again(context, exc)
         match exc:
             case Ignore():
-                logger.info("Task %s[%s] ignored", self._name(context), context.id)
+                self._log(logging.INFO, LOG_IGNORED, context, description="ignored")
                 return Traced(IGNORED, exc, ExceptionInfo(exc, internal=True))
             case Reject():
-                logger.warning("Task %s[%s] rejected: %s", self._name(context), context.id, _shown(exc))
+                self._log(logging.WARNING, LOG_REJECTED, context, description="rejected", exc=_shown(exc))
                 return Traced(REJECTED, exc, ExceptionInfo(exc, internal=True))
         if throw:
             raise exc
@@ -214,7 +230,7 @@ class Tracer:
             await self._call(context, self._on_retry, exc.exc, context.id, args, kwargs, einfo)
         if task_retry.receivers:
             task_retry.send(sender=self.task, request=context, reason=exc, einfo=einfo)
-        logger.info("Task %s[%s] retry: %s", self._name(context), context.id, exc)
+        self._log(logging.INFO, LOG_RETRY, context, exc=str(exc))
         return Traced(RETRY, exc, einfo, record)
 
     async def _failed(
@@ -239,17 +255,28 @@ class Tracer:
                 traceback=einfo.tb,
                 einfo=einfo,
             )
-        if isinstance(exc, self.task.throws):
-            logger.info("Task %s[%s] raised expected: %s", self._name(context), context.id, _shown(exc))
-        else:
-            logger.error(
-                "Task %s[%s] raised unexpected: %s\n%s",
-                self._name(context),
-                context.id,
-                _shown(exc),
-                einfo.traceback,
-            )
+        expected = isinstance(exc, self.task.throws)
+        self._log(
+            logging.INFO if expected else logging.ERROR,
+            LOG_FAILURE if expected else f"{LOG_FAILURE}\n%(traceback)s",
+            context,
+            description="raised expected" if expected else "raised unexpected",
+            exc=_shown(exc),
+            traceback=einfo.traceback,
+        )
         return Traced(FAILURE, exc, einfo, record)
+
+    async def _cancelled(
+        self, context: Context, exc: TaskCancelled, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Traced:
+        """End a run whose body was told that it is cancelled, whatever the body has made of that."""
+        einfo = ExceptionInfo(exc)
+        context.following.clear()
+        record = self._surroundings.record(context, REVOKED, exc, None)
+        if self._on_cancel is not None:
+            await self._call(context, self._on_cancel, exc, context.id, args, kwargs, einfo)
+        logger.info("Task %s[%s] %s", self._name(context), context.id, exc)
+        return Traced(REVOKED, exc, einfo, record)
 
     async def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook that comes after the outcome: what it raises, SystemExit too, is logged and changes nothing."""
@@ -267,6 +294,12 @@ class Tracer:
 
     def _name(self, context: Context) -> str:
         return context.shadow or self.task.name
+
+    def _log(self, level: int, line: str, context: Context, **said: Any) -> None:
+        """Log a line about a run; handlers find what is in it as `record.data`, as in Celery."""
+        if logger.isEnabledFor(level):
+            data = {"id": context.id, "name": self._name(context), "hostname": context.hostname, **said}
+            logger.log(level, line, data, extra={"data": data})
 
 
 def _shown(exc: BaseException) -> str:

@@ -215,5 +215,6 @@ def _end(
     else:
         for task_id in chosen:
             session.output.line(task_id)
-    session.output.say(f"{counted} {'would be' if dry_run else 'were'} {done}.")
+    verb = "would be" if dry_run else "was" if len(chosen) == 1 else "were"
+    session.output.say(f"{counted} {verb} {done}.")
     return 0

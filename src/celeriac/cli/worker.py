@@ -21,8 +21,6 @@ POOLS: Final[Mapping[str, PoolKind]] = {"prefork": "prefork", "processes": "pref
 
 LATER_POOLS: Final = frozenset({"asyncio", "custom", "eventlet", "gevent", "threads"})
 
-DISPATCH: Final = {"default": "adaptive", "adaptive": "adaptive", "fair": "fair"}
-
 SETTINGS_OF_FLAGS: Final = {
     "time_limit": "task_time_limit",
     "soft_time_limit": "task_soft_time_limit",
@@ -64,7 +62,7 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")
 @click.option("-X", "--exclude-queues", type=names, metavar="A,B", help="Queues to leave out.")
 @click.option("-I", "--include", type=names, metavar="A,B", help="Modules with tasks, imported besides the app.")
-@click.option("-O", "--optimization", "dispatch", type=click.Choice(list(DISPATCH)), help="How free slots get tasks.")
+@click.option("-O", "--optimization", "dispatch", metavar="STRATEGY", help="How free slots get tasks.")
 @click.option("--prefetch-multiplier", type=click.IntRange(min=0), metavar="N", help="Messages held per slot.")
 @click.option("--disable-prefetch", is_flag=True, help="Take no message before a slot is free.")
 @click.option("--time-limit", type=seconds, metavar="SECONDS", help="Kill tasks that take longer.")
@@ -126,7 +124,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         processes=given["processes"],
         loglevel="CRITICAL" if given["loglevel"] == "FATAL" else given["loglevel"],
         logfile=given["logfile"],
-        dispatch=DISPATCH.get(given["dispatch"]),
+        dispatch=given["dispatch"],
         prefetch_multiplier=given["prefetch_multiplier"],
         stop_grace=given["stop_grace"],
         settings=overrides,

@@ -19,7 +19,9 @@ from celeriac.app.log import LineFormatter
 from celeriac.worker import packets
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import Died, Notice
+from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
+from celeriac.worker.orders import ORDER_SIGNAL
 from celeriac.worker.pools.prefork import Prefork
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Plan
@@ -40,11 +42,13 @@ class ThreadCrew:
     """
 
     gone = "the threads ended that ran the tasks"
+    can_kill = False
 
     def __init__(self, app: Celery, hostname: str) -> None:
         self._app = app
         self._hostname = hostname
         self._threads: dict[int, threading.Thread] = {}
+        self._interrupts: dict[int, Interrupts] = {}
         self._notices: list[Notice] = []
 
     @property
@@ -56,16 +60,20 @@ class ThreadCrew:
         self._told, self._tell = socket.socketpair()
         for number in range(len(capacities)):
             end, handle = packets.pair()
-            slots.adopt(number, end, handle)
+            line, line_end = packets.pair()
+            self._interrupts[number] = Interrupts(line_end)
+            slots.adopt(number, end, handle, line)
             name = f"{self._hostname} slot {number + 1}"
             # A descriptor of its own: the supervisor may close its while a body hangs.
-            thread = threading.Thread(target=self._serve, args=(handle.dup(),), name=name, daemon=True)
+            thread = threading.Thread(
+                target=self._serve, args=(handle.dup(), self._interrupts[number]), name=name, daemon=True
+            )
             self._threads[number] = thread
             thread.start()
 
-    def _serve(self, own: socket.socket) -> None:
+    def _serve(self, own: socket.socket, interrupts: Interrupts) -> None:
         with own:
-            serve(Prefork(self._app, self._hostname, 1), own)
+            serve(Prefork(self._app, self._hostname, 1, interrupts), own)
             try:
                 own.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
             except OSError:
@@ -77,11 +85,14 @@ class ThreadCrew:
         for thread in self._threads.values():
             thread.join(max(0.0, until - time.monotonic()))
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None:
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
         """There are no other threads."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
-        """Give a thread up: what it runs goes back to its queue, and runs on here."""
+        """Have a thread obey its orders; else give it up: what it runs goes back to its queue, and runs on here."""
+        if number == signal.Signals[ORDER_SIGNAL]:
+            self._interrupts[slot].obey()
+            return
         self._notices.append(Died(slot, 0, signal.SIGKILL, 0))
         self._tell.send(b"!")
 
@@ -97,6 +108,8 @@ class ThreadCrew:
         return notices
 
     def close(self) -> None:
+        for interrupts in self._interrupts.values():
+            interrupts.close()
         self._told.close()
         self._tell.close()
 

@@ -63,6 +63,7 @@ class Facts(msgspec.Struct, gc=False):
     ignore_result: bool | None = None
     celeriac_unique: UniqueHeader | None = None
     celeriac_room: RoomKey | None = None
+    timelimit: tuple[Seconds, Seconds] | None = None
     utc: bool = True
 
     @property

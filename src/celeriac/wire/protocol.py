@@ -326,6 +326,9 @@ def write_properties(call: Call, reply_to: str | None = None) -> bytes | None:
     return dumps(properties, name="properties") if properties else None
 
 
+_NO_LIMITS: Final = (None, None)
+
+
 class Intake(msgspec.Struct, frozen=True, gc=False):
     """Know of a message what a node decides on."""
 
@@ -338,6 +341,8 @@ class Intake(msgspec.Struct, frozen=True, gc=False):
     protocol: Literal[1, 2]
     unique_key: str | None = None
     room_key: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
 
 
 def read_intake(
@@ -378,6 +383,7 @@ def read_intake(
         protocol,
         unique_key,
         room_key,
+        *(facts.timelimit or _NO_LIMITS),
     )
 
 
@@ -408,7 +414,15 @@ def _read_facts_v1(message: Message, limits: Limits) -> Facts:
     if isinstance(fields, Body):
         raise DecodeError("message has no task name, in its headers or its body")
     known = convert_headers(fields)
-    return Facts(known.task, known.id, known.eta, known.expires, known.retries, utc=fields.get("utc") is not False)
+    return Facts(
+        known.task,
+        known.id,
+        known.eta,
+        known.expires,
+        known.retries,
+        timelimit=known.timelimit,
+        utc=fields.get("utc") is not False,
+    )
 
 
 def _plain_body(message: Message, compression: object, limits: Limits) -> bytes:

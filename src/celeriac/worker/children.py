@@ -34,6 +34,8 @@ class Child(msgspec.Struct, eq=False):
         is_choked: its socket is full, though it has bodies free.
         is_leaving: it was told that there is no more to do.
         is_stalled: it does not read any more, and is being killed.
+        is_doomed: it gets no more work, because one of its runs is to be ended from outside, and it with that.
+        line: on which it gets orders.
         head: number of the first of `sent` when it was looked at last, and `looks` how often that was the same.
     """
 
@@ -50,6 +52,8 @@ class Child(msgspec.Struct, eq=False):
     is_choked: bool = False
     is_leaving: bool = False
     is_stalled: bool = False
+    is_doomed: bool = False
+    line: socket.socket | None = None
     head: int = 0
     looks: int = 0
 
@@ -57,7 +61,7 @@ class Child(msgspec.Struct, eq=False):
     def takes_work(self) -> bool:
         """Say whether strategies may choose it."""
         return self.ready and not (
-            self.is_alone or self.is_deaf or self.is_choked or self.is_leaving or self.is_stalled
+            self.is_alone or self.is_deaf or self.is_choked or self.is_leaving or self.is_stalled or self.is_doomed
         )
 
     def send(self, held: Held, now: float) -> None:
@@ -71,6 +75,7 @@ class Child(msgspec.Struct, eq=False):
         packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes))
         packets.send(self.end, packet, packets.DONT_WAIT)
         self.slot.note_sent(held.expected, now)
+        held.began_at = now
         self.sent[held.number] = held
         if not self.unread_since:
             self.unread_since = now
@@ -83,6 +88,8 @@ class Child(msgspec.Struct, eq=False):
             self.slot.note_gone(held.expected)
             if self.unread_since:
                 self.unread_since = now if self.sent else 0.0
+            if self.sent and self.slot.capacity == 1:
+                next(iter(self.sent.values())).began_at = now
         return held
 
     def may_leave_unread(self, now: float) -> bool:
@@ -135,6 +142,8 @@ class Child(msgspec.Struct, eq=False):
             self.end.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close both ends, and the line."""
         self.end.close()
         self.handle.close()
+        if self.line is not None:
+            self.line.close()

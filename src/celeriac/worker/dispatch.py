@@ -44,6 +44,7 @@ class Slot(msgspec.Struct, eq=False):
         long: how many of these take longer than `WINDOW_SECONDS`, or nobody knows how long.
         expected: seconds that the others take, one after the other.
         since: monotonic instant at which a run last began or ended in it.
+        place: what it is in the node, from 0; a child that replaces another one has its place, and a new number.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Slot(msgspec.Struct, eq=False):
     long: int = 0
     expected: float = 0.0
     since: float = 0.0
+    place: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -153,9 +155,6 @@ def prefetch_by_time(slots: Sequence[Slot], mean: float, now: float) -> int:
     bodies = sum(slot.capacity for slot in slots)
     ahead = PREFETCH_SECONDS / mean
     return bodies + sum(min(int(ahead * slot.capacity), PREFETCH_MAX) for slot in slots if not slot.is_late(now))
-
-
-STRATEGIES: Final[dict[str, type[Strategy]]] = {"adaptive": Adaptive, "default": Adaptive, "fair": Fair}
 
 
 class Durations:

@@ -21,14 +21,15 @@ from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
-from celeriac.exceptions import DecodeError, NotRegistered, Reject, SoftTimeLimitExceeded
+from celeriac.exceptions import DecodeError, NotRegistered, Reject
 from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.reprs import bounded_repr, told
+from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
-from celeriac.worker.settle import failure_record
+from celeriac.worker.settle import acks_failure, failure_record
 
 _REASON_MAX_CHARS: Final = 4096
 
@@ -41,12 +42,14 @@ class Executor:
     Args:
         app: its tasks are registered.
         hostname: the node's name, for `task.request`.
+        interrupts: learns which runs there are; None where nobody interrupts any.
     """
 
     is_eager = False
 
-    def __init__(self, app: Celery, hostname: str) -> None:
+    def __init__(self, app: Celery, hostname: str, interrupts: Interrupts | None = None) -> None:
         self._app = app
+        self._interrupts = interrupts
         self._tasks = app.tasks
         self._hostname = hostname
         self._limits = app.conf.limits
@@ -85,10 +88,14 @@ class Executor:
             redelivered=run.redelivered,
             crashes=run.crashes,
         )
+        if self._interrupts is not None:
+            self._interrupts.begin(run.number, context)
         try:
             traced = await tracer.trace(context, request.args, request.kwargs)
         except BaseException as exc:  # noqa: BLE001 - a child that dies of it would take the message for a crash
             traced = self._internal_error(run, context, exc)
+        if self._interrupts is not None:
+            self._interrupts.end(run.number)
         dead_reason, requeue = self._fate_of(tracer.task, traced)
         record = traced.record
         state = traced.state
@@ -139,7 +146,7 @@ class Executor:
         exc = traced.value
         if isinstance(exc, Reject) and traced.state == REJECTED:
             return (None, True) if exc.requeue else (f"Reject: {_reason(exc)}", False)
-        if traced.state == FAILURE and not _acks_failure(task, exc):
+        if traced.state == FAILURE and not acks_failure(task, exc):
             return told(exc), False
         return None, False
 
@@ -177,9 +184,3 @@ class Executor:
 def _reason(reject: Reject) -> str:
     reason = reject.reason
     return reason if isinstance(reason, str) and len(reason) <= _REASON_MAX_CHARS else bounded_repr(reason)
-
-
-def _acks_failure(task: Task[..., Any], exc: BaseException) -> bool:
-    """Say whether a run that failed is done with; else its message is a dead letter."""
-    own = task.acks_on_timeout if isinstance(exc, SoftTimeLimitExceeded) else task.acks_on_failure
-    return task.acks_on_failure_or_timeout if own is None else own

@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Spawn(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Start a child for a slot. The descriptor of its socket comes with it."""
+    """Start a child for a slot. The descriptors of its socket and of its line come with it."""
 
     slot: int
 
@@ -104,21 +104,33 @@ def _nothing(number: int, frame: object) -> None:
     return
 
 
+def is_left_to_supervisor(number: int) -> bool:
+    """Say whether this process ignores a signal only because stopping is for the supervisor."""
+    return signal.getsignal(number) is _nothing
+
+
 class ForkServer:
     """Serve one supervisor.
 
     Args:
         control: this end of the channel to the supervisor; its end means that the supervisor has gone.
-        body: what a forked child does with its slot and socket, for the rest of its life.
-        command: arguments of a fresh interpreter that does the same; the descriptor and slot are appended.
+        body: what a forked child does with its slot, its socket and its line, for the rest of its life.
+        command: arguments of a fresh interpreter that does the same; descriptors and slot are appended.
+        before_spawn: called before each child is started.
     """
 
     def __init__(
-        self, control: socket.socket, body: Callable[[int, socket.socket], None], command: Sequence[str]
+        self,
+        control: socket.socket,
+        body: Callable[[int, socket.socket, socket.socket], None],
+        command: Sequence[str],
+        *,
+        before_spawn: Callable[[], object],
     ) -> None:
         self._control = control
         self._body = body
         self._command = command
+        self._before_spawn = before_spawn
         self._pids: dict[int, int] = {}
         self._threaded = False
 
@@ -163,27 +175,28 @@ class ForkServer:
     def _obey(self) -> None:
         while True:
             try:
-                data, descriptor = packets.receive_descriptor(self._control, packets.DONT_WAIT)
+                data, descriptors = packets.receive_descriptors(self._control, packets.DONT_WAIT)
             except BlockingIOError:
                 return
             except OSError:
-                data, descriptor = b"", None
+                data, descriptors = b"", ()
             if not data:
                 self._end()
             match _decode_request(data):
                 case Spawn(slot=slot):
-                    assert descriptor is not None
-                    self._spawn(slot, descriptor)
+                    self._spawn(slot, *descriptors)
                 case Kill(slot=slot, signal=number, group=group):
                     self._kill(slot, number, group=group)
 
-    def _spawn(self, slot: int, descriptor: int) -> None:
-        pid = self._execute(slot, descriptor) if self._threaded else self._fork(slot, descriptor)
-        os.close(descriptor)
+    def _spawn(self, slot: int, end: int, line: int) -> None:
+        self._before_spawn()
+        pid = self._execute(slot, end, line) if self._threaded else self._fork(slot, end, line)
+        os.close(end)
+        os.close(line)
         self._pids[slot] = pid
         self._tell(Started(slot, pid))
 
-    def _fork(self, slot: int, descriptor: int) -> int:
+    def _fork(self, slot: int, end: int, line: int) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -192,7 +205,7 @@ class ForkServer:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 self._control.close()
                 become_child(parent)
-                self._body(slot, socket.socket(fileno=descriptor))
+                self._body(slot, socket.socket(fileno=end), socket.socket(fileno=line))
             except BaseException:  # noqa: BLE001 - a child has nobody to raise it to
                 traceback.print_exc()
                 os._exit(1)
@@ -200,9 +213,10 @@ class ForkServer:
                 os._exit(0)
         return pid
 
-    def _execute(self, slot: int, descriptor: int) -> int:
-        os.set_inheritable(descriptor, True)
-        arguments = [*self._command, str(descriptor), str(slot), str(os.getpid())]
+    def _execute(self, slot: int, end: int, line: int) -> int:
+        for descriptor in (end, line):
+            os.set_inheritable(descriptor, True)
+        arguments = [*self._command, str(end), str(line), str(slot), str(os.getpid())]
         return os.posix_spawn(self._command[0], arguments, dict(os.environ))
 
     def _kill(self, slot: int, number: int, *, group: bool) -> None:
@@ -257,8 +271,8 @@ class ForkServerHandle:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None:
-        packets.send_descriptor(self._control, _encode(Spawn(slot)), child_end.fileno())
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
+        packets.send_descriptors(self._control, _encode(Spawn(slot)), (child_end.fileno(), line.fileno()))
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
         """Send a signal to a slot's child, and with `group` to all that it has started."""

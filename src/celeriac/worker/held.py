@@ -5,7 +5,39 @@ from __future__ import annotations
 import msgspec
 
 from celeriac.brokers.base import Delivery, Room
+from celeriac.brokers.revocations import Revocation
 from celeriac.wire.protocol import Intake
+
+
+class TimeLimit(msgspec.Struct, frozen=True, gc=False):
+    """Say how long a run may take, in seconds; None is for ever.
+
+    Attributes:
+        hard: then it is killed.
+        soft: then it is told.
+    """
+
+    hard: float | None
+    soft: float | None
+
+    @property
+    def first(self) -> float:
+        """Seconds until something is to be done."""
+        return min(limit for limit in (self.hard, self.soft) if limit is not None)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Say what a run comes to that is ended from outside.
+
+    Attributes:
+        state: FAILURE, or REVOKED.
+        error: what its record says.
+        signum: the signal that somebody wanted it to be ended by, or None.
+    """
+
+    state: str
+    error: Exception
+    signum: int | None = None
 
 
 class Held(msgspec.Struct, eq=False, gc=False):
@@ -19,6 +51,11 @@ class Held(msgspec.Struct, eq=False, gc=False):
         expected: seconds that its run will take, as far as is known.
         room: what its run is inside of, or is to enter; or None.
         acked: it was acked before its run (`acks_late=False`): the store has forgotten it.
+        time_limit: how long its run may take, or None.
+        began_at: monotonic instant at which its run began; where a child runs several, at which it was sent.
+        is_soft_told: the body was told that its soft limit is over; `is_hard_told` where nothing can be killed.
+        revocation: because of which the run is being ended, or None.
+        verdict: what the run comes to when its child dies, because it is being ended; or None.
     """
 
     number: int
@@ -28,6 +65,12 @@ class Held(msgspec.Struct, eq=False, gc=False):
     expected: float
     room: Room | None = None
     acked: bool = False
+    time_limit: TimeLimit | None = None
+    began_at: float = 0.0
+    is_soft_told: bool = False
+    is_hard_told: bool = False
+    revocation: Revocation | None = None
+    verdict: Verdict | None = None
 
 
 class Holdings:
@@ -40,9 +83,18 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._by_number)
 
-    def add(self, delivery: Delivery, intake: Intake, *, now: float, expected: float, room: Room | None = None) -> Held:
+    def add(
+        self,
+        delivery: Delivery,
+        intake: Intake,
+        *,
+        now: float,
+        expected: float,
+        room: Room | None = None,
+        time_limit: TimeLimit | None = None,
+    ) -> Held:
         self._last += 1
-        held = Held(self._last, delivery, intake, now, expected, room)
+        held = Held(self._last, delivery, intake, now, expected, room, time_limit=time_limit)
         self._by_number[self._last] = held
         return held
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
+from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
@@ -29,10 +30,13 @@ from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits as SharedLimits
 from celeriac.worker.limits import waiting_for
+from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.received_line import log_received
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.settle import after_bury
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
+from celeriac.worker.time_limits import TimeLimits
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -60,6 +64,7 @@ class Intake:
             means no limit.
         dropper: ends what nobody wants any more.
         revoking: knows what is revoked.
+        signals: tells receivers what was claimed.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
         give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
             tried again.
@@ -88,8 +93,10 @@ class Intake:
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
         shared_limits: SharedLimits,
+        time_limits: TimeLimits,
         dropper: Dropper,
         revoking: Revoking,
+        signals: MessageSignals,
         give_up: Callable[[str], None] | None = None,
         burst: Burst | None = None,
     ) -> None:
@@ -114,8 +121,10 @@ class Intake:
         self._lease_lost = lease_lost
         self._errbacks = errbacks
         self._shared_limits = shared_limits
+        self._time_limits = time_limits
         self._dropper = dropper
         self._revoking = revoking
+        self._signals = signals
         self._revoked = revoking.revoked
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
@@ -196,6 +205,8 @@ class Intake:
     def _room(self) -> int:
         """Say how many messages to claim now; nothing while what is held still lasts for a while."""
         slots, now = self._slots.slots, time.monotonic()
+        if self._signals.is_behind:
+            return 0  # receivers of signals must come after
         if slots and all(slot.is_full and now - slot.since > START_WITHIN for slot in slots):
             return 0  # it could not begin here in time, and would only go back and forth
         if self._limit is None:
@@ -300,15 +311,20 @@ class Intake:
         if not isinstance(decision, RunNow):
             self._end(delivery, facts, decision)
             return None
-        if delivery.booking is None and logger.isEnabledFor(logging.INFO):
-            logger.info("Task %s[%s] received", facts.task, facts.id)
+        if delivery.booking is None:
+            if logger.isEnabledFor(logging.INFO):
+                log_received(delivery.message, facts)
+            if task_received.receivers:
+                self._signals.received(delivery.message, facts.task)
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
         room = self._shared_limits.room_of(facts) if self._shared_limits.any else None
-        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room)
+        time_limit = self._time_limits.of(facts)
+        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room, time_limit=time_limit)
 
     def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:
         facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
+        self._signals.rejected(delivery.message, error)
         self._end(delivery, facts, decide_unreadable(delivery, error))
 
     def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
@@ -319,6 +335,7 @@ class Intake:
             case HoldUntil(eta_at=eta_at):
                 how = Release(delivery=delivery, eta_at=eta_at)
             case PassOn(eta_at=eta_at):
+                self._signals.unknown(delivery.message, facts.task)
                 logger.warning(
                     "task %r (id %s) is not registered here; released for other nodes. Import its module or list it "
                     "in `include`.",

@@ -30,6 +30,7 @@ class Leases:
 
     Args:
         lease_lost: called when this node was declared dead; makes it a new owner.
+        on_beat: called when the lease was extended.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Leases:
         holdings: Holdings,
         *,
         lease_lost: Callable[[], Awaitable[None]],
+        on_beat: Callable[[], None],
     ) -> None:
         self._consumer = consumer
         self._incarnation = incarnation
         self._holdings = holdings
         self._lease_lost = lease_lost
+        self._on_beat = on_beat
         self._loops = (
             Background(lambda: self._every(BEAT_EVERY, self._beat), "lease"),
             Background(lambda: self._every(LOOK_EVERY, self._look), "recovery"),
@@ -80,6 +83,7 @@ class Leases:
 
     async def _beat(self) -> None:
         await self._consumer.extend()
+        self._on_beat()
         self._beats += 1
         await self._warn_of_namesakes()
         if self._beats % _RECONCILE_EVERY == 0:

@@ -32,15 +32,26 @@ from celeriac.worker import packets
 from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
+from celeriac.worker.instance import Worker
+from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
+from celeriac.worker.node_signals import (
+    say_before_fork,
+    say_configured,
+    say_init,
+    say_process_init,
+    say_process_shutdown,
+    say_set_up,
+)
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import POOLS
 from celeriac.worker.reloading import Reload
-from celeriac.worker.start import LEAVE_SIGNAL, Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
+from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
 from celeriac.worker.waiting import Patience, Stopped, open_broker
 
@@ -63,22 +74,27 @@ def run(options: NodeOptions) -> int:
     if options.workdir:
         os.chdir(options.workdir)
     ours, theirs = packets.pair()
+    line, line_end = packets.pair()
     parent = os.getpid()
     forked = os.fork()
     if forked == 0:
-        _run_forked(options, theirs, ours, parent)
+        line.close()
+        _run_forked(options, theirs, ours, line_end, parent)
     theirs.close()
+    line_end.close()
     with contextlib.ExitStack() as held:
         try:
-            node = Node(options)
+            node = Node(options, first=True)
             if node.app.conf.worker_pidfile is not None:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
         except BaseException:
             ours.close()
+            line.close()
             _reap(forked)
             raise
         if node.pool is Solo:
-            return _run_bodies_here(node, ours, forked)
+            return _run_bodies_here(node, ours, line, forked)
+        line.close()
         try:
             return _supervise(node, lambda: ForkedCrew(ours))
         finally:
@@ -94,7 +110,9 @@ def _reap(pid: int) -> None:
         time.sleep(0.005)
 
 
-def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, parent: int) -> NoReturn:
+def _run_forked(
+    options: NodeOptions, end: socket.socket, other: socket.socket, line: socket.socket, parent: int
+) -> NoReturn:
     """Be the second process of a node."""
     code = EXIT_FAILED
     try:
@@ -107,11 +125,15 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
             os._exit(EXIT_FAILED)
         if node.pool is Solo:
-            code = _supervise_foreground(node, end, other, parent)
+            code = _supervise_foreground(node, end, other, line, parent)
         else:
             other.close()
+            line.close()
+            say_init(node.worker)
             node.set_up_process("ForkServer")
-            ForkServer(end, node.run_child, node.child_command()).serve()
+            ForkServer(
+                end, node.run_child, node.child_command(), before_spawn=lambda: say_before_fork(node.worker)
+            ).serve()
     except ImproperlyConfigured:
         os._exit(code)  # the first process meets the same error, and reports it
     except BaseException:  # noqa: BLE001 - this process has nobody to raise it to
@@ -122,7 +144,9 @@ def _run_forked(options: NodeOptions, end: socket.socket, other: socket.socket, 
 
 
 def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
+    say_init(node.worker)
     node.set_up_process("MainProcess")
+    say_set_up(node.worker)
     try:
         open_broker(node.app.broker, Patience.of(node.app.conf))
         if not node.accepts_stores():
@@ -143,28 +167,30 @@ async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
     return await Supervisor(node.app, node.plan(), make_crew()).run()
 
 
-def _supervise_foreground(node: Node, end: socket.socket, handle: socket.socket, parent: int) -> int:
+def _supervise_foreground(
+    node: Node, end: socket.socket, handle: socket.socket, line: socket.socket, parent: int
+) -> int:
     outlive_parent()
-    return _supervise(node, lambda: Foreground(end, handle, parent))
+    return _supervise(node, lambda: Foreground(end, handle, line, parent))
 
 
-def _run_bodies_here(node: Node, end: socket.socket, supervisor: int) -> int:
+def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, supervisor: int) -> int:
     """Be the only child of a node whose supervisor was forked from here (pool `solo`)."""
 
     def hand_on(number: int, frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(supervisor, number)
 
-    def leave(number: int, frame: object) -> None:
-        os._exit(EXIT_FAILED)
-
-    signal.signal(LEAVE_SIGNAL, leave)
+    interrupts = Interrupts(line)
+    interrupts.listen()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, hand_on)
+    say_init(node.worker)
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()
-    serve(node.pool_in_child(0), end)
+    say_process_init(node.worker)
+    serve(node.pool_in_child(0, interrupts), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
 
@@ -176,6 +202,7 @@ class Node:
 
     Args:
         options: as given to `run`.
+        first: this is the process that was started.
 
     Attributes:
         app: found, configured, its task modules imported.
@@ -183,9 +210,11 @@ class Node:
         capacities: bodies at once in each child.
         accept: which messages may be decoded.
         record_form: how records of results are written.
+        queues_added: what receivers of signals have added to its queues.
+        worker: what these receivers see of it.
     """
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, options: NodeOptions, *, first: bool = False) -> None:
         self._began_at = time.time()
         self.options = options
         found = find_app(options.app)
@@ -197,11 +226,16 @@ class Node:
             import_tasks(module, "-I")
         self.pool = POOLS[options.pool or self.app.conf.worker_pool]
         self.name = node_name(options.node_name)
+        self.capacities: tuple[int, ...] = ()
+        self.queues_added: list[str] = []
+        self.worker = Worker(self, runs_tasks=issubclass(self.pool, Solo) is first)
+        say_configured(self.worker)
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
         self.capacities = self.pool.layout(
             options.concurrency or self.app.conf.worker_concurrency or usable_cpus(), options.processes
         )
+        strategy_of(self.dispatch, self.app.conf.worker_dispatch_weights)  # made again where it is used
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
         if not self.app.broker.capabilities.crosses_processes:
@@ -213,7 +247,7 @@ class Node:
     @property
     def queues(self) -> tuple[str, ...]:
         """What it consumes: `-Q`, else the default queue; without `-X`."""
-        chosen = self.options.queues or (self.app.conf.task_default_queue,)
+        chosen = (*(self.options.queues or (self.app.conf.task_default_queue,)), *self.queues_added)
         return tuple(dict.fromkeys(queue for queue in chosen if queue not in self.options.exclude_queues))
 
     @property
@@ -222,7 +256,8 @@ class Node:
         return sum(self.capacities)
 
     @property
-    def dispatch(self) -> str:
+    def dispatch(self) -> str | type:
+        """The strategy that picks a slot."""
         return self.options.dispatch or self.app.conf.worker_dispatch
 
     @property
@@ -249,6 +284,7 @@ class Node:
             reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
             say=self.say,
+            worker=self.worker,
         )
 
     def set_up_process(self, role: str, *, number: int = 0) -> None:
@@ -270,15 +306,20 @@ class Node:
         if self.app.conf.worker_redirect_stdouts:
             redirect_output(self.app.conf.worker_redirect_stdouts_level)
 
-    def run_child(self, slot: int, end: socket.socket) -> None:
+    def run_child(self, slot: int, end: socket.socket, line: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
         self.set_up_process(f"{self.pool.role}-{slot + 1}", number=slot + 1)
         self.redirect_output()
-        serve(self.pool_in_child(slot), end)
+        say_process_init(self.worker)
+        interrupts = Interrupts(line)
+        interrupts.listen()
+        serve(self.pool_in_child(slot, interrupts), end)
+        say_process_shutdown(self.worker, 0)
 
-    def pool_in_child(self, slot: int) -> Pool:
+    def pool_in_child(self, slot: int, interrupts: Interrupts) -> Pool:
         """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""
-        return self.pool(self.app, self.name, self.capacities[slot] if slot < len(self.capacities) else 1)
+        capacity = self.capacities[slot] if slot < len(self.capacities) else 1
+        return self.pool(self.app, self.name, capacity, interrupts)
 
     def child_command(self) -> list[str]:
         """Return the command of a fresh interpreter that does as `run_child`."""
@@ -314,7 +355,7 @@ class Node:
             spec=self.spec,
             pool=self.pool.name,
             concurrency=self.concurrency,
-            dispatch=self.dispatch,
+            dispatch=self.dispatch if isinstance(self.dispatch, str) else self.dispatch.__qualname__,
             queues=self.queues,
         )
         self.say(described)

@@ -27,7 +27,7 @@ class NodeOptions:
         processes: children that share the bodies at once, for pools whose children run several.
         loglevel: upper case, a level of `logging`.
         logfile: path, `%n` and the like not yet replaced, or None for stderr.
-        dispatch: name of the strategy that picks a slot (`-O`).
+        dispatch: strategy that picks a slot (`-O`): its name, or the path of a class.
         prefetch_multiplier: messages held per slot; 0 for no limit.
         stop_grace: seconds that a warm stop may take.
         settings: overrides of the app's settings, by their names; JSON can carry the values.

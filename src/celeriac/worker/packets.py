@@ -17,13 +17,16 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 MAX_PACKET: Final = 64 * 1024
 _BUFFER_BYTES: Final = 1024 * 1024
 _FILE: Final = b"\x01"  # no msgpack array starts with it
-_DESCRIPTORS: Final = array.array("i").itemsize
-_ANCILLARY: Final = socket.CMSG_SPACE(_DESCRIPTORS) if hasattr(socket, "CMSG_SPACE") else 0
+_DESCRIPTORS_MAX: Final = 2
+_ANCILLARY: Final = (
+    socket.CMSG_SPACE(_DESCRIPTORS_MAX * array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
+)
 # Plain numbers: an `|` of the enum's members costs a microsecond, and there are two for every packet.
 _CUT: Final = int(getattr(socket, "MSG_TRUNC", 0)) | int(getattr(socket, "MSG_CTRUNC", 0))
 _RECEIVE_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -72,14 +75,14 @@ def _send_file(end: socket.socket, data: bytes, flags: int) -> None:
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
-        send_descriptor(end, _FILE, descriptor, flags)
+        send_descriptors(end, _FILE, (descriptor,), flags)
     finally:
         os.close(descriptor)
 
 
-def send_descriptor(end: socket.socket, data: bytes, descriptor: int, flags: int = 0) -> None:
-    """Send a small packet together with a descriptor. Raises as `send` does."""
-    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))], flags)
+def send_descriptors(end: socket.socket, data: bytes, descriptors: Sequence[int], flags: int = 0) -> None:
+    """Send a small packet together with one or two descriptors. Raises as `send` does."""
+    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))], flags)
 
 
 def receive(end: socket.socket, flags: int = 0) -> bytes:
@@ -89,9 +92,10 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
         BlockingIOError: with `DONT_WAIT`, when there is none.
         OSError: the other side died, or the kernel cut the packet.
     """
-    data, descriptor = receive_descriptor(end, flags)
-    if descriptor is None:
+    data, descriptors = receive_descriptors(end, flags)
+    if not descriptors:
         return data
+    (descriptor,) = descriptors
     try:
         with open(descriptor, "rb", closefd=False) as file:
             file.seek(0)
@@ -100,18 +104,19 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
         os.close(descriptor)
 
 
-def receive_descriptor(end: socket.socket, flags: int = 0) -> tuple[bytes, int | None]:
-    """Receive one packet and the descriptor that came with it, if any."""
+def receive_descriptors(end: socket.socket, flags: int = 0) -> tuple[bytes, Sequence[int]]:
+    """Receive one packet and the descriptors that came with it."""
     buffer = _own.buffer
     size, ancillary, seen, _ = end.recvmsg_into([buffer], _ANCILLARY, flags | _RECEIVE_FLAGS)
     if seen & _CUT:
         raise OSError(f"a packet of over {MAX_PACKET} bytes was cut")
-    descriptor = None
-    if ancillary:
-        received = array.array("i")
-        received.frombytes(ancillary[0][2][:_DESCRIPTORS])
-        descriptor = received[0]
-    return bytes(memoryview(buffer)[:size]), descriptor
+    data = bytes(memoryview(buffer)[:size])
+    if not ancillary:
+        return data, ()
+    descriptors = array.array("i")
+    carried = ancillary[0][2]
+    descriptors.frombytes(carried[: len(carried) - len(carried) % descriptors.itemsize])
+    return data, descriptors.tolist()
 
 
 def _anonymous_file() -> int:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any, Final
 
 import msgspec
 
+from celeriac.app.task import Task
 from celeriac.brokers.base import Delivery, Release, ReleaseCause, ResultMeta, Settlement
-from celeriac.exceptions import WorkerLostError
+from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celeriac.message import Message
 from celeriac.states import FAILURE, REVOKED, STARTED
 from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.wire.protocol import Intake
 from celeriac.wire.results import exception_map, write_record
 from celeriac.worker.decide import Bury, Drop, Policy, crash_delay
+from celeriac.worker.held import Verdict
 from celeriac.worker.runs import Outcome
+
+_TIMEOUTS: Final = (SoftTimeLimitExceeded, TimeLimitExceeded)
 
 
 def after_start(delivery: Delivery, intake: Intake, *, pid: int, node: str, form: RecordForm = JSON_FORM) -> ResultMeta:
@@ -82,6 +87,38 @@ def after_crash(
     lost = Bury(WorkerLostError(text), text)
     settlement = after_bury(delivery, lost, retries=intake.retries, done_at=done_at, form=form)
     return settlement if again else Settlement(delivery=delivery, result=settlement.result)
+
+
+def after_kill(
+    delivery: Delivery,
+    intake: Intake,
+    verdict: Verdict,
+    *,
+    wanted: bool,
+    dead: bool,
+    done_at: str,
+    form: RecordForm = JSON_FORM,
+) -> Settlement:
+    """Settle a run that was ended from outside.
+
+    Args:
+        wanted: somebody wants its record.
+        dead: the message is a dead letter besides.
+    """
+    record = None
+    if wanted:
+        record = failure_record(delivery.message, verdict.error, done_at, state=verdict.state, form=form)
+    return Settlement(
+        delivery=delivery,
+        result=_meta(delivery, verdict.state, record, intake.retries),
+        dead_reason=f"{type(verdict.error).__name__}: {verdict.error}" if dead else None,
+    )
+
+
+def acks_failure(task: Task[..., Any], exc: BaseException) -> bool:
+    """Say whether a run that failed is done with; else its message is a dead letter."""
+    own = task.acks_on_timeout if isinstance(exc, _TIMEOUTS) else task.acks_on_failure
+    return task.acks_on_failure_or_timeout if own is None else own
 
 
 def after_refusal_by_store(

@@ -22,9 +22,11 @@ from celeriac.worker import packets
 from celeriac.worker.children import Child
 from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
 from celeriac.worker.forkserver import Died, Started, signal_group
-from celeriac.worker.held import Held
+from celeriac.worker.held import Held, Verdict
+from celeriac.worker.orders import ORDER_SIGNAL, Order, send_order
 from celeriac.worker.runs import READY, Outcome, decode_outcome
 from celeriac.worker.settle import how_it_died
+from celeriac.worker.strategies import learner_of
 from celeriac.worker.suspects import Suspects
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -42,7 +44,7 @@ _RESPAWN_DELAYS: Final = (0.0, 0.1, 0.5, 1.0, 5.0)
 class Starter(Protocol):
     """Start and kill the processes that hold slots."""
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None: ...
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None: ...
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None: ...
 
@@ -57,6 +59,7 @@ class Slots:
         on_outcome: called for each outcome, in the order of their arrival.
         on_crash: called for the message whose child died under it, with the notice. Where several ran in that child
             nobody knows which of them did it: all become suspects, and it is called when one of them does it again.
+        on_killed: called for a message with a verdict, whose child has died; the verdict says what the run came to.
         on_start: called when a message goes to a child, with the child's pid; with None when it was taken back unread.
         foretell: awaited before a message that somebody had before goes to a child; None where that is not needed.
     """
@@ -69,14 +72,17 @@ class Slots:
         *,
         on_outcome: Callable[[Held, Outcome], None],
         on_crash: Callable[[Held, Died], None],
+        on_killed: Callable[[Held, Verdict], None],
         on_start: Callable[[Held, int | None], None],
         foretell: Callable[[Held], Awaitable[None]] | None = None,
     ) -> None:
         self._starter = starter
         self._strategy = strategy
+        self._learn = learner_of(strategy)
         self._durations = durations
         self._on_outcome = on_outcome
         self._on_crash = on_crash
+        self._on_killed = on_killed
         self._on_start = on_start
         self._foretell = foretell
         self._foretold: Held | None = None
@@ -106,19 +112,21 @@ class Slots:
             self._spawn(number)
         self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
-    def adopt(self, number: int, end: socket.socket, handle: socket.socket) -> None:
+    def adopt(self, number: int, end: socket.socket, handle: socket.socket, line: socket.socket) -> None:
         """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
         self._capacities = (*self._capacities, 1)
-        self._keep(Child(Slot(number), end, handle, {}, adopted=True))
+        self._keep(Child(Slot(number), end, handle, {}, adopted=True, line=line))
 
     def _spawn(self, number: int) -> None:
         if self._stopping:
             return
         is_alone = number >= len(self._capacities)
-        slot = Slot(number, 1 if is_alone else self._capacities[number])
+        slot = Slot(number, 1 if is_alone else self._capacities[number], place=number)
         end, handle = packets.pair()
-        self._keep(Child(slot, end, handle, {}, is_alone=is_alone))
-        self._starter.spawn(number, handle)
+        line, line_end = packets.pair()
+        self._keep(Child(slot, end, handle, {}, is_alone=is_alone, line=line))
+        self._starter.spawn(number, handle, line_end)
+        line_end.close()
 
     def _keep(self, child: Child) -> None:
         self._children[child.slot.number] = child
@@ -163,7 +171,16 @@ class Slots:
 
     def _bury(self, child: Child, notice: Died) -> None:
         """See to what a child was running when it died."""
-        running = list(child.sent.values())
+        running = []
+        innocent = []
+        for held in child.sent.values():
+            if held.verdict is not None:
+                self._on_killed(held, held.verdict)
+            elif child.is_doomed and not held.acked:
+                innocent.append(held)
+            else:
+                running.append(held)
+        self._wait_again(innocent)
         suspected = [held for held in running if not held.acked] if len(running) > 1 else []
         for held in running:
             if held.acked or not suspected:
@@ -251,7 +268,7 @@ class Slots:
         if child is None:
             if time.monotonic() >= self._alone_after:
                 self._spawn(len(self._capacities))
-        elif child.ready and not (child.sent or child.is_leaving or child.is_stalled):
+        elif child.ready and not (child.sent or child.is_leaving or child.is_stalled or child.is_doomed):
             held = self.suspects.first
             if self._is_foretold(held) and self._send(child, held, time.monotonic()):
                 self.suspects.remove(held)
@@ -350,6 +367,8 @@ class Slots:
             return
         if child.is_alone and not self.suspects:
             child.leave()
+        if self._learn is not None:
+            self._learn(child.slot, held.expected, outcome.took)
         self._durations.note(held.intake.task, outcome.took)
         self._on_outcome(held, outcome)
 
@@ -380,10 +399,78 @@ class Slots:
         if child.is_alone:
             self._suspect(back)
             return bool(back)
+        self._wait_again(back)
+        return bool(back)
+
+    def _wait_again(self, back: Sequence[Held]) -> None:
+        """Have messages wait in front of all others, as if they had not been sent."""
         self.waiting.extendleft(reversed(back))
         for held in back:
             self._on_start(held, None)
-        return bool(back)
+
+    # -- ending runs --------------------------------------------------------------------------------------------
+
+    def interrupt(self, held: Held, order: Order) -> bool:
+        """Give an order to the child that runs a message; False when none runs it now."""
+        child = self._pin(held)
+        if child is None or child.line is None or not send_order(child.line, order):
+            return False
+        self._starter.kill(child.slot.number, signal.Signals[ORDER_SIGNAL])
+        return True
+
+    def condemn(self, held: Held, verdict: Verdict) -> bool:
+        """Let the child that runs a message begin nothing more; False when none runs it now.
+
+        When the child dies the run has come to what the verdict says, and whatever else ran there runs again.
+        """
+        child = self._pin(held)
+        if child is None:
+            return False
+        held.verdict = verdict
+        child.is_doomed = True
+        self._choose_among()
+        return True
+
+    def kill_run(self, held: Held, verdict: Verdict, number: int = signal.SIGKILL) -> bool:
+        """Condemn a run, and send its child a signal: with SIGKILL to everything that it has started, too."""
+        if not self.condemn(held, verdict):
+            return False
+        child = self._child_of(held)
+        assert child is not None
+        self._starter.kill(child.slot.number, number, group=number == signal.SIGKILL)
+        return True
+
+    def kill_doomed(self) -> None:
+        """Kill the doomed children whose condemned runs have ended otherwise."""
+        for child in self._children.values():
+            if child.is_doomed and not any(held.verdict for held in child.sent.values()):
+                self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
+
+    def is_with_child(self, held: Held) -> bool:
+        """Say whether a child has been sent a message and has not answered it."""
+        return self._child_of(held) is not None
+
+    def with_children(self) -> list[Held]:
+        """Return what children have been sent and have not answered."""
+        return [held for child in self._children.values() for held in child.sent.values()]
+
+    def _child_of(self, held: Held) -> Child | None:
+        return next((child for child in self._children.values() if held.number in child.sent), None)
+
+    def _pin(self, held: Held) -> Child | None:
+        """Return the child that runs a message, made sure of by taking back what it has not read.
+
+        What a child has not answered need not run: it may wait there unread, or its outcome wait here. Both are
+        looked at first, so that nothing which is done to the child afterwards hits another run.
+        """
+        child = self._child_of(held)
+        if child is None:
+            return None
+        self._take_back(child)
+        self._read_all(child)
+        return child if held.number in child.sent else None
+
+    # -- children that hang -------------------------------------------------------------------------------------
 
     def _look_for_stalled(self) -> None:
         """Kill the children that run nothing and do not read either: what they were sent would wait for ever.

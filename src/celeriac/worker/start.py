@@ -24,11 +24,10 @@ import msgspec
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
+from celeriac.worker.instance import Worker
+from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
 from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import Slots, Starter
-
-LEAVE_SIGNAL: Final = signal.SIGUSR1
-"""Tells a foreground process (pool `solo`) to end at once."""
 
 _LEAVE_WITHIN: Final = 1.0
 
@@ -40,13 +39,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         node: its name, ``name@host``.
         queues: what it consumes.
         capacities: bodies at once in each of its children.
-        dispatch: name of the strategy.
+        dispatch: the strategy: its name, the path of a class, or a class.
         prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
         accept: which messages may be decoded.
         form: how the supervisor writes records.
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
+        worker: the node, as receivers of its signals see it; None where it is none of its own.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
         say: tells the person at the terminal something.
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     queues: tuple[str, ...]
     capacities: tuple[int, ...]
-    dispatch: str
+    dispatch: str | type
     prefetch_multiplier: int | None
     stop_grace: float | None
     accept: Accept
@@ -64,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     burst: bool = False
     reload: Reload | None = None
+    worker: Worker | None = None
     hears_signals: bool = True
 
 
@@ -72,9 +73,11 @@ class Crew(Starter, Protocol):
 
     Attributes:
         gone: what has happened when there are no `notices` any more.
+        can_kill: a child can be killed, and another one started.
     """
 
     gone: str
+    can_kill: bool
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         """Start a child for each number of bodies that one is to run at once."""
@@ -97,6 +100,7 @@ class ForkedCrew(ForkServerHandle):
     """Children of a forkserver (pool `prefork`)."""
 
     gone = "the forkserver died, and every child with it"
+    can_kill = True
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         slots.start(capacities)
@@ -109,23 +113,29 @@ class Foreground:
     """
 
     gone = "the foreground process died, which ran the tasks"
+    can_kill = False
 
-    def __init__(self, end: socket.socket, handle: socket.socket, pid: int) -> None:
+    def __init__(self, end: socket.socket, handle: socket.socket, line: socket.socket, pid: int) -> None:
         self._end = end
         self._handle = handle
+        self._line = line
         self._pid = pid
         self._death = os.pidfd_open(pid)
         self._dead = False
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
-        slots.adopt(0, self._end, self._handle)
+        slots.adopt(0, self._end, self._handle, self._line)
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None:
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
         """There is no other foreground process."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
-        """Ask it to leave with an exit code of its own; a second later, without asking."""
-        self._send(LEAVE_SIGNAL)
+        """Send it a signal. Instead of SIGKILL it is asked to leave with an exit code of its own, for a second."""
+        if number != signal.SIGKILL:
+            self._send(number)
+            return
+        send_order(self._line, Leave())
+        self._send(signal.Signals[ORDER_SIGNAL])
         asyncio.get_running_loop().call_later(_LEAVE_WITHIN, self._send, number)
 
     def _send(self, number: int) -> None:

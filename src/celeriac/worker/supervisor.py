@@ -16,30 +16,36 @@ from typing import Final
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation, Release, Settlement
-from celeriac.brokers.revocations import Revocation
 from celeriac.exceptions import LeaseLost, OperationalError
+from celeriac.states import FAILURE, REVOKED
 from celeriac.wire.times import iso_text
+from celeriac.worker.announcing import Announcer
 from celeriac.worker.burst import Burst
+from celeriac.worker.cancelling import Cancelling
 from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
-from celeriac.worker.dispatch import STRATEGIES, Durations
+from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
-from celeriac.worker.held import Held, Holdings
+from celeriac.worker.held import Held, Holdings, Verdict
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
+from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_signals import NodeSignals
 from celeriac.worker.reloading import Reloading
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import after_crash, after_run, after_start, how_it_died
+from celeriac.worker.settle import acks_failure, after_crash, after_kill, after_run, after_start, how_it_died
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
+from celeriac.worker.strategies import strategy_of
+from celeriac.worker.time_limits import TimeKeeper, TimeLimits
 from celeriac.worker.upkeep import Upkeep
 from celeriac.worker.watchdog import Watchdog
 
@@ -48,7 +54,7 @@ logger: Final = logging.getLogger("celeriac.worker")
 _LOOK_EVERY: Final = 0.5
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
-_TELL_WITHIN: Final = 1.0
+_TELL_WITHIN: Final = 5.0
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
@@ -69,6 +75,8 @@ class Supervisor:
         self._app = app
         self._plan = plan
         self._crew = crew
+        self._announcer = Announcer()
+        self._signals = NodeSignals(plan.worker, self._announcer)
         self._incarnation = Incarnation.begin(plan.node)
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
@@ -119,13 +127,14 @@ class Supervisor:
 
     def _make_parts(self) -> None:
         app, plan = self._app, self._plan
-        strategy = STRATEGIES[plan.dispatch]()
+        strategy = strategy_of(plan.dispatch, app.conf.worker_dispatch_weights)
         self._slots = Slots(
             self._crew,
             strategy,
             self._durations,
             on_outcome=self._note_outcome,
             on_crash=self._note_crash,
+            on_killed=self._note_killed,
             on_start=self._note_start,
             foretell=None if self._consumer.notes_last else self._foretell,
         )
@@ -138,10 +147,17 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
-        self._revoked_signal = RevokedSignal(app, plan.node)
+        self._time_keeper = TimeKeeper(self._slots, can_kill=self._crew.can_kill)
+        self._cancelling = Cancelling(
+            self._slots,
+            grace=app.conf.task_cancel_grace,
+            can_signal=self._crew.can_kill and all(capacity == 1 for capacity in plan.capacities),
+            can_kill=self._crew.can_kill,
+        )
+        self._revoked_signal = RevokedSignal(app, plan.node, self._announcer)
         dropper = Dropper(app, self._settler, self._revoked_signal, done_at=self._done_at, form=plan.form)
         self._revoking = Revoking(
-            Revoked(app.broker), self._holdings, self._slots, dropper, end_run=self._end_revoked_run
+            Revoked(app.broker), self._holdings, self._slots, dropper, end_run=self._cancelling.end_run
         )
         self._control = Control(app, plan.node, self._revoking)
         self._intake = Intake(
@@ -165,11 +181,15 @@ class Supervisor:
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
             shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
+            time_limits=TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit),
             burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
             dropper=dropper,
             revoking=self._revoking,
+            signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
         )
-        self._leases = Leases(self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again)
+        self._leases = Leases(
+            self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
+        )
         cleaners: list[Callable[[], int]] = [app.broker.clean]
         if app.backend is not None:
             cleaners.append(app.backend.expire)
@@ -190,6 +210,7 @@ class Supervisor:
             task.cancel()
         if self._slots.up.is_set():
             self._plan.say_ready()
+            self._signals.ready()
 
     def _done_at(self) -> str:
         return iso_text(time.time(), zone=self._app.conf.zone)
@@ -204,6 +225,8 @@ class Supervisor:
             self._consumer.note_ended(held.delivery)
             return
         self._consumer.note_started(held.delivery)
+        if held.time_limit is not None:
+            self._time_keeper.note_sent(held.time_limit)
         task = self._app.tasks[held.intake.task]
         if task.track_started and wants_result(task, held.intake.ignore_result):
             node, form = self._plan.node, self._plan.form
@@ -212,7 +235,33 @@ class Supervisor:
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
         if outcome.dead_reason is not None:
             logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
+        if held.revocation is not None:
+            verdict = self._cancelling.after_outcome(held, outcome)
+            if verdict is not None:
+                self._note_killed(held, verdict)
+                return
+            if outcome.state == REVOKED:
+                self._tell_revoked(held, verdict)
         self._settler.add(Ending(held, after_run(held.delivery, outcome)))
+
+    def _note_killed(self, held: Held, verdict: Verdict) -> None:
+        task, facts = self._app.tasks[held.intake.task], held.intake
+        wanted = wants_result(task, facts.ignore_result) or task.store_errors_even_if_ignored
+        dead = verdict.state == FAILURE and task.acks_late and not acks_failure(task, verdict.error)
+        how = after_kill(
+            held.delivery, facts, verdict, wanted=wanted, dead=dead, done_at=self._done_at(), form=self._plan.form
+        )
+        if verdict.state == FAILURE:
+            how = self._errbacks.add_to(how)
+        else:
+            self._tell_revoked(held, verdict)
+        self._settler.add(Ending(held, how))
+
+    def _tell_revoked(self, held: Held, verdict: Verdict | None) -> None:
+        signum = verdict.signum if verdict is not None else None
+        self._revoked_signal.send(
+            held.delivery.message, held.intake.task, terminated=True, signum=signum, expired=False
+        )
 
     def _note_crash(self, held: Held, died: Died) -> None:
         if self._cold.is_set():
@@ -240,10 +289,6 @@ class Supervisor:
             if how.dead_reason is not None:
                 logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
-
-    def _end_revoked_run(self, held: Held, revocation: Revocation) -> None:
-        how = "cancelled" if revocation.cancel else "terminated"
-        logger.warning("%s[%s] is %s, and goes on: it is under way", held.intake.task, held.intake.id, how)
 
     def _end_unfinished(self, held: Held) -> None:
         """End what this stop cut short: it runs again elsewhere, or, when it was acked before its run, it failed."""
@@ -367,6 +412,7 @@ class Supervisor:
         grace = self._plan.stop_grace
         bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
         self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
+        self._signals.shutting_down(name, "Warm", EXIT_DONE)
         self._stop.set()
 
     def stop(self) -> None:
@@ -389,6 +435,7 @@ class Supervisor:
 
     def _stop_cold(self, name: str) -> None:
         self._plan.say(f"{name}: cold shutdown; what runs is killed and goes back to its queue")
+        self._signals.shutting_down(name, "Cold", EXIT_FAILED)
         self._exit_code = EXIT_FAILED
         self._cold.set()
         self._stop.set()
@@ -415,11 +462,13 @@ class Supervisor:
         await self._revoking.stop()
         await self._upkeep.stop()
         await self._leases.stop()
-        self._revoked_signal.stop(_TELL_WITHIN)
+        self._time_keeper.stop()
         self._slots.close()
         with contextlib.suppress(OperationalError):
             await self._consumer.close()
         self._crew.close()
+        self._signals.shut_down()
+        self._announcer.stop(_TELL_WITHIN)
         if not settled:
             self._exit_code = EXIT_FAILED
 

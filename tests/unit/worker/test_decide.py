@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.brokers.base import Delivery
-from celeriac.exceptions import DecodeError, MessageTooLarge, NotRegistered, TaskRevokedError, WorkerLostError
+from celeriac.brokers.revocations import Revocation
+from celeriac.exceptions import (
+    DecodeError,
+    MessageTooLarge,
+    NotRegistered,
+    TaskCancelled,
+    TaskRevokedError,
+    WorkerLostError,
+)
 from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker.decide import (
@@ -52,6 +60,36 @@ def decided(given_delivery: Delivery, facts: Intake, *, known: bool = True, poli
 
 def test_a_plain_message_runs():
     assert decided(delivery(), intake()) == RunNow()
+
+
+REVOKED = Revocation(task_id="id", at=NOW, expires_at=NOW + 60)
+CANCELLED = Revocation(task_id="id", at=NOW, expires_at=NOW + 60, cancel=True, reason="late", by="ann")
+
+
+@pytest.mark.parametrize(
+    ("given_delivery", "facts", "known"),
+    [
+        (delivery(), intake(), True),
+        (delivery(), intake(eta_at=NOW + 1), True),
+        (delivery(), intake(expires_at=NOW - 1), True),
+        (delivery(), intake(), False),
+        (delivery(crashes=3), intake(), True),
+        (delivery(node_losses=10), intake(), True),
+        (delivery(replaced_by="other"), intake(), True),
+    ],
+)
+def test_what_is_revoked_is_dropped_whatever_else_is_true_of_it(given_delivery, facts, known):
+    decision = decide(given_delivery, facts, known=known, now=NOW, policy=Policy(), revocation=REVOKED)
+
+    assert isinstance(decision, Drop)
+    assert repr(decision.error) == repr(TaskRevokedError("revoked"))
+
+
+def test_what_is_cancelled_says_why_and_by_whom():
+    decision = decide(delivery(), intake(), known=True, now=NOW, policy=Policy(), revocation=CANCELLED)
+
+    assert isinstance(decision, Drop)
+    assert repr(decision.error) == repr(TaskCancelled("late", "ann"))
 
 
 def test_an_eta_that_is_to_come_is_waited_for():

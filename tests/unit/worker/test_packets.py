@@ -128,10 +128,10 @@ def test_what_was_sent_before_an_end_is_still_read():
 
 def test_a_descriptor_travels_with_a_packet(ends):
     read, write = os.pipe()
-    packets.send_descriptor(ends[0], b"take this", write)
+    packets.send_descriptors(ends[0], b"take this", (write,))
     os.close(write)
 
-    data, descriptor = packets.receive_descriptor(ends[1])
+    data, (descriptor,) = packets.receive_descriptors(ends[1])
 
     assert data == b"take this"
     assert descriptor is not None
@@ -142,10 +142,11 @@ def test_a_descriptor_travels_with_a_packet(ends):
 
 
 def test_received_descriptors_are_not_handed_on_to_programs(ends):
-    packets.send_descriptor(ends[0], b"take this", ends[0].fileno())
+    packets.send_descriptors(ends[0], b"take this", (ends[0].fileno(), ends[1].fileno()))
 
-    _, descriptor = packets.receive_descriptor(ends[1])
+    _, descriptors = packets.receive_descriptors(ends[1])
 
-    assert descriptor is not None
-    assert not os.get_inheritable(descriptor)
-    os.close(descriptor)
+    assert len(descriptors) == 2
+    for descriptor in descriptors:
+        assert not os.get_inheritable(descriptor)
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from celeriac.wire.protocol import Intake
 from celeriac.worker import packets
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.forkserver import Died, Started
-from celeriac.worker.held import Held
+from celeriac.worker.held import Held, Verdict
 from celeriac.worker.runs import ARE_YOU_THERE, READY, Outcome, Run, decode_run, encode
 from celeriac.worker.slots import Slots
 
@@ -27,7 +27,9 @@ class Children:
     def __init__(self, foretell: Callable[[Held], Awaitable[None]] | None = None) -> None:
         self.ends: dict[int, socket.socket] = {}
         self.killed: list[tuple[int, int, bool]] = []
+        self.lines: dict[int, socket.socket] = {}
         self.crashed: list[Held] = []
+        self.killed_runs: list[tuple[int, Verdict]] = []
         self.ended: list[Held] = []
         self.slots = Slots(
             self,
@@ -35,12 +37,14 @@ class Children:
             Durations(),
             on_outcome=lambda held, outcome: self.ended.append(held),
             on_crash=lambda held, died: self.crashed.append(held),
+            on_killed=lambda held, verdict: self.killed_runs.append((held.number, verdict)),
             on_start=lambda held, pid: None,
             foretell=foretell,
         )
 
-    def spawn(self, slot: int, child_end: socket.socket) -> None:
+    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
         self.ends[slot] = child_end.dup()
+        self.lines[slot] = line.dup()
         self.slots.note_started(Started(slot, 1_000 + slot))
         packets.send(self.ends[slot], encode(Outcome(READY, "", None, 0, 0.0)))
 
@@ -63,8 +67,13 @@ class Children:
     def answer(self, slot: int, run: Run) -> None:
         packets.send(self.ends[slot], encode(Outcome(run.number, "SUCCESS", None, 0, 0.0)))
 
+    def close(self) -> None:
+        for end in (*self.ends.values(), *self.lines.values()):
+            end.close()
+
     def die(self, slot: int) -> None:
         self.ends.pop(slot).close()
+        self.lines.pop(slot).close()
         self.slots.note_died(Died(slot, 1_000 + slot, KILLED, 0))
 
 
@@ -74,8 +83,7 @@ async def children(monkeypatch) -> AsyncIterator[Children]:
     made = Children()
     yield made
     made.slots.close()
-    for end in made.ends.values():
-        end.close()
+    made.close()
 
 
 def held(
@@ -184,8 +192,7 @@ async def test_what_somebody_had_before_is_sent_when_that_was_foretold_and_other
     await until(lambda: children.slots.running == 2)
     assert foretold == [2]
     children.slots.close()
-    for end in children.ends.values():
-        end.close()
+    children.close()
 
 
 async def started(children: Children, *capacities: int) -> Slots:
@@ -378,3 +385,30 @@ async def test_suspects_are_not_given_back_for_want_of_a_slot_but_at_the_end(chi
 
     assert slots.withdraw(claimed_before=1.0) == []
     assert numbers(slots.withdraw()) == [1, 2]
+
+
+async def test_what_a_child_has_not_read_is_taken_out_and_the_rest_of_it_waits_again(children: Children):
+    children.slots.start((1,))
+    await until(lambda: children.slots.slots)
+    sent = [held(number, expected=0.0) for number in range(1, 6)]
+    children.slots.add(sent)
+    children.slots.dispatch()
+    running = children.read(0)
+
+    found = children.slots.take_out([sent[0], sent[2], sent[4]])
+
+    assert numbers(found) == [3, 5]
+    assert running.number == 1
+    left = []
+    while children.has_unread(0):
+        left.append(children.read(0).number)
+    assert left + numbers(children.slots.waiting) == [2, 4]
+
+
+async def test_what_waits_in_the_node_is_taken_out(children: Children):
+    waiting = [held(number) for number in range(1, 4)]
+    children.slots.add(waiting)
+
+    assert numbers(children.slots.take_out(waiting[1:2])) == [2]
+    assert numbers(children.slots.waiting) == [1, 3]
+    assert children.slots.take_out(waiting[1:2]) == []

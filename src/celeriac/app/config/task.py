@@ -200,13 +200,13 @@ class TaskSettings(Group):
     task_strict_round_trip: bool = ours(
         FLAG, False, "Refuse calls whose arguments would arrive as something else than they are, such as a tuple."
     )
-    task_soft_time_limit: float | None = later(
+    task_soft_time_limit: float | None = works(
         or_none(SECONDS),
         None,
         "Seconds after which `SoftTimeLimitExceeded` is raised in a run.",
         old="CELERYD_TASK_SOFT_TIME_LIMIT",
     )
-    task_time_limit: float | None = later(
+    task_time_limit: float | None = works(
         or_none(SECONDS), None, "Seconds after which a run is killed.", old="CELERYD_TASK_TIME_LIMIT"
     )
     task_store_errors_even_if_ignored: bool = works(
@@ -219,6 +219,7 @@ class TaskSettings(Group):
         "Errbacks of a chord are also those of the tasks in its header.",
         old="CELERY_ALLOW_ERROR_CB_ON_CHORD_HEADER",
     )
+    task_cancel_grace: float = ours(SECONDS, 10.0, "Seconds that a cancelled run has to clean up before it is killed.")
     task_max_crashes: int = ours(whole(at_least=1), 3, "Runs that may die under a message before it is a dead letter.")
     task_max_node_losses: int = ours(whole(at_least=1), 10, "Nodes that may die under a message likewise.")
     task_publish_timeout: float = ours(SECONDS, 3.0, "Seconds within which a call is confirmed by the broker or fails.")

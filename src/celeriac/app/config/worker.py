@@ -13,6 +13,7 @@ from celeriac.app.kinds import (
     MAPPING,
     PATH,
     SECONDS,
+    STRATEGY,
     TEXT,
     UMASK,
     left_at,
@@ -104,9 +105,13 @@ class WorkerSettings(Group):
         "Do not run a redelivered message whose result is stored already.",
         old="CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS",
     )
-    worker_dispatch: str = ours(one_of("adaptive", "default", "fair"), "adaptive", "How a node picks a slot.")
+    worker_dispatch: str | type = ours(
+        STRATEGY,
+        "adaptive",
+        "How a node picks a slot: adaptive, fair, round-robin, weighted, the name or the path of a strategy of yours.",
+    )
     worker_dispatch_weights: Mapping[str, Any] | None = ours(
-        or_none(MAPPING), None, "Shares of work per slot, for weighted dispatch.", effective=False
+        or_none(MAPPING), None, "Shares of work by place of the child, for weighted dispatch; None: by measured speed."
     )
     worker_enable_remote_control: bool = works(
         FLAG, True, "Listen to control commands.", old="CELERY_ENABLE_REMOTE_CONTROL"

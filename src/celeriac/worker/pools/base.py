@@ -12,6 +12,7 @@ from typing import ClassVar
 from celeriac.app.application import Celery
 from celeriac.worker.channel import Channel
 from celeriac.worker.execute import Executor
+from celeriac.worker.interrupts import Interrupts
 
 
 class Pool(ABC):
@@ -25,15 +26,17 @@ class Pool(ABC):
         app: its tasks are registered.
         hostname: the node's name.
         capacity: bodies that may run at once.
+        interrupts: has orders reach the bodies.
     """
 
     name: ClassVar[str]
     role: ClassVar[str] = "PoolWorker"
 
-    def __init__(self, app: Celery, hostname: str, capacity: int) -> None:
+    def __init__(self, app: Celery, hostname: str, capacity: int, interrupts: Interrupts) -> None:
         self.app = app
         self.hostname = hostname
         self.capacity = capacity
+        self.interrupts = interrupts
 
     @classmethod
     @abstractmethod
@@ -61,4 +64,4 @@ class Pool(ABC):
 
     def new_executor(self) -> Executor:
         """Make what runs bodies, for one thread."""
-        return Executor(self.app, self.hostname)
+        return Executor(self.app, self.hostname, self.interrupts)

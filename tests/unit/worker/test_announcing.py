@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from celeriac.worker.announcing import Announcer
+
+PATIENCE = 10.0
+
+
+def test_all_is_told_in_order_and_in_another_thread():
+    told: list[tuple[int, int]] = []
+    announcer = Announcer()
+
+    def note(number: int) -> None:
+        told.append((number, threading.get_ident()))
+
+    for number in range(100):
+        announcer.say("counted", partial(note, number))
+    announcer.stop(PATIENCE)
+
+    assert [number for number, _ in told] == list(range(100))
+    assert threading.get_ident() not in {thread for _, thread in told}
+
+
+def test_what_cannot_be_told_is_logged_and_the_rest_is_told(caplog):
+    told: list[str] = []
+    announcer = Announcer()
+
+    announcer.say("first", lambda: 1 / 0)
+    announcer.say("second", lambda: told.append("second"))
+    announcer.stop(PATIENCE)
+
+    assert told == ["second"]
+    assert "the receivers of first could not be told" in caplog.text
+
+
+def test_it_is_behind_while_much_waits():
+    gate = threading.Event()
+    announcer = Announcer()
+    for _ in range(1_100):
+        announcer.say("waits", gate.wait)
+    behind = announcer.is_behind
+
+    gate.set()
+    announcer.stop(PATIENCE)
+
+    assert behind
+    assert not announcer.is_behind
+
+
+def test_a_stop_does_not_wait_for_ever_and_may_come_twice(caplog):
+    gate = threading.Event()
+    announcer = Announcer()
+    announcer.say("hangs", gate.wait)
+
+    announcer.stop(0.01)
+    announcer.stop(0.01)
+
+    assert "still busy" in caplog.text
+    gate.set()
