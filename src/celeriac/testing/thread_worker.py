@@ -57,6 +57,7 @@ class ThreadCrew:
         return sum(thread.is_alive() for thread in self._threads.values())
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
+        packets.receive_in_threads()
         self._told, self._tell = socket.socketpair()
         for number in range(len(capacities)):
             end, handle = packets.pair()

