@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from celeriac.app.pool_names import NAMES, pool_named
 from celeriac.brokers.routing import compile_routes
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import is_secret, masked
@@ -285,6 +286,17 @@ def one_of(*choices: str, same: Mapping[Any, str] | None = None) -> Kind[str]:
         return str(value)
 
     return Kind(f"one of {', '.join(map(repr, choices))}", accept, examples=(*choices, *spellings))
+
+
+def _pool(value: Any) -> str | type:
+    return value if isinstance(value, type) else pool_named(_text(value))
+
+
+POOL: Final = Kind(
+    f"the name of a pool ({', '.join(map(repr, NAMES))}), or a class, or its path such as 'package.module:Class'",
+    _pool,
+    examples=(*NAMES, "processes", "shop.pools:Pool"),
+)
 
 
 def log_format(*fields: str) -> Kind[str]:

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Final, TextIO
 
+from celeriac.app.context import current_context
 from celeriac.app.log import TASK_LOGGER
 
 REDIRECTED: Final = TASK_LOGGER.getChild("redirected")
@@ -26,19 +27,21 @@ class LoggedStream(io.TextIOBase):
         self._original = original
         self._logger = logger
         self._level = level
+        self._begun: dict[object, str] = {}
         self._of_thread = threading.local()
 
     def write(self, text: str, /) -> int:
-        begun = getattr(self._of_thread, "begun", "") + text
-        *lines, self._of_thread.begun = begun.split("\n")
+        writer = _writer()
+        *lines, begun = (self._begun.pop(writer, "") + text).split("\n")
+        if begun:
+            self._begun[writer] = begun
         for line in lines:
             self._log(line)
         return len(text)
 
     def flush(self) -> None:
-        begun = getattr(self._of_thread, "begun", "")
+        begun = self._begun.pop(_writer(), "")
         if begun:
-            self._of_thread.begun = ""
             self._log(begun)
 
     def _log(self, line: str) -> None:
@@ -67,6 +70,16 @@ class LoggedStream(io.TextIOBase):
     def buffer(self) -> io.BufferedIOBase:
         """Where binary data go."""
         return self._original.buffer  # type: ignore[return-value]  # typeshed is less exact about standard streams
+
+
+def _writer() -> object:
+    """Tell apart whose lines are whose: runs may share a thread, and a run may write from several."""
+    context = current_context()
+    if context is None:
+        return threading.get_ident()
+    while context.outer is not None:
+        context = context.outer
+    return context
 
 
 def redirect_output(level: str | int) -> None:

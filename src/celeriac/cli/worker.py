@@ -11,15 +11,12 @@ from typing import Any, Final, Literal
 
 import click
 
+from celeriac.app.pool_names import pool_named
 from celeriac.cli.later import global_options_of_celery, worker_options_of_celery
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
 from celeriac.cli.values import names, seconds
-from celeriac.worker.options import NodeOptions, PoolKind
-
-POOLS: Final[Mapping[str, PoolKind]] = {"prefork": "prefork", "processes": "prefork", "solo": "solo"}
-
-LATER_POOLS: Final = frozenset({"asyncio", "custom", "eventlet", "gevent", "threads"})
+from celeriac.worker.options import NodeOptions
 
 SETTINGS_OF_FLAGS: Final = {
     "time_limit": "task_time_limit",
@@ -35,13 +32,12 @@ SETTINGS_OF_FLAGS: Final = {
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 
 
-def pool(text: str) -> PoolKind:
+def pool(text: str) -> str:
     """Read `-P`."""
-    if text in LATER_POOLS:
-        raise click.BadParameter(f"the pool {text!r} comes with a later version of celeriac; use prefork or solo.")
-    if text not in POOLS:
-        raise click.BadParameter(f"there is no pool {text!r}; there are {', '.join(POOLS)}.")
-    return POOLS[text]
+    try:
+        return pool_named(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
 
 
 def concurrency(text: str) -> int | Literal["auto"]:
@@ -57,7 +53,9 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.argument("assignments", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option("-n", "--hostname", metavar="NAME", help="Name of the node; %h is the host, %n and %d its two parts.")
 @click.option("-c", "--concurrency", "slots", type=concurrency, metavar="N|auto", help="Tasks at once.")
-@click.option("-P", "--pool", type=pool, metavar="KIND", help="What runs tasks: prefork (default) or solo.")
+@click.option(
+    "-P", "--pool", type=pool, metavar="KIND", help="What runs tasks: prefork (default), threads, asyncio or solo."
+)
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes that share the tasks at once.")
 @click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")
 @click.option("-X", "--exclude-queues", type=names, metavar="A,B", help="Queues to leave out.")

@@ -11,10 +11,15 @@ from celeriac.masking import masked_url
 
 
 def banner(
-    app: Celery, *, node: str, spec: str, pool: str, concurrency: int, dispatch: str, queues: Sequence[str]
+    app: Celery, *, node: str, spec: str, pool: str, capacities: Sequence[int], dispatch: str, queues: Sequence[str]
 ) -> str:
-    """Describe a node: its app, its stores, its queues and its tasks. Without passwords."""
+    """Describe a node: its app, its stores, its queues and its tasks. Without passwords.
+
+    Args:
+        capacities: bodies at once in each of its children.
+    """
     results = app.backend.url if app.backend is not None else "disabled://"
+    shared = f", {len(capacities)} process{'es' * (len(capacities) > 1)}" if max(capacities) > 1 else ""
     lines = [
         f" -------------- {node} v{__version__} (celeriac)",
         f"--- ***** ----- {platform.platform()} Python {platform.python_version()}",
@@ -22,7 +27,7 @@ def banner(
         f"- ** ---------- .> app:         {app.main or '__main__'} ({spec})",
         f"- ** ---------- .> transport:   {masked_url(app.broker.url)}",
         f"- ** ---------- .> results:     {masked_url(results)}",
-        f"- *** --- * --- .> concurrency: {concurrency} ({pool}, {dispatch})",
+        f"- *** --- * --- .> concurrency: {sum(capacities)} ({pool}{shared}, {dispatch})",
         " -------------- [queues]",
         *(f"                .> {queue}" for queue in queues),
         "",

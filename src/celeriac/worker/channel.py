@@ -44,10 +44,14 @@ class Channel:
             packet = packets.receive(self._end, flags)
         return decode_run(packet) if packet else None
 
-    def send(self, outcome: Outcome) -> None:
+    def send(self, outcome: Outcome, flags: int = 0) -> None:
         """Answer one run, in any order. Threads may send at the same time: an outcome is one packet.
 
+        Args:
+            flags: `packets.DONT_WAIT` raises instead of waiting for room.
+
         Raises:
+            BlockingIOError: there is no room now.
             OSError: the supervisor has gone.
         """
-        packets.send(self._end, encode(outcome))
+        packets.send(self._end, encode(outcome), flags)

@@ -74,7 +74,7 @@ class Executor:
         message = run.message
         try:
             request = read_request(message, limits=self._limits, accept=self._accept)
-            tracer = self._tracer_for(request)
+            tracer = self.tracer_for(request)
         except (DecodeError, NotRegistered) as exc:
             reason = f"{type(exc).__name__}: {exc}"
             return Outcome(
@@ -91,7 +91,7 @@ class Executor:
         if self._interrupts is not None:
             self._interrupts.begin(run.number, context)
         try:
-            traced = await tracer.trace(context, request.args, request.kwargs)
+            traced = await self.traced(tracer, context, request)
         except BaseException as exc:  # noqa: BLE001 - a child that dies of it would take the message for a crash
             traced = self._internal_error(run, context, exc)
         if self._interrupts is not None:
@@ -112,6 +112,10 @@ class Executor:
             dead_reason,
             requeue,
         )
+
+    async def traced(self, tracer: Tracer, context: Context, request: TaskRequest) -> Traced:
+        """Run one body."""
+        return await tracer.trace(context, request.args, request.kwargs)
 
     def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
         """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""
@@ -150,7 +154,13 @@ class Executor:
             return told(exc), False
         return None, False
 
-    def _tracer_for(self, request: TaskRequest) -> Tracer:
+    def tracer_for(self, request: TaskRequest) -> Tracer:
+        """Return what runs the bodies of the task that a request names.
+
+        Raises:
+            NotRegistered: there is no such task.
+            DecodeError: the request asks for what cannot be done.
+        """
         check_following(request.task, request)
         task = self._tasks[request.task]
         tracer = self._tracers.get(request.task)

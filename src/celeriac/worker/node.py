@@ -13,10 +13,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 from setproctitle import setproctitle
@@ -26,6 +26,7 @@ from celeriac.app.discovery import find_app
 from celeriac.app.imports import import_tasks
 from celeriac.app.log import set_up_logging
 from celeriac.app.redirecting import redirect_output
+from celeriac.app.task import Task
 from celeriac.brokers.base import Incarnation
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingWithoutEffect
 from celeriac.worker import packets
@@ -48,7 +49,7 @@ from celeriac.worker.options import NodeOptions
 from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
-from celeriac.worker.pools.table import POOLS
+from celeriac.worker.pools.table import find_pool
 from celeriac.worker.reloading import Reload
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
@@ -224,7 +225,8 @@ class Node:
         self.app.load_tasks()
         for module in options.include:
             import_tasks(module, "-I")
-        self.pool = POOLS[options.pool or self.app.conf.worker_pool]
+        conf = self.app.conf
+        self.pool = find_pool(options.pool or conf.worker_pool, "-P" if options.pool else "worker_pool")
         self.name = node_name(options.node_name)
         self.capacities: tuple[int, ...] = ()
         self.queues_added: list[str] = []
@@ -233,7 +235,8 @@ class Node:
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
         self.capacities = self.pool.layout(
-            options.concurrency or self.app.conf.worker_concurrency or usable_cpus(), options.processes
+            options.concurrency or conf.worker_concurrency or self.pool.usual_concurrency(usable_cpus()),
+            options.processes or conf.worker_processes,
         )
         strategy_of(self.dispatch, self.app.conf.worker_dispatch_weights)  # made again where it is used
         if not self.queues:
@@ -354,11 +357,18 @@ class Node:
             node=self.name,
             spec=self.spec,
             pool=self.pool.name,
-            concurrency=self.concurrency,
+            capacities=self.capacities,
             dispatch=self.dispatch if isinstance(self.dispatch, str) else self.dispatch.__qualname__,
             queues=self.queues,
         )
         self.say(described)
+        at_risk = lost_with_neighbours(self.app.tasks.values()) if max(self.capacities) > 1 else []
+        if at_risk:
+            logger.warning(
+                "tasks are acknowledged before they run (acks_late=False) and share a process with others: one that "
+                "kills it loses the others' runs. Leave these to -P prefork, or let them be acknowledged late: %s",
+                ", ".join(at_risk),
+            )
         if self.options.purge:
             count = sum(self.app.broker.purge(queue) for queue in self.queues)
             self.say(f"{count} messages were purged")
@@ -375,6 +385,11 @@ class Node:
         if not self.options.quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+
+def lost_with_neighbours(tasks: Iterable[Task[..., Any]]) -> list[str]:
+    """Name the tasks whose runs are lost when another run in their process kills it: those that are acked early."""
+    return sorted(task.name for task in tasks if not task.acks_late and not task.name.startswith("celery."))
 
 
 def usable_cpus() -> int:

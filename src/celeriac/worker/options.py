@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-PoolKind = Literal["prefork", "solo"]
-"""How a node runs task bodies: in children of its own, or one at a time in the foreground process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +19,7 @@ class NodeOptions:
         queues: names to consume; empty for the default queue.
         exclude_queues: names to leave out of those that would be consumed.
         concurrency: task bodies at once. `-c auto` leaves it None and sets `worker_concurrency` to None.
-        pool: what runs the bodies.
+        pool: what runs the bodies: a name of `app/pool_names.py`, or the path of a class.
         processes: children that share the bodies at once, for pools whose children run several.
         loglevel: upper case, a level of `logging`.
         logfile: path, `%n` and the like not yet replaced, or None for stderr.
@@ -46,7 +42,7 @@ class NodeOptions:
     queues: tuple[str, ...] = ()
     exclude_queues: tuple[str, ...] = ()
     concurrency: int | None = None
-    pool: PoolKind | None = None
+    pool: str | None = None
     processes: int | None = None
     loglevel: str = "WARNING"
     logfile: str | None = None

@@ -19,6 +19,7 @@ from celeriac.worker.slots import Slots
 
 LOOK_EVERY = 0.01
 KILLED = 9
+PATIENCE = 60.0
 
 
 class Children:
@@ -78,8 +79,16 @@ class Children:
 
 
 @pytest.fixture
+def hasty(children: Children, monkeypatch) -> None:
+    """Have what is not read at once taken back."""
+    monkeypatch.setattr("celeriac.worker.children.LATE_AFTER", 0.01)
+
+
+@pytest.fixture
 async def children(monkeypatch) -> AsyncIterator[Children]:
     monkeypatch.setattr("celeriac.worker.slots._LOOK_AT_HEADS_EVERY", LOOK_EVERY)
+    # A test reads when it comes to it, however busy the machine is.
+    monkeypatch.setattr("celeriac.worker.children.LATE_AFTER", PATIENCE)
     made = Children()
     yield made
     made.slots.close()
@@ -245,6 +254,7 @@ async def test_an_outcome_that_nobody_asked_for_costs_the_child_its_life(childre
     assert children.killed == [(0, signal.SIGKILL, True)]
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_what_a_blocked_child_has_not_read_runs_elsewhere_and_nothing_more_is_sent_to_it(children: Children):
     slots = await started(children, 4, 4)
     send(slots, *(held(number) for number in range(1, 5)))
@@ -259,6 +269,7 @@ async def test_what_a_blocked_child_has_not_read_runs_elsewhere_and_nothing_more
     assert slots.running == 5
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_blocked_child_gets_work_again_once_it_reads(children: Children):
     slots = await started(children, 3)
     send(slots, held(1), held(2))
@@ -272,6 +283,7 @@ async def test_a_blocked_child_gets_work_again_once_it_reads(children: Children)
     assert children.read(0).number == 2
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_child_that_nothing_runs_in_and_that_reads_no_more_is_killed_for_it(children: Children):
     slots = await started(children, 3)
     send(slots, held(1), held(2))

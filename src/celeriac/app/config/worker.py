@@ -12,6 +12,7 @@ from celeriac.app.kinds import (
     FLAG,
     MAPPING,
     PATH,
+    POOL,
     SECONDS,
     STRATEGY,
     TEXT,
@@ -140,12 +141,7 @@ class WorkerSettings(Group):
     worker_max_tasks_per_child: int | None = later(
         or_none(_POSITIVE), None, "Runs after which a child is replaced.", old="CELERYD_MAX_TASKS_PER_CHILD"
     )
-    worker_pool: str = works(
-        one_of("prefork", "solo", same={"processes": "prefork"}),
-        "prefork",
-        "What runs task bodies.",
-        old="CELERYD_POOL",
-    )
+    worker_pool: str | type = works(POOL, "prefork", "What runs task bodies.", old="CELERYD_POOL")
     worker_pool_putlocks: bool = later(
         FLAG, True, "Send a child no more than it can take.", old="CELERYD_POOL_PUTLOCKS"
     )
@@ -154,6 +150,9 @@ class WorkerSettings(Group):
     )
     worker_pool_start_method: str = later(
         one_of("fork", "spawn"), "fork", "How children come to be.", old="CELERYD_POOL_START_METHOD"
+    )
+    worker_processes: int | None = ours(
+        or_none(_POSITIVE), None, "Processes that share the runs at once, on the pools threads and asyncio; None: one."
     )
     worker_proc_alive_timeout: float = later(
         SECONDS, 4.0, "Seconds within which a new child answers.", old="CELERYD_PROC_ALIVE_TIMEOUT"

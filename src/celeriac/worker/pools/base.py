@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from celeriac.app.application import Celery
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.channel import Channel
 from celeriac.worker.execute import Executor
 from celeriac.worker.interrupts import Interrupts
@@ -39,6 +40,11 @@ class Pool(ABC):
         self.interrupts = interrupts
 
     @classmethod
+    def usual_concurrency(cls, cpus: int) -> int:
+        """Return how many bodies a node runs at once where nobody says; `cpus` are those that it may use."""
+        return cpus
+
+    @classmethod
     @abstractmethod
     def layout(cls, concurrency: int, processes: int | None) -> tuple[int, ...]:
         """Return how many bodies each child of a node may run at once.
@@ -65,3 +71,19 @@ class Pool(ABC):
     def new_executor(self) -> Executor:
         """Make what runs bodies, for one thread."""
         return Executor(self.app, self.hostname, self.interrupts)
+
+
+def divided(concurrency: int, processes: int | None) -> tuple[int, ...]:
+    """Divide bodies over children as evenly as possible: 10 over 4 are 3, 3, 2 and 2.
+
+    Raises:
+        ImproperlyConfigured: there are more children than bodies.
+    """
+    count = processes or 1
+    if count > concurrency:
+        raise ImproperlyConfigured(
+            f"--processes {count} with -c {concurrency}: -c counts what runs at once in the whole node, so a process "
+            f"would have nothing to run; give -c {count} or more, or fewer processes"
+        )
+    share, more = divmod(concurrency, count)
+    return (share + 1,) * more + (share,) * (count - more)

@@ -30,7 +30,7 @@ EVERY_KIND_WRONG = [
     ("task_default_queue", "", "task_default_queue must be a text that is not empty"),
     ("include", ["a", 7], "include must be a list of texts"),
     ("timezone", "Europe/Atlantis", "timezone must be the name of a time zone"),
-    ("worker_pool", "threads", "worker_pool must be one of 'prefork', 'solo', got 'threads'"),
+    ("worker_pool", "rocket", "there is no pool 'rocket'; there are prefork, threads, asyncio, solo"),
     ("accept_content", ["json", "jsn"], "accept_content must be a list of"),
     ("task_serializer", "jsn", "task_serializer must be one of 'json', 'msgpack'"),
     ("task_routes", {"a": {"exchange": "x"}}, "the route of 'a' names exchange"),
@@ -210,7 +210,7 @@ def test_settings_are_changed_by_their_old_names_too():
 
 
 def test_an_error_about_an_old_name_has_both_names():
-    with pytest.raises(ImproperlyConfigured, match=r"CELERYD_POOL \(worker_pool\) must be one of"):
+    with pytest.raises(ImproperlyConfigured, match=r"CELERYD_POOL \(worker_pool\) must be the name of a pool"):
         Settings({"CELERYD_POOL": "rocket"}, environ={})
 
 
