@@ -36,6 +36,7 @@ class Child(msgspec.Struct, eq=False):
         is_stalled: it does not read any more, and is being killed.
         is_doomed: it gets no more work, because one of its runs is to be ended from outside, and it with that.
         line: on which it gets orders.
+        begun: runs that it was given, those left out that were taken back.
         head: number of the first of `sent` when it was looked at last, and `looks` how often that was the same.
     """
 
@@ -54,14 +55,18 @@ class Child(msgspec.Struct, eq=False):
     is_stalled: bool = False
     is_doomed: bool = False
     line: socket.socket | None = None
+    begun: int = 0
     head: int = 0
     looks: int = 0
 
     @property
     def takes_work(self) -> bool:
         """Say whether strategies may choose it."""
-        return self.ready and not (
-            self.is_alone or self.is_deaf or self.is_choked or self.is_leaving or self.is_stalled or self.is_doomed
+        return (
+            self.ready
+            and self.slot.capacity > 0
+            and not (self.is_alone or self.is_deaf or self.is_choked)
+            and not (self.is_leaving or self.is_stalled or self.is_doomed)
         )
 
     def send(self, held: Held, now: float) -> None:
@@ -107,6 +112,7 @@ class Child(msgspec.Struct, eq=False):
         for held in back:
             del self.sent[held.number]
             self.slot.note_gone(held.expected)
+        self.begun -= len(back)
         return back
 
     def _unread(self) -> Iterator[int]:

@@ -117,6 +117,7 @@ class ForkServer:
         body: what a forked child does with its slot, its socket and its line, for the rest of its life.
         command: arguments of a fresh interpreter that does the same; descriptors and slot are appended.
         before_spawn: called before each child is started.
+        fresh: start all children as fresh interpreters (`worker_pool_start_method`).
     """
 
     def __init__(
@@ -126,11 +127,13 @@ class ForkServer:
         command: Sequence[str],
         *,
         before_spawn: Callable[[], object],
+        fresh: bool = False,
     ) -> None:
         self._control = control
         self._body = body
         self._command = command
         self._before_spawn = before_spawn
+        self._fresh = fresh
         self._pids: dict[int, int] = {}
         self._threaded = False
 
@@ -190,7 +193,8 @@ class ForkServer:
 
     def _spawn(self, slot: int, end: int, line: int) -> None:
         self._before_spawn()
-        pid = self._execute(slot, end, line) if self._threaded else self._fork(slot, end, line)
+        starts = self._execute if self._fresh or self._threaded else self._fork
+        pid = starts(slot, end, line)
         os.close(end)
         os.close(line)
         self._pids[slot] = pid

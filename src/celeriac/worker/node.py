@@ -50,7 +50,9 @@ from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import find_pool
+from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
+from celeriac.worker.slots import places
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
@@ -133,7 +135,11 @@ def _run_forked(
             say_init(node.worker)
             node.set_up_process("ForkServer")
             ForkServer(
-                end, node.run_child, node.child_command(), before_spawn=lambda: say_before_fork(node.worker)
+                end,
+                node.run_child,
+                node.child_command(),
+                before_spawn=lambda: say_before_fork(node.worker),
+                fresh=node.starts_fresh,
             ).serve()
     except ImproperlyConfigured:
         os._exit(code)  # the first process meets the same error, and reports it
@@ -271,6 +277,26 @@ class Node:
         asked = self.options.prefetch_multiplier
         return self.app.conf.worker_prefetch_multiplier if asked is None else asked
 
+    @property
+    def starts_fresh(self) -> bool:
+        """Say whether children are to be fresh interpreters."""
+        return self.app.conf.worker_pool_start_method == "spawn"
+
+    @property
+    def recycling(self) -> Recycling | None:
+        """What a child may come to; None where nothing is said, or nothing can replace the process (pool `solo`)."""
+        conf = self.app.conf
+        said = Recycling(max_tasks=conf.worker_max_tasks_per_child, max_memory_kib=conf.worker_max_memory_per_child)
+        if said == Recycling():
+            return None
+        if self.pool is Solo:
+            logger.warning(
+                "worker_max_tasks_per_child and worker_max_memory_per_child have no effect with the pool solo: "
+                "nothing can replace the process that you started"
+            )
+            return None
+        return said
+
     def plan(self) -> Plan:
         """Decide everything that the supervisor needs to know."""
         conf, options = self.app.conf, self.options
@@ -283,6 +309,9 @@ class Node:
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
+            recycling=self.recycling,
+            alive_within=conf.worker_proc_alive_timeout or None,
+            fresh=self.starts_fresh,
             burst=options.burst,
             reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
@@ -311,17 +340,18 @@ class Node:
 
     def run_child(self, slot: int, end: socket.socket, line: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
-        self.set_up_process(f"{self.pool.role}-{slot + 1}", number=slot + 1)
+        place = slot % places(self.capacities)
+        self.set_up_process(f"{self.pool.role}-{place + 1}", number=place + 1)
         self.redirect_output()
         say_process_init(self.worker)
         interrupts = Interrupts(line)
         interrupts.listen()
-        serve(self.pool_in_child(slot, interrupts), end)
+        serve(self.pool_in_child(place, interrupts), end)
         say_process_shutdown(self.worker, 0)
 
-    def pool_in_child(self, slot: int, interrupts: Interrupts) -> Pool:
+    def pool_in_child(self, place: int, interrupts: Interrupts) -> Pool:
         """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""
-        capacity = self.capacities[slot] if slot < len(self.capacities) else 1
+        capacity = self.capacities[place] if place < len(self.capacities) else 1
         return self.pool(self.app, self.name, capacity, interrupts)
 
     def child_command(self) -> list[str]:

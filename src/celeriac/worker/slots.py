@@ -24,6 +24,7 @@ from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
 from celeriac.worker.forkserver import Died, Started, signal_group
 from celeriac.worker.held import Held, Verdict
 from celeriac.worker.orders import ORDER_SIGNAL, Order, send_order
+from celeriac.worker.recycling import Recycling
 from celeriac.worker.runs import READY, Outcome, decode_outcome
 from celeriac.worker.settle import how_it_died
 from celeriac.worker.strategies import learner_of
@@ -37,6 +38,9 @@ _LOOK_AT_HEADS_EVERY: Final = 1.0
 _STALLED_AFTER: Final = 5
 """Looks, that is seconds, after which a child that has not read what it is to do next is given up. Not measured by a
 clock: a node that was stopped itself must not blame its children for it."""
+
+_END_WITHIN: Final = 10.0
+"""Seconds after its last run in which a child that is replaced must have ended."""
 
 _RESPAWN_DELAYS: Final = (0.0, 0.1, 0.5, 1.0, 5.0)
 
@@ -62,6 +66,11 @@ class Slots:
         on_killed: called for a message with a verdict, whose child has died; the verdict says what the run came to.
         on_start: called when a message goes to a child, with the child's pid; with None when it was taken back unread.
         foretell: awaited before a message that somebody had before goes to a child; None where that is not needed.
+        recycling: what a child may come to before another one takes its place; None: it stays.
+        alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
+
+    A child has a place in its node, from 0, and a number. Its successor has the same place, and a number of its own:
+    for a while both are there.
     """
 
     def __init__(
@@ -75,6 +84,8 @@ class Slots:
         on_killed: Callable[[Held, Verdict], None],
         on_start: Callable[[Held, int | None], None],
         foretell: Callable[[Held], Awaitable[None]] | None = None,
+        recycling: Recycling | None = None,
+        alive_within: float | None = None,
     ) -> None:
         self._starter = starter
         self._strategy = strategy
@@ -85,6 +96,8 @@ class Slots:
         self._on_killed = on_killed
         self._on_start = on_start
         self._foretell = foretell
+        self._recycling = recycling
+        self.alive_within = alive_within
         self._foretold: Held | None = None
         self._foretelling: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -108,8 +121,8 @@ class Slots:
     def start(self, capacities: Sequence[int]) -> None:
         """Start a child for each number of bodies that one is to run at once. Called once."""
         self._capacities = capacities
-        for number in range(len(capacities)):
-            self._spawn(number)
+        for place in range(len(capacities)):
+            self._spawn(place)
         self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
     def adopt(self, number: int, end: socket.socket, handle: socket.socket, line: socket.socket) -> None:
@@ -117,16 +130,28 @@ class Slots:
         self._capacities = (*self._capacities, 1)
         self._keep(Child(Slot(number), end, handle, {}, adopted=True, line=line))
 
-    def _spawn(self, number: int) -> None:
-        if self._stopping:
+    def _spawn(self, place: int) -> None:
+        if self._stopping or self._child_at(place) is not None:
             return
-        is_alone = number >= len(self._capacities)
-        slot = Slot(number, 1 if is_alone else self._capacities[number], place=number)
+        is_alone = place == len(self._capacities)
+        number = place
+        while number in self._children:
+            number += places(self._capacities)
+        slot = Slot(number, 1 if is_alone else self._room_at(place), place=place)
         end, handle = packets.pair()
         line, line_end = packets.pair()
         self._keep(Child(slot, end, handle, {}, is_alone=is_alone, line=line))
         self._starter.spawn(number, handle, line_end)
         line_end.close()
+
+    def _child_at(self, place: int) -> Child | None:
+        """Return the child that has a place, and keeps it."""
+        return next((one for one in self._children.values() if one.slot.place == place and not one.is_leaving), None)
+
+    def _room_at(self, place: int) -> int:
+        """Return how many bodies the child at a place may run: those of its predecessors that still run count."""
+        left = [one for one in self._children.values() if one.slot.place == place and one.is_leaving]
+        return self._capacities[place] - sum(len(one.sent) for one in left)
 
     def _keep(self, child: Child) -> None:
         self._children[child.slot.number] = child
@@ -136,7 +161,7 @@ class Slots:
         child.ready = True
         child.is_deaf = False
         self._choose_among()
-        crew = [one for one in self._children.values() if not one.is_alone]
+        crew = [one for one in self._children.values() if not (one.is_alone or one.is_leaving)]
         if len(crew) == len(self._capacities) and all(one.ready for one in crew):
             self._early_deaths = 0
             self.up.set()
@@ -148,8 +173,19 @@ class Slots:
 
     def note_started(self, notice: Started) -> None:
         """Learn a child's pid."""
-        if notice.slot in self._children:
-            self._children[notice.slot].pid = notice.pid
+        child = self._children.get(notice.slot)
+        if child is None:
+            return
+        child.pid = notice.pid
+        if self.alive_within is not None and not child.ready:
+            self._loop.call_later(self.alive_within, self._expect_ready, child, self.alive_within)
+
+    def _expect_ready(self, child: Child, within: float) -> None:
+        if not child.ready and self._children.get(child.slot.number) is child:
+            logger.error(
+                "child %d was not ready within %.1f s (worker_proc_alive_timeout); killing it", child.pid, within
+            )
+            self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
 
     def note_died(self, notice: Died) -> None:
         """Bury a child: its last outcomes count, what it has not read goes elsewhere, what it was running crashed."""
@@ -159,15 +195,39 @@ class Slots:
         self._read_all(child)
         self._take_back(child)
         self._close(child)
-        if not self._stopping:
+        if child.is_leaving and not child.is_alone:
+            self._hand_over(child)
+        if not self._stopping and self._child_at(child.slot.place) is None:
             delay = self._respawn_delay(child)
             if child.is_alone:
                 self._alone_after = time.monotonic() + delay
                 self._loop.call_later(delay, self.dispatch)
             else:
-                self._loop.call_later(delay, self._spawn, notice.slot)
+                self._loop.call_later(delay, self._spawn, child.slot.place)
         self._bury(child, notice)
         self.dispatch()
+
+    # -- replacing ----------------------------------------------------------------------------------------------
+
+    def _retire(self, child: Child) -> None:
+        """Let a child end when its current runs have, and start the one that takes its place."""
+        child.leave()
+        self._choose_among()
+        self._spawn(child.slot.place)
+
+    def _hand_over(self, child: Child) -> None:
+        """Give the bodies that are free in a child that leaves to its successor."""
+        successor = self._child_at(child.slot.place)
+        if successor is not None:
+            successor.slot.capacity = self._room_at(child.slot.place)
+            self._choose_among()
+            if not child.sent and child.slot.number in self._children:
+                self._loop.call_later(_END_WITHIN, self._expect_gone, child)
+
+    def _expect_gone(self, child: Child) -> None:
+        if self._children.get(child.slot.number) is child:
+            logger.error("child %d did not end within %.0f s after its last run; killing it", child.pid, _END_WITHIN)
+            self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
 
     def _bury(self, child: Child, notice: Died) -> None:
         """See to what a child was running when it died."""
@@ -307,6 +367,10 @@ class Slots:
         except OSError:  # it is dying, and the notice of that comes next
             self._on_start(held, None)
             return False
+        if self._recycling is not None and not (child.is_alone or child.adopted):
+            child.begun += 1
+            if self._recycling.is_spent(child.begun):
+                self._retire(child)
         return True
 
     def _note_room(self, child: Child) -> None:
@@ -367,10 +431,21 @@ class Slots:
             return
         if child.is_alone and not self.suspects:
             child.leave()
+        if self._recycling is not None and not (child.is_alone or child.adopted):
+            self._look_at_size(child)
         if self._learn is not None:
             self._learn(child.slot, held.expected, outcome.took)
         self._durations.note(held.intake.task, outcome.took)
         self._on_outcome(held, outcome)
+
+    def _look_at_size(self, child: Child) -> None:
+        """After a run, replace a child that has grown too large."""
+        assert self._recycling is not None
+        if child.is_leaving:
+            self._hand_over(child)
+        elif self._recycling.is_too_large(child.pid):
+            self._take_back(child)
+            self._retire(child)
 
     def _distrust(self, child: Child, why: str) -> None:
         logger.error("child %s is out of step (%s); killing it", child.pid, why)
@@ -573,3 +648,11 @@ class Slots:
             self._close(child)
         self._children.clear()
         self._slots = []
+
+
+def places(capacities: Sequence[int]) -> int:
+    """Return how many places a node has: one for each child, and one for a child that runs suspects.
+
+    The number of a child is its place, plus a multiple of this.
+    """
+    return len(capacities) + 1

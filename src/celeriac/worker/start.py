@@ -26,6 +26,7 @@ from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.instance import Worker
 from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
+from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import Slots, Starter
 
@@ -44,6 +45,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
         accept: which messages may be decoded.
         form: how the supervisor writes records.
+        recycling: what a child may come to before another one takes its place.
+        alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
+        fresh: children are fresh interpreters because that was asked for.
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
         worker: the node, as receivers of its signals see it; None where it is none of its own.
@@ -62,6 +66,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     form: RecordForm
     say_ready: Callable[[], None]
     say: Callable[[str], None]
+    recycling: Recycling | None = None
+    alive_within: float | None = None
+    fresh: bool = False
     burst: bool = False
     reload: Reload | None = None
     worker: Worker | None = None

@@ -54,6 +54,8 @@ logger: Final = logging.getLogger("celeriac.worker")
 _LOOK_EVERY: Final = 0.5
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
+_IMPORT_WITHIN: Final = 30.0
+"""Seconds more that a child has to be ready, when it must import the app itself."""
 _TELL_WITHIN: Final = 5.0
 
 EXIT_DONE: Final = 0
@@ -137,6 +139,8 @@ class Supervisor:
             on_killed=self._note_killed,
             on_start=self._note_start,
             foretell=None if self._consumer.notes_last else self._foretell,
+            recycling=plan.recycling,
+            alive_within=plan.alive_within,
         )
         self._settler = Settler(
             self._consumer,
@@ -385,7 +389,9 @@ class Supervisor:
     def _note(self, notice: Notice) -> None:
         match notice:
             case Imported(threads=threads):
-                if threads:
+                if (threads or self._plan.fresh) and self._slots.alive_within is not None:
+                    self._slots.alive_within += _IMPORT_WITHIN
+                if threads and not self._plan.fresh:
                     logger.warning(
                         "importing the app started threads (%s); children are started as fresh interpreters, "
                         "which is slower: start threads in the task that needs them",

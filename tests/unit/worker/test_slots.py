@@ -14,6 +14,7 @@ from celeriac.worker import packets
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.forkserver import Died, Started
 from celeriac.worker.held import Held, Verdict
+from celeriac.worker.recycling import Recycling
 from celeriac.worker.runs import ARE_YOU_THERE, READY, Outcome, Run, decode_run, encode
 from celeriac.worker.slots import Slots
 
@@ -25,7 +26,14 @@ PATIENCE = 60.0
 class Children:
     """Be the forkserver, and let a test be the children."""
 
-    def __init__(self, foretell: Callable[[Held], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        foretell: Callable[[Held], Awaitable[None]] | None = None,
+        *,
+        recycling: Recycling | None = None,
+        alive_within: float | None = None,
+    ) -> None:
+        self.come_up = True
         self.ends: dict[int, socket.socket] = {}
         self.killed: list[tuple[int, int, bool]] = []
         self.lines: dict[int, socket.socket] = {}
@@ -41,12 +49,18 @@ class Children:
             on_killed=lambda held, verdict: self.killed_runs.append((held.number, verdict)),
             on_start=lambda held, pid: None,
             foretell=foretell,
+            recycling=recycling,
+            alive_within=alive_within,
         )
 
     def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
         self.ends[slot] = child_end.dup()
         self.lines[slot] = line.dup()
         self.slots.note_started(Started(slot, 1_000 + slot))
+        if self.come_up:
+            self.say_ready(slot)
+
+    def say_ready(self, slot: int) -> None:
         packets.send(self.ends[slot], encode(Outcome(READY, "", None, 0, 0.0)))
 
     def has_unread(self, slot: int) -> bool:
@@ -424,3 +438,135 @@ async def test_what_waits_in_the_node_is_taken_out(children: Children):
     assert numbers(children.slots.take_out(waiting[1:2])) == [2]
     assert numbers(children.slots.waiting) == [1, 3]
     assert children.slots.take_out(waiting[1:2]) == []
+
+
+# -- replacing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def short_lived() -> AsyncIterator[Children]:
+    made = Children(recycling=Recycling(max_tasks=2))
+    yield made
+    made.slots.close()
+    for end in made.ends.values():
+        end.close()
+
+
+def is_told_to_leave(children: Children, slot: int) -> bool:
+    try:
+        return children.ends[slot].recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
+async def run_in(children: Children, slot: int, one: Held) -> None:
+    """Have a child that has nothing to do run one message to its end."""
+    send(children.slots, one)
+    children.answer(slot, children.read(slot))
+    await until(lambda: one in children.ended)
+
+
+async def test_a_successor_is_up_before_the_last_run_ends_and_begins_when_it_has(short_lived: Children):
+    slots = await started(short_lived, 1)
+    await run_in(short_lived, 0, held(1))
+    send(slots, held(2), held(3))
+    last = short_lived.read(0)
+    assert last.number == 2
+    assert is_told_to_leave(short_lived, 0)
+    await looks(3)
+    assert (2 in short_lived.ends, slots.running) == (True, 1), "no more bodies run than there may"
+
+    short_lived.answer(0, last)
+
+    await until(lambda: slots.running == 1 and len(short_lived.ended) == 2)
+    assert short_lived.read(2).number == 3
+    short_lived.die(0)
+    assert short_lived.crashed == []
+
+
+async def test_the_successor_of_a_child_of_many_bodies_has_those_that_have_become_free(short_lived: Children):
+    slots = await started(short_lived, 2)
+    send(slots, *(held(number) for number in range(1, 5)))
+    runs = [short_lived.read(0), short_lived.read(0)]
+
+    short_lived.answer(0, runs[1])
+
+    await until(lambda: slots.running == 2 and 2 in short_lived.ends)
+    assert short_lived.read(2).number == 3
+    assert [slot.capacity for slot in slots.slots] == [1]
+    short_lived.answer(0, runs[0])
+    await until(lambda: numbers(slots.waiting) == [])
+    assert short_lived.read(2).number == 4
+
+
+async def test_who_dies_on_its_last_run_has_crashed_and_has_one_successor(short_lived: Children):
+    slots = await started(short_lived, 1)
+    await run_in(short_lived, 0, held(1))
+    send(slots, held(2))
+    short_lived.read(0)
+
+    short_lived.die(0)
+
+    send(slots, held(3))
+    await until(lambda: slots.running == 1)
+    assert numbers(short_lived.crashed) == [2]
+    assert short_lived.read(2).number == 3
+    await looks(2)
+    assert slots.alive == 1
+
+
+async def test_a_successor_that_dies_before_it_is_up_is_replaced_with_all_its_bodies(short_lived: Children):
+    slots = await started(short_lived, 1)
+    await run_in(short_lived, 0, held(1))
+    short_lived.come_up = False
+    await run_in(short_lived, 0, held(2))
+    short_lived.come_up = True
+    short_lived.die(2)
+    short_lived.die(0)
+
+    send(slots, held(3))
+
+    await until(lambda: slots.running == 1)
+    assert [slot.capacity for slot in slots.slots] == [1]
+
+
+async def test_a_child_that_has_grown_too_large_is_replaced_after_its_run(monkeypatch):
+    sizes = {1_000: 100, 1_002: 100}
+    monkeypatch.setattr("celeriac.worker.recycling.memory_kib", sizes.__getitem__)
+    children = Children(recycling=Recycling(max_memory_kib=200))
+    slots = await started(children, 1)
+    await run_in(children, 0, held(1))
+    sizes[1_000] = 201
+    await run_in(children, 0, held(2))
+
+    send(slots, held(3))
+
+    await until(lambda: slots.running == 1)
+    assert is_told_to_leave(children, 0)
+    assert children.read(2).number == 3
+    slots.close()
+    for end in children.ends.values():
+        end.close()
+
+
+async def test_a_child_that_does_not_come_up_in_time_is_killed():
+    children = Children(alive_within=0.02)
+    children.come_up = False
+
+    children.slots.start((1,))
+
+    await until(lambda: children.killed)
+    assert children.killed == [(0, signal.SIGKILL, True)]
+    children.slots.close()
+    children.ends[0].close()
+
+
+async def test_a_child_that_does_not_end_after_its_last_run_is_killed(short_lived: Children, monkeypatch):
+    monkeypatch.setattr("celeriac.worker.slots._END_WITHIN", 0.02)
+    await started(short_lived, 1)
+    await run_in(short_lived, 0, held(1))
+    await run_in(short_lived, 0, held(2))
+
+    await until(lambda: short_lived.killed)
+
+    assert short_lived.killed == [(0, signal.SIGKILL, True)]

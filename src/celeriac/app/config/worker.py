@@ -130,15 +130,18 @@ class WorkerSettings(Group):
         log_format(), LOG_FORMAT, "Format of a worker's log lines.", old="CELERYD_LOG_FORMAT"
     )
     worker_lost_wait: float = later(
-        SECONDS, 10.0, "Seconds before a run whose process is gone counts as lost.", old="CELERYD_WORKER_LOST_WAIT"
+        SECONDS,
+        10.0,
+        "Seconds before a run whose process is gone counts as lost; here a death is told at once.",
+        old="CELERYD_WORKER_LOST_WAIT",
     )
-    worker_max_memory_per_child: int | None = later(
+    worker_max_memory_per_child: int | None = works(
         or_none(_POSITIVE),
         None,
         "KiB of memory after which a child is replaced, between two runs.",
         old="CELERYD_MAX_MEMORY_PER_CHILD",
     )
-    worker_max_tasks_per_child: int | None = later(
+    worker_max_tasks_per_child: int | None = works(
         or_none(_POSITIVE), None, "Runs after which a child is replaced.", old="CELERYD_MAX_TASKS_PER_CHILD"
     )
     worker_pool: str | type = works(POOL, "prefork", "What runs task bodies.", old="CELERYD_POOL")
@@ -148,13 +151,16 @@ class WorkerSettings(Group):
     worker_pool_restarts: bool = later(
         FLAG, False, "Obey the control command that restarts the pool.", old="CELERYD_POOL_RESTARTS"
     )
-    worker_pool_start_method: str = later(
-        one_of("fork", "spawn"), "fork", "How children come to be.", old="CELERYD_POOL_START_METHOD"
+    worker_pool_start_method: str = works(
+        one_of("fork", "spawn"),
+        "fork",
+        "How children come to be: forked, or as fresh interpreters (spawn).",
+        old="CELERYD_POOL_START_METHOD",
     )
     worker_processes: int | None = ours(
         or_none(_POSITIVE), None, "Processes that share the runs at once, on the pools threads and asyncio; None: one."
     )
-    worker_proc_alive_timeout: float = later(
+    worker_proc_alive_timeout: float = works(
         SECONDS, 4.0, "Seconds within which a new child answers.", old="CELERYD_PROC_ALIVE_TIMEOUT"
     )
     worker_prefetch_multiplier: int | None = works(
