@@ -447,8 +447,12 @@ async def test_what_waits_in_the_node_is_taken_out(children: Children):
 async def short_lived() -> AsyncIterator[Children]:
     made = Children(recycling=Recycling(max_tasks=2))
     yield made
-    made.slots.close()
-    for end in made.ends.values():
+    close(made)
+
+
+def close(children: Children) -> None:
+    children.slots.close()
+    for end in [*children.ends.values(), *children.lines.values()]:
         end.close()
 
 
@@ -491,7 +495,7 @@ async def test_the_successor_of_a_child_of_many_bodies_has_those_that_have_becom
 
     short_lived.answer(0, runs[1])
 
-    await until(lambda: slots.running == 2 and 2 in short_lived.ends)
+    await until(lambda: slots.running == 2 and len(short_lived.ended) == 1)
     assert short_lived.read(2).number == 3
     assert [slot.capacity for slot in slots.slots] == [1]
     short_lived.answer(0, runs[0])
@@ -544,9 +548,7 @@ async def test_a_child_that_has_grown_too_large_is_replaced_after_its_run(monkey
     await until(lambda: slots.running == 1)
     assert is_told_to_leave(children, 0)
     assert children.read(2).number == 3
-    slots.close()
-    for end in children.ends.values():
-        end.close()
+    close(children)
 
 
 async def test_a_child_that_does_not_come_up_in_time_is_killed():
@@ -557,8 +559,7 @@ async def test_a_child_that_does_not_come_up_in_time_is_killed():
 
     await until(lambda: children.killed)
     assert children.killed == [(0, signal.SIGKILL, True)]
-    children.slots.close()
-    children.ends[0].close()
+    close(children)
 
 
 async def test_a_child_that_does_not_end_after_its_last_run_is_killed(short_lived: Children, monkeypatch):
