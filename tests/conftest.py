@@ -19,7 +19,9 @@ from tests.size import SIZE
 __all__ = ["redis_db", "redis_server", "redis_url"]
 
 # Before anybody imports them, wherever pytest begins to collect.
-pytest.register_assert_rewrite("celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses")
+pytest.register_assert_rewrite(
+    "celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses", "celeriac.testing.pools"
+)
 
 # Speed is never asserted, so a slow machine fails no property.
 settings.register_profile("tenth", deadline=None)
