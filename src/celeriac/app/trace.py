@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -277,6 +277,46 @@ class Tracer:
             await self._call(context, self._on_cancel, exc, context.id, args, kwargs, einfo)
         logger.info("Task %s[%s] %s", self._name(context), context.id, exc)
         return Traced(REVOKED, exc, einfo, record)
+
+    async def tell_of_end(
+        self, context: Context, state: str, exc: Exception, call_errbacks: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Call what is to be called about a run whose process was killed, or died: it was settled without this.
+
+        Args:
+            call_errbacks: calls those that are told more than an id; the others were sent.
+        """
+        token = push_context(context)
+        try:
+            if state == FAILURE and context.errbacks:
+                await call_errbacks()
+            await self._call_after_end(context, state, exc)
+        except Exception:
+            logger.exception("what follows the end of task %s[%s] failed", self._name(context), context.id)
+        finally:
+            flush_output()
+            pop_context(token)
+
+    async def _call_after_end(self, context: Context, state: str, exc: Exception) -> None:
+        args, kwargs = context.args, context.kwargs
+        einfo = ExceptionInfo(exc)
+        if state == FAILURE:
+            if self._on_failure is not None:
+                await self._call(context, self._on_failure, exc, context.id, args, kwargs, einfo)
+            if task_failure.receivers:
+                task_failure.send(
+                    sender=self.task,
+                    task_id=context.id,
+                    exception=exc,
+                    args=args,
+                    kwargs=kwargs,
+                    traceback=None,
+                    einfo=einfo,
+                )
+        elif self._on_cancel is not None and isinstance(exc, TaskCancelled):
+            await self._call(context, self._on_cancel, exc, context.id, args, kwargs, None)
+        if self._after_return is not None:
+            await self._call(context, self._after_return, state, exc, context.id, args, kwargs, None)
 
     async def _call(self, context: Context, hook: Callable[..., Any], *args: Any) -> None:
         """Call a hook that comes after the outcome: what it raises, SystemExit too, is logged and changes nothing."""

@@ -77,7 +77,7 @@ class Child(msgspec.Struct, eq=False):
             OSError: it is dying, and the notice of that comes next.
         """
         delivery = held.delivery
-        packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes))
+        packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes, held.ended))
         packets.send(self.end, packet, packets.DONT_WAIT)
         self.slot.note_sent(held.expected, now)
         held.began_at = now

@@ -30,24 +30,28 @@ class Errbacks:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def add_to(self, settlement: Settlement) -> Settlement:
-        """Return the settlement with the messages of its errbacks."""
+    def add_to(self, settlement: Settlement, *, calls_inline: bool = False) -> Settlement:
+        """Return the settlement with the messages of its errbacks.
+
+        Args:
+            calls_inline: a child will call those that are to be told the exception itself (`aftermath.py`).
+        """
         message = settlement.delivery.message
         if message.content_type != JSON_CONTENT or _NONE in message.body or b'"errbacks"' not in message.body:
             return settlement
         try:
-            following = self._messages(message)
+            following = self._messages(message, calls_inline)
         except Exception as exc:  # noqa: BLE001 - the message is one that something is wrong with
             logger.warning("the errbacks of message %s cannot be read: %s", message.task_id, exc)
             return settlement
         return msgspec.structs.replace(settlement, publish=(*settlement.publish, *following))
 
-    def _messages(self, message: Message) -> list[Message]:
+    def _messages(self, message: Message, calls_inline: bool) -> list[Message]:
         request = read_request(message, limits=self._app.conf.limits)
         task = self._app.tasks.get(request.task)
         context = Context.from_request(request, task=task, queue=message.queue)
         errbacks, inline = errbacks_due(context, app=self._app)
-        for each in inline:
+        for each in () if calls_inline else inline:
             logger.warning(
                 "errback %s of message %s is not called: it takes the exception, which only the process of the run "
                 "could give it; one that takes an id alone is sent",

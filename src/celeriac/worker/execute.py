@@ -16,7 +16,7 @@ from typing import Any, Final
 from celeriac.app.application import Celery
 from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
-from celeriac.app.follow import after_failure, after_success, call_inline, check_following
+from celeriac.app.follow import after_failure, after_success, call_inline, check_following, errbacks_due
 from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
@@ -26,6 +26,7 @@ from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.reprs import bounded_repr, told
+from celeriac.worker.ends import error_of
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.runs import Outcome, Run
@@ -88,6 +89,10 @@ class Executor:
             redelivered=run.redelivered,
             crashes=run.crashes,
         )
+        if run.ended is not None:
+            error = error_of(run.ended)
+            await tracer.tell_of_end(context, run.ended.state, error, lambda: self._call_errbacks(context, error))
+            return Outcome(run.number, run.ended.state, None, request.retries, 0.0)
         if self._interrupts is not None:
             self._interrupts.begin(run.number, context)
         try:
@@ -177,6 +182,11 @@ class Executor:
     def follow_success(self, context: Context, value: Any) -> None:
         """Have the callbacks published with the outcome."""
         context.following.extend(after_success(context, value, sender=self._app.sender))
+
+    async def _call_errbacks(self, context: Context, exc: BaseException) -> None:
+        """Call the errbacks that are to be told more than an id, of a run that others have settled."""
+        _, inline = errbacks_due(context, app=self._app)
+        await call_inline(inline, context, exc, None, wait_for=self.wait_for)
 
     async def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
         """Have errbacks published with the outcome, and call those that are to be told more than an id."""

@@ -7,6 +7,7 @@ import msgspec
 from celeriac.brokers.base import Delivery, Room
 from celeriac.brokers.revocations import Revocation
 from celeriac.wire.protocol import Intake
+from celeriac.worker.runs import Ended
 
 
 class TimeLimit(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +57,7 @@ class Held(msgspec.Struct, eq=False, gc=False):
         is_soft_told: the body was told that its soft limit is over; `is_hard_told` where nothing can be killed.
         revocation: because of which the run is being ended, or None.
         verdict: what the run comes to when its child dies, because it is being ended; or None.
+        ended: this is no run, but what is to be called after one (`aftermath.py`); or None.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Held(msgspec.Struct, eq=False, gc=False):
     is_hard_told: bool = False
     revocation: Revocation | None = None
     verdict: Verdict | None = None
+    ended: Ended | None = None
 
 
 class Holdings:
@@ -97,6 +100,11 @@ class Holdings:
         held = Held(self._last, delivery, intake, now, expected, room, time_limit=time_limit)
         self._by_number[self._last] = held
         return held
+
+    def new_number(self) -> int:
+        """Return a number for what is not held."""
+        self._last += 1
+        return self._last
 
     def remove(self, held: Held) -> None:
         self._by_number.pop(held.number, None)

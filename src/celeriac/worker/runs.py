@@ -9,6 +9,19 @@ import msgspec
 from celeriac.message import Message
 
 
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Say how a run has ended whose process cannot tell of it any more.
+
+    Attributes:
+        state: FAILURE, or REVOKED.
+        kind: name of an exception of ours, raised with `args`.
+    """
+
+    state: str
+    kind: str
+    args: tuple[str | int | float | None, ...]
+
+
 class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Ask a child for one run.
 
@@ -17,12 +30,14 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
         message: what was claimed, still encoded.
         redelivered: True when somebody else has held the message before.
         crashes: earlier runs of the message whose child died under them.
+        ended: the run is over, and only what is to be called about that is left; or None.
     """
 
     number: int
     message: Message
     redelivered: bool
     crashes: int
+    ended: Ended | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):

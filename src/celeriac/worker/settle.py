@@ -83,10 +83,16 @@ def after_crash(
     crashes = delivery.crashes + 1
     if again and crashes < policy.max_crashes:
         return Release(delivery=delivery, eta_at=now + crash_delay(crashes), cause=ReleaseCause.CRASH)
-    text = f"the process that ran task {intake.task}[{intake.id}] {died}; it was run {crashes} times"
-    lost = Bury(WorkerLostError(text), text)
+    error = lost_error(delivery, intake, died)
+    lost = Bury(error, str(error))
     settlement = after_bury(delivery, lost, retries=intake.retries, done_at=done_at, form=form)
     return settlement if again else Settlement(delivery=delivery, result=settlement.result)
+
+
+def lost_error(delivery: Delivery, intake: Intake, died: str) -> WorkerLostError:
+    """Return what a run ends with that died for the last time."""
+    times = delivery.crashes + 1
+    return WorkerLostError(f"the process that ran task {intake.task}[{intake.id}] {died}; it was run {times} times")
 
 
 def after_kill(

@@ -19,6 +19,7 @@ from celeriac.brokers.base import Incarnation, Release, Settlement
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.states import FAILURE, REVOKED
 from celeriac.wire.times import iso_text
+from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.burst import Burst
 from celeriac.worker.cancelling import Cancelling
@@ -40,7 +41,15 @@ from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.runs import Outcome
-from celeriac.worker.settle import acks_failure, after_crash, after_kill, after_run, after_start, how_it_died
+from celeriac.worker.settle import (
+    acks_failure,
+    after_crash,
+    after_kill,
+    after_run,
+    after_start,
+    how_it_died,
+    lost_error,
+)
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
@@ -151,6 +160,7 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
+        self._aftermath = Aftermath(self._slots, self._holdings)
         self._time_keeper = TimeKeeper(self._slots, can_kill=self._crew.can_kill)
         self._cancelling = Cancelling(
             self._slots,
@@ -225,30 +235,44 @@ class Supervisor:
         await self._consumer.foretell(held.delivery)
 
     def _note_start(self, held: Held, pid: int | None) -> None:
+        if held.ended is None:
+            if pid is None:
+                self._consumer.note_ended(held.delivery)
+            else:
+                self._consumer.note_started(held.delivery)
         if pid is None:
-            self._consumer.note_ended(held.delivery)
             return
-        self._consumer.note_started(held.delivery)
         if held.time_limit is not None:
             self._time_keeper.note_sent(held.time_limit)
+        if held.ended is not None:
+            return
         task = self._app.tasks[held.intake.task]
         if task.track_started and wants_result(task, held.intake.ignore_result):
             node, form = self._plan.node, self._plan.form
             self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=node, form=form))
 
     def _note_outcome(self, held: Held, outcome: Outcome) -> None:
+        if held.ended is not None:
+            return
         if outcome.dead_reason is not None:
             logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
         if held.revocation is not None:
             verdict = self._cancelling.after_outcome(held, outcome)
             if verdict is not None:
-                self._note_killed(held, verdict)
+                self._end_by(held, verdict)
                 return
             if outcome.state == REVOKED:
                 self._tell_revoked(held, verdict)
         self._settler.add(Ending(held, after_run(held.delivery, outcome)))
 
     def _note_killed(self, held: Held, verdict: Verdict) -> None:
+        if held.ended is not None:
+            self._aftermath.give_up(held)
+            return
+        self._end_by(held, verdict)
+        self._aftermath.of(held, verdict)
+
+    def _end_by(self, held: Held, verdict: Verdict) -> None:
         task, facts = self._app.tasks[held.intake.task], held.intake
         wanted = wants_result(task, facts.ignore_result) or task.store_errors_even_if_ignored
         dead = verdict.state == FAILURE and task.acks_late and not acks_failure(task, verdict.error)
@@ -256,7 +280,7 @@ class Supervisor:
             held.delivery, facts, verdict, wanted=wanted, dead=dead, done_at=self._done_at(), form=self._plan.form
         )
         if verdict.state == FAILURE:
-            how = self._errbacks.add_to(how)
+            how = self._errbacks.add_to(how, calls_inline=True)
         else:
             self._tell_revoked(held, verdict)
         self._settler.add(Ending(held, how))
@@ -268,7 +292,7 @@ class Supervisor:
         )
 
     def _note_crash(self, held: Held, died: Died) -> None:
-        if self._cold.is_set():
+        if self._cold.is_set() or held.ended is not None:
             self._end_unfinished(held)
             return
         text = how_it_died(died.status, died.peak_kib)
@@ -289,7 +313,8 @@ class Supervisor:
             form=self._plan.form,
         )
         if isinstance(how, Settlement):
-            how = self._errbacks.add_to(how)
+            how = self._errbacks.add_to(how, calls_inline=True)
+            self._aftermath.of(held, Verdict(FAILURE, lost_error(held.delivery, held.intake, text)))
             if how.dead_reason is not None:
                 logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
@@ -297,6 +322,9 @@ class Supervisor:
     def _end_unfinished(self, held: Held) -> None:
         """End what this stop cut short: it runs again elsewhere, or, when it was acked before its run, it failed."""
         delivery = held.delivery
+        if held.ended is not None:
+            self._aftermath.give_up(held)
+            return
         if not held.acked:
             self._settler.add(Ending(held, Release(delivery=delivery)))
             return
@@ -315,6 +343,9 @@ class Supervisor:
     def _hand_back(self, unstarted: list[Held]) -> None:
         """Give back what no child has begun; what the store has forgotten already is published again."""
         for held in unstarted:
+            if held.ended is not None:
+                self._aftermath.give_up(held)
+                continue
             how: Settlement | Release = Release(delivery=held.delivery)
             if held.acked:
                 how = Settlement(delivery=held.delivery, publish=(held.delivery.message,))
