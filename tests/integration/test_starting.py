@@ -140,8 +140,10 @@ def test_no_url_at_all_means_the_file_of_the_app(project: Project, tmp_path_fact
     assert (home / "tasks.sqlite3").exists()
 
 
-def test_every_process_of_a_node_logs_into_a_file_of_its_own_when_asked_to(project: Project):
-    node = project.start("-l", "INFO", "-f", "%n%I.log", ready=False)
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("asked", [("-f", "%n%I.log"), ("worker_logfile=%n%I.log",)])
+def test_every_process_of_a_node_logs_into_a_file_of_its_own_when_asked_to(project: Project, asked: tuple[str, ...]):
+    node = project.start("-l", "INFO", *asked, ready=False)
     assert project.call("add", 1, 2).get(timeout=20) == 3
     assert node.stop() == 0
 
