@@ -19,10 +19,14 @@ from celeriac.app.log import LineFormatter
 from celeriac.worker import packets
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import Died, Notice
+from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
+from celeriac.worker.node_signals import say_configured, say_init, say_process_init, say_set_up
+from celeriac.worker.options import NodeOptions
 from celeriac.worker.orders import ORDER_SIGNAL
-from celeriac.worker.pools.prefork import Prefork
+from celeriac.worker.pools.base import Pool
+from celeriac.worker.pools.table import find_pool
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Plan
 from celeriac.worker.supervisor import EXIT_DONE, Supervisor
@@ -34,47 +38,47 @@ logger: Final = logging.getLogger("celeriac.worker")
 
 
 class ThreadCrew:
-    """Run bodies in threads of this process. A `Crew`; what it cannot do is to kill one.
+    """Be children in threads of this process. A `Crew`; what it cannot do is to kill one.
 
     Args:
-        app: its tasks are registered.
-        hostname: the node's name.
+        worker: the node, as receivers of signals see it.
+        pool: what runs in each of them.
     """
 
     gone = "the threads ended that ran the tasks"
     can_kill = False
 
-    def __init__(self, app: Celery, hostname: str) -> None:
-        self._app = app
-        self._hostname = hostname
+    def __init__(self, worker: Worker, pool: type[Pool]) -> None:
+        self._worker = worker
+        self._pool = pool
         self._threads: dict[int, threading.Thread] = {}
         self._interrupts: dict[int, Interrupts] = {}
         self._notices: list[Notice] = []
 
     @property
-    def running(self) -> int:
-        """Threads that have not ended."""
-        return sum(thread.is_alive() for thread in self._threads.values())
+    def running(self) -> bool:
+        """Whether one has not ended."""
+        return any(thread.is_alive() for thread in self._threads.values())
 
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         packets.receive_in_threads()
         self._told, self._tell = socket.socketpair()
-        for number in range(len(capacities)):
+        for number, capacity in enumerate(capacities):
             end, handle = packets.pair()
             line, line_end = packets.pair()
-            self._interrupts[number] = Interrupts(line_end)
-            slots.adopt(number, end, handle, line)
-            name = f"{self._hostname} slot {number + 1}"
+            interrupts = self._interrupts[number] = Interrupts(line_end)
+            slots.adopt(number, end, handle, line, capacity=capacity)
+            pool = self._pool(self._worker.app, self._worker.hostname, capacity, interrupts)
+            name = f"{self._worker.hostname} {self._pool.role}-{number + 1}"
             # A descriptor of its own: the supervisor may close its while a body hangs.
-            thread = threading.Thread(
-                target=self._serve, args=(handle.dup(), self._interrupts[number]), name=name, daemon=True
-            )
+            thread = threading.Thread(target=self._serve, args=(pool, handle.dup()), name=name, daemon=True)
             self._threads[number] = thread
             thread.start()
 
-    def _serve(self, own: socket.socket, interrupts: Interrupts) -> None:
+    def _serve(self, pool: Pool, own: socket.socket) -> None:
         with own:
-            serve(Prefork(self._app, self._hostname, 1, interrupts), own)
+            say_process_init(self._worker)
+            serve(pool, own)
             try:
                 own.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
             except OSError:
@@ -115,6 +119,23 @@ class ThreadCrew:
         self._tell.close()
 
 
+class _Facts:
+    """Know what receivers of signals may ask about the node."""
+
+    def __init__(self, app: Celery, name: str, queues: tuple[str, ...], pool: type[Pool], concurrency: int) -> None:
+        self.app = app
+        self.name = name
+        self.options = NodeOptions(node_name=name)
+        self.queues_added: list[str] = []
+        self.pool = pool
+        self.concurrency = concurrency
+        self._queues = queues
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._queues, *self.queues_added)))
+
+
 class ThreadWorker:
     """Be a `TestWorker` inside this process.
 
@@ -139,13 +160,16 @@ class ThreadWorker:
     ) -> None:
         self.app = app
         self.hostname = hostname
-        self.queues = queues
         self.pool = pool
-        self.concurrency = concurrency
+        kind = find_pool(pool, "pool")
+        self._capacities = kind.layout(concurrency, None)
+        self.concurrency = sum(self._capacities)
+        self._facts = _Facts(app, hostname, queues, kind, self.concurrency)
+        self._worker = Worker(self._facts, runs_tasks=True)
         self._log = (loglevel, logfile)
         self._prefetch_multiplier = prefetch_multiplier
         self._stop_grace = stop_grace
-        self._crew = ThreadCrew(app, hostname)
+        self._crew = ThreadCrew(self._worker, kind)
         self._ready = threading.Event()
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -154,8 +178,16 @@ class ThreadWorker:
         self._code = EXIT_DONE
         self._thread = threading.Thread(target=self._run, name=f"{hostname} supervisor", daemon=True)
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """What it consumes."""
+        return self._facts.queues
+
     def start(self) -> None:
+        say_configured(self._worker)
         self.app.load_tasks()
+        say_init(self._worker)
+        say_set_up(self._worker)
         self.app.broker.open(deadline_at=time.monotonic() + _START_WITHIN)
         self._thread.start()
         until = time.monotonic() + _START_WITHIN
@@ -175,9 +207,9 @@ class ThreadWorker:
             raise self._error
         if self._thread.is_alive() or self._crew.running:
             raise RuntimeError(
-                f"{self._crew.running} tasks of worker {self.hostname} still run {timeout:g} s after its stop. A "
-                "thread cannot be killed: they go on, and what they come to is not stored. Give shutdown_timeout more "
-                "seconds, or use pool='prefork', whose tasks are processes"
+                f"tasks of worker {self.hostname} still run {timeout:g} s after its stop. A thread cannot be killed: "
+                "they go on, and what they come to is not stored. Give shutdown_timeout more seconds, or use "
+                "pool='prefork', whose tasks are processes"
             )
         if self._code != EXIT_DONE:
             raise RuntimeError(f"worker {self.hostname} failed; its log says why (loglevel='INFO')")
@@ -205,12 +237,13 @@ class ThreadWorker:
         return Plan(
             node=self.hostname,
             queues=self.queues,
-            capacities=(1,) * self.concurrency,
+            capacities=self._capacities,
             dispatch=conf.worker_dispatch,
             prefetch_multiplier=conf.worker_prefetch_multiplier if asked is None else asked,
             stop_grace=self._stop_grace,
             accept=conf.accept,
             form=conf.record_form.without_code_of_users(),
+            worker=self._worker,
             say_ready=self._ready.set,
             say=lambda text: logger.info("%s", text),
             hears_signals=False,

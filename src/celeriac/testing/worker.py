@@ -16,9 +16,10 @@ from celeriac.testing.process_worker import ProcessWorker
 from celeriac.testing.tasks import PING, ping_of
 from celeriac.testing.thread_worker import ThreadWorker
 from celeriac.worker.names import node_name
+from celeriac.worker.pools.table import find_pool
 
-IN_THREADS: Final = ("solo", "threads")
-"""Pools whose tasks run in threads of the test's process; others run in processes of a node beside it."""
+BESIDE: Final = "prefork"
+"""The pool whose tasks are processes, of a node beside the test's; those of others run in threads of the test's own."""
 
 test_worker_starting: Final = Signal(name="test_worker_starting")
 test_worker_started: Final = Signal(("worker", "consumer"), name="test_worker_started")
@@ -40,9 +41,11 @@ class TestWorker(Protocol):
 
     app: Celery
     hostname: str
-    queues: tuple[str, ...]
     pool: str
     concurrency: int
+
+    @property
+    def queues(self) -> tuple[str, ...]: ...
 
     def start(self) -> None:
         """Return when it takes work."""
@@ -73,16 +76,17 @@ def start_worker(
 ) -> Iterator[TestWorker]:
     """Have a worker run an app's tasks, for the length of a `with` block.
 
-    With the pools `solo` and `threads` it is inside this process: the supervisor and each body have a thread of their
-    own. So `memory://` is enough, tasks may be defined in the test, and a debugger sees them. Soft time limits and
-    cancels reach them. What needs a process of its own is not to be had there: a body that hangs is not killed, hard
-    time limits do not hold, and a body that ends the process ends the test. With other pools a node is started beside
-    this process; the app must be in a module that can be imported there, and its broker must cross processes.
+    It is inside this process, its supervisor and what runs the tasks in threads of their own, unless the pool is
+    `prefork`. So `memory://` is enough, tasks may be defined in the test, and a debugger sees them. Soft time limits
+    and cancels reach them. What needs a process of its own is not to be had there: a body that hangs is not killed,
+    hard time limits do not hold, and a body that ends the process ends the test. With `prefork` a node is started
+    beside this process; the app must be in a module that can be imported there, and its broker must cross processes.
 
     The app is the current one meanwhile.
 
     Args:
         concurrency: tasks at once; with `solo` one, whatever is given.
+        pool: `solo`, `threads`, `asyncio`, `prefork`, or a class of your own.
         loglevel: what is logged on standard error, or into `logfile`; None logs nothing of its own, so that records
             go where the program has them go.
         perform_ping_check: call a task before the block begins; without effect where no results are kept, and beside
@@ -105,14 +109,13 @@ def start_worker(
         raise TypeError(f"start_worker has no argument {', '.join(map(repr, sorted(unknown)))}")
     name = node_name(hostname or f"test{os.getpid()}")
     chosen = _queues(app, queues, exclude_queues)
-    slots = 1 if pool == "solo" else concurrency
-    kind = ThreadWorker if pool in IN_THREADS else ProcessWorker
+    kind = ProcessWorker if find_pool(pool, "pool").name == BESIDE else ThreadWorker
     worker: TestWorker = kind(
         app,
         hostname=name,
         queues=chosen,
         pool=pool,
-        concurrency=slots,
+        concurrency=concurrency,
         loglevel=loglevel,
         logfile=logfile,
         prefetch_multiplier=prefetch_multiplier,

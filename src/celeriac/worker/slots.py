@@ -125,10 +125,12 @@ class Slots:
             self._spawn(place)
         self._looking_at_heads = self._loop.call_later(_LOOK_AT_HEADS_EVERY, self._look_for_stalled)
 
-    def adopt(self, number: int, end: socket.socket, handle: socket.socket, line: socket.socket) -> None:
+    def adopt(
+        self, number: int, end: socket.socket, handle: socket.socket, line: socket.socket, *, capacity: int = 1
+    ) -> None:
         """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
-        self._capacities = (*self._capacities, 1)
-        self._keep(Child(Slot(number), end, handle, {}, adopted=True, line=line))
+        self._capacities = (*self._capacities, capacity)
+        self._keep(Child(Slot(number, capacity), end, handle, {}, adopted=True, line=line))
 
     def _spawn(self, place: int) -> None:
         if self._stopping or self._child_at(place) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import Celery
+from celeriac import Celery, signals
 from celeriac.app.current import app_or_default, kept_apps
 from celeriac.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, TaskCancelled
 from celeriac.testing import ManualClock, TestApp, assert_published, in_memory, published, start_worker
@@ -47,7 +47,7 @@ def app():
 
 def test_bodies_run_in_threads_of_this_process(app):
     with start_worker(app, hostname="w1@here"):
-        assert app.tasks["shop.where"].delay().get(timeout=10) == [os.getpid(), "w1@here slot 1"]
+        assert app.tasks["shop.where"].delay().get(timeout=10) == [os.getpid(), "w1@here MainProcess-1"]
 
 
 def test_it_has_ended_when_the_block_has(app):
@@ -58,8 +58,9 @@ def test_it_has_ended_when_the_block_has(app):
     assert app.broker.owners() == []
 
 
-def test_several_run_at_once_in_the_pool_of_threads(app):
-    with start_worker(app, concurrency=3, pool="threads") as worker:
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_several_run_at_once(app, pool):
+    with start_worker(app, concurrency=3, pool=pool) as worker:
         results = [app.tasks["shop.meet"].delay() for _ in range(3)]
 
         assert [result.get(timeout=10) for result in results] == [True] * 3
@@ -111,7 +112,8 @@ def test_a_clock_makes_retries_of_tomorrow_happen_now():
         assert ran.wait(10)
 
 
-def test_soft_limits_and_cancels_reach_the_body(app):
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_soft_limits_and_cancels_reach_the_body(app, pool):
     begun = threading.Event()
     told: list[type] = []
 
@@ -125,7 +127,7 @@ def test_soft_limits_and_cancels_reach_the_body(app):
             told.append(type(error))
             return type(error).__name__
 
-    with start_worker(app):
+    with start_worker(app, pool=pool):
         limited = waits.apply_async(soft_time_limit=0.1)
         assert limited.get(timeout=10) == "SoftTimeLimitExceeded"
         begun.clear()
@@ -178,7 +180,7 @@ def test_a_body_that_does_not_end_is_told_at_the_end(app):
             app.send_task("shop.hangs")
             wait_begun(app)
 
-    with pytest.raises(RuntimeError, match=r"1 tasks of worker .* still run 0.2 s after its stop"):
+    with pytest.raises(RuntimeError, match=r"tasks of worker .* still run 0.2 s after its stop"):
         meanwhile()
     gate.set()
 
@@ -239,6 +241,26 @@ def test_flags_that_switch_off_what_is_not_there_are_taken_and_others_not(app):
         pass
     with pytest.raises(TypeError, match="no argument 'prefetch'"), start_worker(app, prefetch=1):
         pass
+
+
+def test_signals_of_nodes_are_sent_as_by_one(app):
+    heard = []
+    names = ("celeryd_init", "worker_init", "celeryd_after_setup", "worker_process_init", "worker_ready")
+    receivers = []
+    for name in (*names, "worker_shutdown"):
+        signal = getattr(signals, name)
+        receivers.append((signal, signal.connect(lambda name=name, **_: heard.append(name), weak=False)))
+    after_setup = signals.celeryd_after_setup.connect(lambda instance, **_: instance.add_queue("more"), weak=False)
+    try:
+        with start_worker(app) as worker:
+            app.send_task("shop.where", queue="more").get(timeout=10)
+    finally:
+        signals.celeryd_after_setup.disconnect(after_setup)
+        for signal, receiver in receivers:
+            signal.disconnect(receiver)
+
+    assert sorted(heard) == sorted((*names, "worker_shutdown"))
+    assert worker.queues == ("celery", "more")
 
 
 def test_signals_tell_of_it(app):
