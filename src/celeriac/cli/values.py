@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,15 @@ import click
 def names(text: str) -> tuple[str, ...]:
     """Split names at commas. Spaces around them and empty names do not count."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def completing(*words: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Have a shell complete these words, for an option that takes others too."""
+
+    def complete(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
 
 
 def some_text(text: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 
 import click
 
-from celeriac.app.pool_names import pool_named
+from celeriac.app.pool_names import NAMES, pool_named
 from celeriac.cli.later import global_options_of_celery, worker_options_of_celery
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
-from celeriac.cli.values import names, seconds
+from celeriac.cli.values import completing, names, seconds
 from celeriac.worker.options import NodeOptions
 
 SETTINGS_OF_FLAGS: Final = {
@@ -54,7 +54,12 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("-n", "--hostname", metavar="NAME", help="Name of the node; %h is the host, %n and %d its two parts.")
 @click.option("-c", "--concurrency", "slots", type=concurrency, metavar="N|auto", help="Tasks at once.")
 @click.option(
-    "-P", "--pool", type=pool, metavar="KIND", help="What runs tasks: prefork (default), threads, asyncio or solo."
+    "-P",
+    "--pool",
+    type=pool,
+    metavar="KIND",
+    help="What runs tasks: prefork (default), threads, asyncio or solo.",
+    shell_complete=completing(*NAMES),
 )
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes that share the tasks at once.")
 @click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")

@@ -43,6 +43,7 @@ def completed(line: str) -> list[str]:
         ("celeriac re", ["result", "report"]),
         ("celeriac worker --stop", ["--stop-grace"]),
         ("celeriac worker -l warn", ["warning"]),
+        ("celeriac worker -P ", ["prefork", "threads", "asyncio", "solo"]),
         ("celeriac queue li", ["list"]),
         ("celeriac --result", ["--result-backend"]),
         ("celeriac worker --autosc", []),
