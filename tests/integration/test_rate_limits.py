@@ -1,4 +1,4 @@
-"""Rate limits that all nodes share, with real workers."""
+"""Rate limits, of all nodes together and of each, with real workers."""
 
 from __future__ import annotations
 
@@ -109,3 +109,66 @@ def test_limits_may_be_switched_off(project: Project, off: str):
     project.start(off)
 
     assert len(wait_started(project, 50)) == 50
+
+
+LIMITED_HERE = """
+@app.task(rate_limit="20/s")
+def limited(number):
+    note("start", number, f"{time.time():.4f}")
+
+
+@app.task(rate_limit=500, acks_late=False)
+def quick(number):
+    note("start", number, f"{time.time():.4f}")
+
+
+@app.task(rate_limit="1/h")
+def hourly(number):
+    note("start", number, f"{time.time():.4f}")
+"""
+
+
+def test_each_node_has_a_rate_of_its_own(project: Project):
+    project.use_also(LIMITED_HERE)
+    project.start()
+    project.start(name="w2")
+    for number in range(81):
+        project.call("limited", number)
+
+    times = wait_started(project, 81)
+
+    assert_obeyed(times, per_second=40)
+    assert 1.5 <= times[-1] - times[0] <= 4.5
+    wait_until(project.is_empty)
+    assert len(starts(project)) == 81
+
+
+def test_what_one_node_may_not_start_yet_holds_up_nothing_and_no_stop(project: Project):
+    project.use_also(LIMITED_HERE)
+    node = project.start("-l", "INFO", concurrency=1)
+    for number in range(300):
+        project.call("hourly", number)
+
+    assert [project.call("add", number, 1).get(timeout=10) for number in range(5)] == [1, 2, 3, 4, 5]
+
+    wait_until(lambda: project.held_by(node) == 0)
+    assert len(starts(project)) == 1
+    assert node.log.count("Task tasks.hourly") == 300 + 1, "received once, and one succeeded"
+    assert node.stop(within=5) == 0
+    assert len(project.kept()) == 299
+
+
+def test_early_acks_wait_for_their_start_too_and_rates_can_be_disabled(project: Project):
+    project.use_also(LIMITED_HERE)
+    for number in range(200):
+        project.call("quick", number)
+    node = project.start()
+    times = wait_started(project, 200)
+    assert_obeyed(times, per_second=500)
+    assert node.stop() == 0
+
+    for number in range(5):
+        project.call("hourly", number)
+    project.start("worker_disable_rate_limits=true", name="w2")
+
+    wait_started(project, 205)

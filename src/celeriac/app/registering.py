@@ -21,8 +21,8 @@ from celeriac.app.shared import give_shared_tasks
 from celeriac.app.signals import Signal, import_modules
 from celeriac.app.task import Task as BaseTask
 from celeriac.app.task import make_task
-from celeriac.app.task_options import NO_EFFECT_YET, TaskOptions, ack_late, read_task_class, read_task_options
-from celeriac.exceptions import CeleryWarning, DuplicateTaskNameWarning, ImproperlyConfigured
+from celeriac.app.task_options import TaskOptions, ack_late, read_task_class, read_task_options
+from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -141,7 +141,7 @@ class Registering:
             setattr(task, option, value)
         hiding_of(task)
         self._tasks.replace(task)
-        self._bind(task, stacklevel=3)
+        self._bind(task)
         return task
 
     def _keep(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
@@ -149,7 +149,7 @@ class Registering:
         hiding_of(task)  # raises where `sensitive` names no argument: here, and not once an argument has been shown
         kept = self._tasks.register(task)
         if kept is task:
-            self._bind(task, stacklevel=5)
+            self._bind(task)
             return task
         warnings.warn(
             f"two functions claim the task name {task.name!r}: {kept.origin} keeps it, and {task.origin} cannot be "
@@ -159,16 +159,7 @@ class Registering:
         )
         return kept
 
-    def _bind(self, task: BaseTask[..., Any], *, stacklevel: int) -> None:
-        idle = [name for name in NO_EFFECT_YET if name in vars(task) or name in vars(type(task))]
-        if task.rate_limit_scope == "global":
-            idle = [name for name in idle if name != "rate_limit"]
-        if any(getattr(task, name) is not None for name in idle):
-            warnings.warn(
-                f"task {task.name!r} has {', '.join(idle)}, which nothing in this version of celeriac goes by",
-                CeleryWarning,
-                stacklevel=stacklevel,
-            )
+    def _bind(self, task: BaseTask[..., Any]) -> None:
         if task.concurrency_limit is not None:
             ack_late(task)
         if task.pydantic:

@@ -204,9 +204,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "unique_key": or_none(Kind(CALL_KEY.words, _call_key)),
 }
 
-NO_EFFECT_YET: Final = ("rate_limit",)
-"""Options that are kept, and that nothing in this version goes by."""
-
 
 def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict[str, Any]:
     """Return the options of a task as they are to be kept, those left out that say nothing.

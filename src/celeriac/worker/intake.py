@@ -12,7 +12,7 @@ from typing import Any, Final
 from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
-from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
+from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
 from celeriac.exceptions import DecodeError, LeaseLost, OperationalError
 from celeriac.states import READY_STATES
 from celeriac.wire.forms import RecordForm
@@ -31,6 +31,7 @@ from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits as SharedLimits
 from celeriac.worker.limits import waiting_for
 from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.received_line import log_received
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.settle import after_bury
@@ -62,6 +63,7 @@ class Intake:
         form: how records are written.
         limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
             means no limit.
+        node_rates: tells what a rate limit of this node lets start now.
         dropper: ends what nobody wants any more.
         revoking: knows what is revoked.
         signals: tells receivers what was claimed.
@@ -93,6 +95,7 @@ class Intake:
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
         shared_limits: SharedLimits,
+        node_rates: NodeRates,
         time_limits: TimeLimits,
         dropper: Dropper,
         revoking: Revoking,
@@ -121,6 +124,8 @@ class Intake:
         self._lease_lost = lease_lost
         self._errbacks = errbacks
         self._shared_limits = shared_limits
+        self._node_rates = node_rates
+        self._none_limited = not (shared_limits.any or node_rates.any)
         self._time_limits = time_limits
         self._dropper = dropper
         self._revoking = revoking
@@ -235,10 +240,12 @@ class Intake:
         if self._revoked.is_partial:
             return False
         return self._settler.one_store and all(
-            self._tasks[held.intake.task].acks_late
-            and (not self._shared_limits.any or self._shared_limits.none_for(held.intake.task))
+            self._tasks[held.intake.task].acks_late and (self._none_limited or self._is_unlimited(held.intake.task))
             for held in runnable
         )
+
+    def _is_unlimited(self, task: str) -> bool:
+        return self._shared_limits.none_for(task) and self._node_rates.none_for(task)
 
     async def _pass_on(self, runnable: list[Held], version: int) -> None:
         try:
@@ -255,12 +262,27 @@ class Intake:
 
     async def _sifted(self, runnable: list[Held]) -> list[Held]:
         """Do what the store must know before a run begins; leave out what must not begin."""
-        runnable = await self._with_room(await self._in_time(runnable))
+        runnable = await self._with_room(await self._in_time(self._within_rates(runnable)))
         early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
         if early:
             await self._ack_early(early)
             runnable = [held for held in runnable if held.acked or held not in early]
         return runnable if self._settler.one_store else await self._not_finished(runnable)
+
+    def _within_rates(self, runnable: list[Held]) -> list[Held]:
+        """Leave out what a rate limit of this node keeps from starting now: it waits in the store."""
+        if not self._node_rates.any:
+            return runnable
+        now, left = self.now(), []
+        for held in runnable:
+            back_at = self._node_rates.take(held.intake.task, now)
+            if back_at is None:
+                left.append(held)
+            else:
+                release = waiting_for(held, Booking(back_at, is_final=False), now)
+                assert release is not None, "it is put aside for a while"
+                self._settler.add(Ending(held, release))
+        return left
 
     async def _in_time(self, runnable: list[Held]) -> list[Held]:
         """Leave out what a rate limit keeps from starting now: it waits in the store."""

@@ -35,6 +35,7 @@ from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
 from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.node_signals import NodeSignals
 from celeriac.worker.reloading import Reloading
 from celeriac.worker.revoked import Revoked
@@ -195,6 +196,7 @@ class Supervisor:
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
             shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
+            node_rates=NodeRates(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
             time_limits=TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit),
             burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
             dropper=dropper,

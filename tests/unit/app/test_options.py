@@ -72,7 +72,6 @@ class TestHeaders:
         assert headers_of(others)["parent_id"] == "run"
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing in this version of celeriac goes by")
 class TestLimits:
     def test_a_soft_limit_after_the_hard_one_is_refused(self, app, add):
         with pytest.raises(
@@ -194,7 +193,6 @@ class TestWhatIsMissing:
         built(app, add, **{name: False})
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing in this version of celeriac goes by")
 class TestTheTask:
     def test_its_own_options_are_those_of_its_calls(self, app):
         @app.task(name="shop.own", priority=3, time_limit=30, soft_time_limit=20, expires=60, ignore_result=True)

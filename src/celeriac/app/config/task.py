@@ -130,7 +130,7 @@ class TaskSettings(Group):
     task_default_rate_limit: str | float | None = works(
         or_none(RATE),
         None,
-        "How often a task starts at most; for those whose `rate_limit_scope` is `global`.",
+        "How often a task starts at most: on each node, or where its `rate_limit_scope` is `global`, on all together.",
         old="CELERY_DEFAULT_RATE_LIMIT",
     )
     task_default_priority: int | None = works(
