@@ -73,6 +73,10 @@ class TestApp(Celery):
         if clock is not None:
             self.sender.now = clock.now
 
+    def __reduce_keys__(self) -> dict[str, Any]:
+        keys = super().__reduce_keys__()
+        return {"name": keys.pop("main"), "config": keys.pop("changes"), **keys}
+
 
 @contextmanager
 def in_memory(app: Celery, *, clock: Clock | None = None) -> Iterator[Celery]:

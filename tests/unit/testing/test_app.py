@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_an_app_for_tests_is_not_led_to_a_broker_of_the_machine(monkeypatch):
 @pytest.mark.parametrize("config", [{"task_default_queue": "x"}, {"CELERY_DEFAULT_QUEUE": "x"}])
 def test_settings_of_a_test_are_said_by_new_or_old_names(config):
     assert TestApp(config=config).conf.task_default_queue == "x"
+
+
+def test_an_app_for_tests_that_was_pickled_has_the_same_store():
+    app = TestApp("shop", {"task_default_queue": "x"})
+    app.send_task("shop.pay")
+
+    copy = pickle.loads(pickle.dumps(app))
+
+    assert (type(copy), copy.main, copy.conf.task_default_queue) == (TestApp, "shop", "x")
+    assert [depth.ready for depth in copy.broker.depths()] == [1]
 
 
 def test_pytest_does_not_take_it_for_a_test():

@@ -283,6 +283,17 @@ def test_signals_tell_of_it(app):
     assert heard == [("starting", app), ("started", app), ("stopped", app)]
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_stores_that_are_not_in_memory_work_as_well(engine, tmp_path: Path, request: pytest.FixtureRequest):
+    url = f"sqlite:///{tmp_path}/q.sqlite3" if engine == "sqlite" else f"{request.getfixturevalue('redis_url')}/9"
+    app = TestApp(broker=url, backend=url)
+    double = app.task(name="shop.double")(lambda x: 2 * x)
+
+    with start_worker(app, queues=[f"q-{tmp_path.name}"]):
+        assert double.apply_async((4,), queue=f"q-{tmp_path.name}").get(timeout=10) == 8
+    app.close()
+
+
 def test_processes_cannot_see_what_is_in_memory(app):
     worker = start_worker(app, pool="prefork")
 

@@ -187,7 +187,10 @@ class WorkerSettings(Group):
     )
     worker_send_task_events: bool = later(FLAG, False, "Send events that monitors can watch.", old="CELERY_SEND_EVENTS")
     worker_state_db: str | None = later(
-        or_none(PATH), None, "File in which a node remembers what was revoked.", old="CELERYD_STATE_DB"
+        or_none(PATH),
+        None,
+        "File in which a worker of Celery remembers what was revoked; here the broker does.",
+        old="CELERYD_STATE_DB",
     )
     worker_task_log_datefmt: str | None = later(
         or_none(TEXT), None, "Format of the times in log lines of tasks.", old="CELERYD_TASK_LOG_DATEFMT"
