@@ -218,3 +218,15 @@ def test_who_acknowledges_before_the_run_is_told_what_neighbours_may_cost(projec
 
     assert "Leave these to -P prefork, or let them be acknowledged late: tasks.die_after_ack" in several.log
     assert "acknowledged late" not in one.log
+
+
+@pytest.mark.engines("sqlite")
+def test_a_pool_of_a_users_own_runs_tasks(project: Project):
+    (project.folder / "own.py").write_text(
+        "from celeriac.worker.pools.threads import Threads\n\n\n"
+        "class Own(Threads):\n    name = 'own'\n    role = 'OwnWorker'\n"
+    )
+    node = start(project, "own:Own", 4, 2)
+
+    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert "concurrency: 4 (own, 2 processes, adaptive)" in node.log
