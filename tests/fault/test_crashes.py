@@ -9,7 +9,7 @@ import pytest
 from celeriac.exceptions import WorkerLostError
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 AFTER_ALL_CRASHES = 40.0
 """Three runs, 1 and 4 s between them, and time for a slow machine."""

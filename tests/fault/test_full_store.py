@@ -18,7 +18,7 @@ from tests.integration.stores import SqliteStore
 
 __all__ = ["project_on"]
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 MIB = 1024 * 1024
 DISK_BYTES = 8 * MIB

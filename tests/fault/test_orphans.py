@@ -11,7 +11,7 @@ import pytest
 from tests.integration.project import Node, Project, wait_until
 from tests.integration.stores import UNCOUNTED
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 GONE_WITHIN = 15.0
 BACK_WITHIN = 3 * 1.0

@@ -11,7 +11,7 @@ import pytest
 from celeriac.exceptions import WorkerLostError
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 CHILD_BACK_WITHIN = 3 * 1.0
 NODE_BACK_WITHIN = 3 * 15.0

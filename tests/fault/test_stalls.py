@@ -11,7 +11,7 @@ import pytest
 from celeriac.exceptions import TimeoutError
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 REPLACED_WITHIN = 3 * 5.0
 

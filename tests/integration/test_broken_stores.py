@@ -18,7 +18,7 @@ from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.engines("sqlite")
+pytestmark = [pytest.mark.engines("sqlite"), pytest.mark.waits]
 
 DEADLINE = 3.0
 """`task_publish_timeout`."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from celeriac.app.result import AsyncResult
 from tests.integration.project import Project, wait_until
+
+pytestmark = pytest.mark.waits
 
 LIMITED = """
 @app.task(concurrency_limit=2)

@@ -6,6 +6,8 @@ import pytest
 
 from tests.integration.project import Project, wait_until
 
+pytestmark = pytest.mark.waits
+
 LIMITED = """
 @app.task(rate_limit="10/s", rate_limit_scope="global")
 def limited(number):

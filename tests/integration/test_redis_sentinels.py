@@ -18,7 +18,7 @@ from tests.unit.brokers.redis.test_link import ONCE
 
 __all__ = ["sentinels"]
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 
 def reading(url: str, **options: object) -> Reading:

@@ -15,6 +15,8 @@ from tests.integration.project import Project, wait_until
 from tests.integration.stores import RedisStore
 from tests.servers.redis import DURABLE, started
 
+pytestmark = pytest.mark.waits
+
 Server = Callable[..., RedisServer]
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.project import Node, Project, wait_until
 
+pytestmark = pytest.mark.waits
+
 UMASK = """
 @app.task
 def umask():

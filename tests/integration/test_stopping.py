@@ -11,6 +11,8 @@ import pytest
 from tests.integration.project import Project, wait_until
 from tests.integration.stores import UNCOUNTED, Accounts
 
+pytestmark = pytest.mark.waits
+
 STOP_WITHIN = 3 * 2.0
 """What a stop may take beyond its grace."""
 

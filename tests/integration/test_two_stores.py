@@ -13,7 +13,7 @@ from celeriac import Celery
 from celeriac.exceptions import WorkerLostError
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.engines("sqlite")
+pytestmark = [pytest.mark.engines("sqlite"), pytest.mark.waits]
 
 MORE_THAN_IS_HELD = 4_000
 

@@ -15,7 +15,7 @@ from tests.fault.redis.streams import assert_all_work
 from tests.integration.project import Node, Project, wait_until
 from tests.servers.redis import DURABLE
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 HOUR = 3_600
 SOURCE = Path(__file__).with_name("clock_shift.c")

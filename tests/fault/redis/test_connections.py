@@ -23,7 +23,7 @@ from tests.servers.proxy import Proxy, Way
 from tests.servers.redis import DURABLE
 from tests.size import SIZE, scaled
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600), pytest.mark.waits]
 
 LASTS = 5.0 if SIZE == "full" else 1.0
 """Seconds for which a fault lasts. What lasts longer than a lease is in `test_stopped_nodes.py`."""

@@ -13,7 +13,7 @@ from tests.fault.redis.streams import start_nodes
 from tests.integration.project import Node, Project, wait_until
 from tests.servers.redis import DURABLE
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 ELSEWHERE_WITHIN = 3 * 15.0
 

@@ -8,7 +8,7 @@ from tests.fault.redis.streams import publish_many, repeated, succeeded, wait_do
 from tests.integration.project import wait_until
 from tests.servers.redis import DURABLE
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
 MORE_THAN_IS_HELD = 4_000
 
