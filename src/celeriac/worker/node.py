@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -35,6 +36,7 @@ from celeriac.worker.child import serve
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
 from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
+from celeriac.worker.left_threads import end_without
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.node_signals import (
@@ -55,7 +57,7 @@ from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import places
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
-from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, Supervisor
+from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, EXIT_RESTART, Supervisor
 from celeriac.worker.waiting import Patience, Stopped, open_broker
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -96,7 +98,12 @@ def run(options: NodeOptions) -> int:
             _reap(forked)
             raise
         if node.pool is Solo:
-            return _run_bodies_here(node, ours, line, forked)
+            earlier = threading.enumerate()
+            code = _run_bodies_here(node, ours, line, forked)
+            held.close()
+            if code != EXIT_RESTART:
+                end_without(earlier, code)
+            return code
         line.close()
         try:
             return _supervise(node, lambda: ForkedCrew(ours))
