@@ -189,7 +189,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.canvas": no(CANVAS, f"{_PRIMITIVES} StampingVisitor GroupStampingVisitor"),
     "celeriac.concurrency": POOLS,
     "celeriac.contrib": {},
-    "celeriac.contrib.abortable": _later("aborting of tasks", "until then let the body look at a flag of your own"),
+    "celeriac.contrib.abortable": at("celeriac.app.abortable", "AbortableAsyncResult AbortableTask ABORTED"),
     "celeriac.contrib.django": DJANGO,
     "celeriac.contrib.migrate": _later("moving of messages"),
     "celeriac.contrib.pytest": at(

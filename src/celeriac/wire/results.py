@@ -225,7 +225,9 @@ def exception_map(exc: BaseException, form: RecordForm = JSON_FORM) -> dict[str,
     if module == exceptions.__name__:
         module = _FOREIGN_HOME.get(kind.__qualname__, module)
     # The descriptor and not the attribute, over which a class of users may have put a property that raises.
-    args = BaseException.__dict__["args"].__get__(exc) or _text_instead_of_args(exc)
+    args = BaseException.__dict__["args"].__get__(exc)
+    if not args and kind.__module__ != exceptions.__name__:
+        args = _text_instead_of_args(exc)
     return _map_of(kind.__qualname__, args, module, form)
 
 

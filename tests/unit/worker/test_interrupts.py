@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from celeriac.app.context import Context
+from celeriac.app.guard import guarded
+from celeriac.exceptions import SoftTimeLimitExceeded, TaskCancelled, TimeLimitExceeded
+from celeriac.worker import packets
+from celeriac.worker.interrupts import Interrupts
+from celeriac.worker.orders import Interrupt, bounded, send_order
+
+
+@pytest.fixture
+def line():
+    """The supervisor's end of the line of this process."""
+    ours, theirs = packets.pair()
+    before = signal.getsignal(signal.SIGUSR1)
+    interrupts = Interrupts(theirs)
+    interrupts.listen()
+    yield ours, interrupts
+    signal.signal(signal.SIGUSR1, before)
+    interrupts.close()
+    ours.close()
+
+
+def order(line, *orders):
+    for each in orders:
+        assert send_order(line, each)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised"),
+    [("soft", SoftTimeLimitExceeded), ("hard", TimeLimitExceeded), ("cancel", TaskCancelled)],
+)
+def test_an_order_is_raised_in_the_body_that_it_is_for(line, kind, raised):
+    supervisor, interrupts = line
+    context = Context()
+    interrupts.begin(7, context)
+
+    def body():
+        order(supervisor, Interrupt(7, kind, 1.5, "why", "amy"))
+        time.sleep(60)
+
+    with pytest.raises(raised) as caught:
+        guarded(context, body, (), {})
+    assert caught.value.args == {"soft": (), "hard": (1.5,), "cancel": ("why", "amy")}[kind]
+    assert context.is_cancelled == (kind == "cancel")
+
+
+def test_an_order_for_another_run_changes_nothing(line):
+    supervisor, interrupts = line
+    context = Context()
+    interrupts.begin(8, context)
+
+    def body():
+        order(supervisor, Interrupt(7, "soft"))
+        return "done"
+
+    assert guarded(context, body, (), {}) == "done"
+    assert not context.is_cancelled
+
+
+def test_an_order_that_comes_before_its_run_waits_for_it(line):
+    supervisor, interrupts = line
+    order(supervisor, Interrupt(7, "cancel", None, "why", "amy"))
+    context = Context()
+    interrupts.begin(7, context)
+
+    with pytest.raises(TaskCancelled):
+        guarded(context, lambda: pytest.fail("it has begun"), (), {})
+    assert context.is_cancelled
+
+
+def test_an_order_that_comes_after_its_body_is_not_raised_around_it(line):
+    supervisor, interrupts = line
+    context = Context()
+    interrupts.begin(7, context)
+    assert guarded(context, lambda: "done", (), {}) == "done"
+
+    order(supervisor, Interrupt(7, "cancel"))
+
+    interrupts.end(7)
+    assert context.cancelled is None
+
+
+def test_orders_that_come_with_one_signal_are_all_read(line):
+    supervisor, interrupts = line
+    context = Context()
+    interrupts.begin(7, context)
+
+    def body():
+        order(supervisor, Interrupt(3, "soft"), Interrupt(5, "cancel"), Interrupt(7, "soft"))
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        guarded(context, body, (), {})
+
+
+def test_what_people_say_is_cut_to_what_an_order_carries():
+    assert bounded("x" * 10_000) == "x" * 2_000
+    assert bounded(None) is None
