@@ -60,6 +60,24 @@ def test_what_is_under_way_goes_on_unless_it_is_terminated(fleet: Fleet, ways: t
     assert fleet.record("id-1")["status"] == "SUCCESS"
 
 
+@pytest.mark.parametrize(
+    "call", ["terminate('id-1', reply=True)", "revoke('id-1', terminate=True, signal='KILL', reply=True)"]
+)
+def test_what_is_terminated_ends_at_once(fleet: Fleet, ways: tuple[Kind, Kind], call: str) -> None:
+    client, worker = ways
+    fleet.start(worker)
+    told(fleet, client, "revoke('id-0', reply=True)")
+    fleet.client(client).run("noted.apply_async(('running', 60.0), task_id='id-1').id")
+    wait_until(lambda: fleet.ran("running"))
+
+    answer = told(fleet, client, call)
+
+    assert answer == {f"{worker.name}@shop": {"ok": "terminate: id-1"}}
+    record = fleet.record("id-1")
+    told_error = (record["result"]["exc_type"], record["result"]["exc_message"])
+    assert (record["status"], told_error) == ("REVOKED", ("TaskRevokedError", ["terminated"]))
+
+
 def test_a_cancelled_run_never_begins_on_workers_of_celery(fleet: Fleet) -> None:
     fleet.start(CELERY)
     told(fleet, CELERIAC, "cancel('id-1', 'late', reply=True)")

@@ -11,6 +11,7 @@ from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.revocations import REVOCATION_EXPIRES, Revocation, error_of
 from celeriac.exceptions import OperationalError
 from celeriac.states import PENDING, RECEIVED, REJECTED, RETRY, REVOKED
+from celeriac.wire.control import commands_of
 from celeriac.wire.results import exception_map, write_record
 from celeriac.wire.times import iso_text
 
@@ -67,12 +68,15 @@ def record(app: Celery, revocations: Sequence[Revocation]) -> None:
     """Record REVOKED of those runs that nobody has begun, after the revocations were stored.
 
     Nobody begins them any more: whoever claims one afterwards is told. What a node holds it ends itself, unless it is
-    under way already. Somebody who waits for a result hears of it now, and not when a worker comes by.
+    under way already. Somebody who waits for a result hears of it now, and not when a worker comes by. Workers of
+    Celery forget what they run as soon as it has begun; where there are any, they record what they have not begun.
     """
     backend = app.backend
     if backend is None:
         return
     try:
+        if app.broker.has_other_workers(commands_of(app.conf.control_exchange)):
+            return
         for first in range(0, len(revocations), _CHUNK):
             chunk = revocations[first : first + _CHUNK]
             held = app.broker.claimed([one.task_id for one in chunk])

@@ -402,6 +402,14 @@ class Broker(ABC):
         What was acked before its run is nobody's.
         """
 
+    def has_other_workers(self, exchange: str) -> bool:
+        """Say whether workers that are no nodes of ours may be running what nobody holds here.
+
+        Args:
+            exchange: on which they hear commands.
+        """
+        return False
+
     @abstractmethod
     def owners(self) -> list[Incarnation]:
         """Return the nodes that nobody has declared dead, in the order in which they registered."""

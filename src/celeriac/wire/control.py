@@ -20,6 +20,9 @@ from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.notices import Notice
 from celeriac.wire.serializers import JSON_CONTENT
 
+IDS_MAX: Final = 50_000
+"""Ids in one command: what Celery's workers remember in all."""
+
 _PATTERN_MAX: Final = 255
 
 
@@ -165,12 +168,14 @@ def ids_in(named: object) -> list[str]:
     """Return the ids that a command names: one text, or a list of texts.
 
     Raises:
-        DecodeError: it is neither.
+        DecodeError: it is neither, or names more than `IDS_MAX`.
     """
     listed: Sequence[object] = [named] if isinstance(named, str) else named if isinstance(named, (list, tuple)) else ()
     ids = [one for one in listed if isinstance(one, str) and 0 < len(one) <= DEFAULT_LIMITS.max_id]
-    if not ids or len(ids) != len(listed):
-        raise DecodeError(f"task_id must be an id of at most {DEFAULT_LIMITS.max_id} characters, or a list of ids")
+    if not ids or len(ids) != len(listed) or len(ids) > IDS_MAX:
+        raise DecodeError(
+            f"task_id must be an id of at most {DEFAULT_LIMITS.max_id} characters, or a list of at most {IDS_MAX:,} ids"
+        )
     return list(dict.fromkeys(ids))
 
 

@@ -102,7 +102,9 @@ def test_ids_are_one_or_many(named, ids):
     assert ids_in(named) == ids
 
 
-@pytest.mark.parametrize("named", [None, "", [], 5, [5], ["a", None], [""], {"a": 1}, "x" * 256, [["a"]]])
+@pytest.mark.parametrize(
+    "named", [None, "", [], 5, [5], ["a", None], [""], {"a": 1}, "x" * 256, [["a"]], ["a"] * 50_001]
+)
 def test_what_are_no_ids_is_an_error(named):
     with pytest.raises(DecodeError, match="task_id must be an id"):
         ids_in(named)

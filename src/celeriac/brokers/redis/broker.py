@@ -314,6 +314,9 @@ class RedisBroker(Broker):
     def claimed(self, task_ids: Collection[str]) -> set[str]:
         return self._revoked.claimed(task_ids)
 
+    def has_other_workers(self, exchange: str) -> bool:
+        return self._revoked.has_workers_of_celery(exchange)
+
     # -- upkeep -------------------------------------------------------------------------------------------------
 
     def owners(self) -> list[Incarnation]:

@@ -102,6 +102,20 @@ class RevokedInRedis:
                 found.update(wanted[text] for text in texts if text in wanted)
         return found
 
+    def has_workers_of_celery(self, exchange: str) -> bool:
+        """Say whether workers of Celery listen to commands, as far as kombu's binding table tells.
+
+        One that was killed stays in it: those of Celery 5.7 until an hour has passed in which none of them was seen.
+        """
+        keys, link = self._keys, self._link()
+        commands = [
+            ("SCARD", keys.bindings + exchange.encode()),
+            ("ZSCORE", keys.binding_deadlines, exchange),
+            ("TIME",),
+        ]
+        bound, deadline, (seconds, _) = link.pipeline(commands, deadline_at=_until(), repeatable=True)
+        return bool(bound) and (deadline is None or float(deadline) > float(seconds))
+
     def clean(self) -> int:
         """Forget a bounded share of what has expired, or is too much, and say how many that were."""
         names = [self._keys.revoked_versions, self._keys.revoked]

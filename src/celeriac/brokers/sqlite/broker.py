@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ logger: Final = logging.getLogger("celeriac.sqlite")
 
 _CLEAN_CHUNK: Final = 500
 _CLEAN_WITHIN: Final = 0.05
+_REVOKED_AT_ONCE: Final = 1_000
 _CLEAN_AFTER: Final = 10_000
 """Publishing this many messages makes a producer clean once, so that files stay bounded when no worker runs."""
 
@@ -205,10 +207,12 @@ class SqliteBroker(Broker):
     # -- revocations --------------------------------------------------------------------------------------------
 
     def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
-        if not revocations:
-            return []
-        store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
-        return store.write(lambda db: revoked.revoke(db, revocations), deadline_at=deadline_at, doing="revoking")
+        news: list[str] = []
+        for first in range(0, len(revocations), _REVOKED_AT_ONCE):  # others want to write, too
+            share = revocations[first : first + _REVOKED_AT_ONCE]
+            store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
+            news += store.write(partial(revoked.revoke, revocations=share), deadline_at=deadline_at, doing="revoking")
+        return news
 
     def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
         return revoked.read_feed(self.store(), since, limit=limit, now=self.clock.now())
