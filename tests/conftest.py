@@ -23,6 +23,9 @@ pytest.register_assert_rewrite(
     "celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses", "celeriac.testing.pools"
 )
 
+# Containers run tests as root, and some of their nodes open pickles.
+os.environ.setdefault("C_FORCE_ROOT", "1")
+
 # Speed is never asserted, so a slow machine fails no property.
 settings.register_profile("tenth", deadline=None)
 settings.register_profile("full", deadline=None, max_examples=1_000)

@@ -255,3 +255,68 @@ def test_solo_outlasts_its_grace_no_longer_than_prefork(project: Project):
     node.wait_exit(within=1 + STOP_WITHIN)
     node.wait_gone(within=STOP_WITHIN)
     assert accounts(project) == [UNCOUNTED]
+
+
+# -- further signals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.engines("sqlite")
+def test_a_soft_stop_gives_what_runs_its_time_and_then_kills_it(project: Project):
+    node = project.start("worker_soft_shutdown_timeout=1.5", REMAP_SIGTERM="SIGQUIT")
+    project.call("gated", "quick", "quick-gate")
+    project.call("gated", "long", "never")
+    project.wait_begun("quick")
+    project.wait_begun("long")
+
+    node.signal(signal.SIGTERM)
+    node.wait_for_log("SIGTERM: soft shutdown; running tasks have 1.5 s")
+    project.open_gate("quick-gate")
+
+    assert node.wait_exit(within=10) == 0
+    assert "1 tasks did not end in time" in node.log
+    assert ["ended", "quick"] in [words[:2] for words in project.notes]
+    assert [kept.accounts for kept in project.kept()] == [UNCOUNTED]
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_third_signal_ends_everything_at_once(project: Project, pool):
+    node = project.start("-P", pool, "--stop-grace", "60")
+    project.call("gated", "body", "never")
+    project.wait_begun("body")
+
+    for text in ("warm shutdown", "cold shutdown"):
+        node.signal(signal.SIGTERM)
+        node.wait_for_log(text)
+    if node.process.poll() is None:
+        node.signal(signal.SIGTERM)
+
+    assert node.wait_exit(within=10) == 1
+    node.wait_gone(within=10)
+
+
+@pytest.mark.engines("sqlite")
+def test_a_hangup_restarts_the_node_as_the_same_process(project: Project):
+    node = project.start()
+    pid = node.pid
+    project.use_also("@app.task\ndef fresh():\n    return 'new code'")
+
+    node.signal(signal.SIGHUP)
+
+    assert project.call("fresh").get(timeout=30) == "new code"
+    assert node.pid == pid
+    assert node.process.poll() is None
+    assert node.log.count("ready.") == 2
+    assert node.stop() == 0
+
+
+@pytest.mark.engines("sqlite")
+def test_a_node_tells_where_its_threads_are(project: Project):
+    node = project.start()
+
+    os.kill(node.pid, signal.SIGUSR1)
+
+    node.wait_for_log("Current thread 0x")
+    node.wait_for_log('worker/node.py", line')
+    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert node.stop() == 0

@@ -115,7 +115,8 @@ class Leases:
             if peer.token in seen and not self._has_gone(peer):
                 self._namesakes.add(peer.token)
                 logger.warning(
-                    "another node is named %s too: pid %d on host %s; give each its own name with -n",
+                    "DuplicateNodenameWarning: another node is named %s too: pid %d on host %s; "
+                    "give each its own name with -n",
                     peer.node,
                     peer.pid,
                     peer.host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import math
 import os
@@ -52,6 +53,7 @@ from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import find_pool
+from celeriac.worker.privileges import check_privileges, is_root
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
 from celeriac.worker.slots import places
@@ -92,6 +94,7 @@ def run(options: NodeOptions) -> int:
             node = Node(options, first=True)
             if node.app.conf.worker_pidfile is not None:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
+            check_privileges(node.accept, root=is_root(), environment=os.environ)
         except BaseException:
             ours.close()
             line.close()
@@ -158,6 +161,8 @@ def _run_forked(
 
 
 def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
+    # Written by a handler in C, so it tells also where this process hangs.
+    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     say_init(node.worker)
     node.set_up_process("MainProcess")
     say_set_up(node.worker)
@@ -197,8 +202,9 @@ def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, superv
 
     interrupts = Interrupts(line)
     interrupts.listen()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, hand_on)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, hand_on)
     say_init(node.worker)
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
@@ -314,6 +320,9 @@ class Node:
             dispatch=self.dispatch,
             prefetch_multiplier=self.prefetch_multiplier,
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
+            soft_stop=conf.worker_soft_shutdown_timeout,
+            term_is=os.environ.get("REMAP_SIGTERM"),
+            has_terminal=sys.stdin is not None and sys.stdin.isatty(),
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
             recycling=self.recycling,

@@ -43,6 +43,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dispatch: the strategy: its name, the path of a class, or a class.
         prefetch_multiplier: messages held per slot; None leaves it to the strategy, 0 sets no limit.
         stop_grace: seconds that a warm stop may take; None is as long as it takes.
+        soft_stop: seconds that what runs has between a warm stop and a cold one; 0 for none.
+        term_is: the signal that SIGTERM stands for, or None.
+        has_terminal: somebody sits before this node: SIGHUP says that they have gone.
         accept: which messages may be decoded.
         form: how the supervisor writes records.
         recycling: what a child may come to before another one takes its place.
@@ -69,6 +72,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     recycling: Recycling | None = None
     alive_within: float | None = None
     fresh: bool = False
+    soft_stop: float = 0.0
+    term_is: str | None = None
+    has_terminal: bool = False
     burst: bool = False
     reload: Reload | None = None
     worker: Worker | None = None

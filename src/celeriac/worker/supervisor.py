@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -54,6 +55,7 @@ from celeriac.worker.settle import (
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
+from celeriac.worker.stopping import Stage, Stopping
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits
 from celeriac.worker.upkeep import Upkeep
@@ -100,7 +102,8 @@ class Supervisor:
             max_node_losses=app.conf.task_max_node_losses,
             unknown_release_for=app.conf.task_unknown_release_for,
         )
-        self._stop_signals = 0
+        self._stopping = Stopping(soft_timeout=plan.soft_stop, term_is=plan.term_is)
+        self._stop_until: float | None = None
         self._exit_code = EXIT_DONE
         self._stop = asyncio.Event()
         self._cold = asyncio.Event()
@@ -439,23 +442,41 @@ class Supervisor:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._note_stop_signal, "SIGTERM")
-        loop.add_signal_handler(signal.SIGINT, self._note_stop_signal, "SIGINT")
-        loop.add_signal_handler(signal.SIGQUIT, self._stop_cold, "SIGQUIT")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._note_stop_signal, number.name)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            loop.add_signal_handler(signal.SIGHUP, self._note_hangup)
+
+    def _note_hangup(self) -> None:
+        if self._plan.has_terminal:  # which has gone
+            self._note_stop_signal("SIGHUP")
+        else:
+            self.restart("SIGHUP")
 
     def _note_stop_signal(self, name: str) -> None:
-        self._stop_signals += 1
-        if self._stop_signals > 1:
-            self._stop_cold(name)
-            return
-        grace = self._plan.stop_grace
-        bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
-        self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
-        self._signals.shutting_down(name, "Warm", EXIT_DONE)
-        self._stop.set()
+        match self._stopping.next(name):
+            case Stage.WARM:
+                grace = self._plan.stop_grace
+                bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
+                self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
+                self._signals.shutting_down(name, "Warm", EXIT_DONE)
+                self._stop.set()
+            case Stage.SOFT:
+                seconds = self._plan.soft_stop
+                self._plan.say(f"{name}: soft shutdown; running tasks have {seconds:g} s (again: cold shutdown)")
+                self._signals.shutting_down(name, "Soft", EXIT_DONE)
+                self._stop_until = time.monotonic() + seconds
+                self._stop.set()
+            case Stage.COLD:
+                self._stop_cold(name)
+            case Stage.NOW:
+                self._plan.say(f"{name}: ending at once; other nodes find out what this one held")
+                self._slots.kill()
+                os._exit(EXIT_FAILED)  # the forkserver ends with this process, and every child with it
 
     def stop(self) -> None:
         """Stop warmly. Called in the loop's thread; may be called again."""
+        self._stopping.note_stop()
         self._stop.set()
 
     def restart(self, why: str) -> None:
@@ -463,14 +484,14 @@ class Supervisor:
         if not self._stop.is_set():
             self._plan.say(f"{why}: restarting; running tasks end first")
             self._exit_code = EXIT_RESTART
-            self._stop.set()
+            self.stop()
 
     def _reload(self, path: str) -> None:
         self.restart(f"{path} has changed")
 
     def _end_burst(self, left: str) -> None:
         self._plan.say(f"burst: {left}; stopping")
-        self._stop.set()
+        self.stop()
 
     def _stop_cold(self, name: str) -> None:
         self._plan.say(f"{name}: cold shutdown; what runs is killed and goes back to its queue")
@@ -482,7 +503,7 @@ class Supervisor:
     def _fail(self, reason: str) -> None:
         logger.critical("this node ends: %s", reason)
         self._exit_code = EXIT_FAILED
-        self._stop.set()
+        self.stop()
 
     async def _shut_down(self) -> None:
         if self._reloading is not None:
@@ -512,9 +533,10 @@ class Supervisor:
             self._exit_code = EXIT_FAILED
 
     async def _wait_for_children(self) -> None:
-        until = None if self._plan.stop_grace is None else time.monotonic() + self._plan.stop_grace
+        if self._stop_until is None and self._plan.stop_grace is not None:
+            self._stop_until = time.monotonic() + self._plan.stop_grace
         while self._slots.alive and not self._cold.is_set():
-            if until is not None and time.monotonic() >= until:
+            if self._stop_until is not None and time.monotonic() >= self._stop_until:
                 self._plan.say(f"{self._slots.running} tasks did not end in time and go back to their queues")
                 return
             with contextlib.suppress(TimeoutError):

@@ -68,14 +68,17 @@ class WorkerSettings(Group):
         "Cancel late-acknowledged runs when the broker is lost.",
         old="CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS",
     )
-    worker_soft_shutdown_timeout: float = later(
+    worker_soft_shutdown_timeout: float = works(
         SECONDS,
         0.0,
-        "Seconds that runs have after a second signal; here `worker_stop_grace` bounds the warm stop.",
+        "Seconds that runs have between a warm stop and a cold one; `worker_stop_grace` bounds the warm one.",
         old="CELERYD_SOFT_SHUTDOWN_TIMEOUT",
     )
     worker_enable_soft_shutdown_on_idle: bool = later(
-        FLAG, False, "Take that time also when nothing runs.", old="CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE"
+        FLAG,
+        False,
+        "Take that time also when nothing runs; here nothing could be lost then.",
+        old="CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE",
     )
     worker_stop_grace: float | None = ours(
         or_none(SECONDS), 30.0, "Seconds that a warm stop gives running tasks; None: as long as they take."
