@@ -86,7 +86,7 @@ def test_a_revoked_run_is_shown_with_who_and_why(command, shop):
     document = command("task", "show", "id-1", "--json").document
 
     assert document["state"] == "REVOKED"
-    assert document["exception"] == "TaskCancelled: ('late', 'ann')"
+    assert document["exception"] == "TaskCancelled: cancelled by ann: late"
     told = document["revoked"]
     assert (told["reason"], told["by"], told["cancel"], told["grace"]) == ("late", "ann", True, 2.5)
 
