@@ -20,6 +20,7 @@ from celeriac.app.current import living_apps, set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
+from celeriac.app.log_setup import Logging
 from celeriac.app.missing import missing_of_app
 from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
@@ -287,6 +288,11 @@ class Celery(Registering, Configured):
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
+
+    @cached_property
+    def log(self) -> Logging:
+        """What sets logging up: ``app.log.setup(loglevel="INFO")``. Workers do it by themselves."""
+        return Logging(self)
 
     @cached_property
     def control(self) -> Control:

@@ -303,6 +303,8 @@ def log_format(*fields: str) -> Kind[str]:
     """Make the kind of formats of log lines, in %-style; `fields` are those that lines have besides logging's own."""
 
     def accept(value: Any) -> str:
+        if value == "json":
+            return "json"
         record = logging.makeLogRecord({"levelno": logging.INFO, **dict.fromkeys(fields, "")})
         try:
             logging.Formatter(_text(value)).format(record)
@@ -310,7 +312,7 @@ def log_format(*fields: str) -> Kind[str]:
             raise ValueError(str(error)) from None
         return str(value)
 
-    words = "a format of log lines, such as '%(levelname)s %(message)s'"
+    words = "a format of log lines, such as '%(levelname)s %(message)s', or 'json'"
     return Kind(words, accept, examples=("%(levelname)s %(message)s", "%(message)s"))
 
 

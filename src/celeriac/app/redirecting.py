@@ -8,14 +8,16 @@ import sys
 import threading
 from typing import Final, TextIO
 
-from celeriac.app.context import current_context
 from celeriac.app.log import TASK_LOGGER
+from celeriac.app.log_fields import logged_run
 
 REDIRECTED: Final = TASK_LOGGER.getChild("redirected")
 
 
 class LoggedStream(io.TextIOBase):
     """Log each line that is written; what has no end of line yet, when it is flushed.
+
+    Threads do not mix their lines, nor do coroutines that run for different messages.
 
     Args:
         original: the stream whose place it takes; binary data and file descriptors are still its.
@@ -27,22 +29,23 @@ class LoggedStream(io.TextIOBase):
         self._original = original
         self._logger = logger
         self._level = level
-        self._begun: dict[object, str] = {}
+        self._begun: dict[tuple[int, int], str] = {}
         self._of_thread = threading.local()
 
     def write(self, text: str, /) -> int:
-        writer = _writer()
-        *lines, begun = (self._begun.pop(writer, "") + text).split("\n")
-        if begun:
-            self._begun[writer] = begun
+        key = id(logged_run()), threading.get_ident()
+        *lines, rest = (self._begun.pop(key, "") + text).split("\n")
+        if rest:
+            self._begun[key] = rest
         for line in lines:
             self._log(line)
         return len(text)
 
     def flush(self) -> None:
-        begun = self._begun.pop(_writer(), "")
-        if begun:
-            self._log(begun)
+        """Log what this run has begun to write, its threads included; outside of runs, what this thread has."""
+        run = logged_run()
+        for key in [key for key in list(self._begun) if key[0] == id(run) and (run or key[1] == threading.get_ident())]:
+            self._log(self._begun.pop(key, ""))
 
     def _log(self, line: str) -> None:
         # A handler that prints what is wrong with it must not be told of that by itself.
@@ -70,23 +73,6 @@ class LoggedStream(io.TextIOBase):
     def buffer(self) -> io.BufferedIOBase:
         """Where binary data go."""
         return self._original.buffer  # type: ignore[return-value]  # typeshed is less exact about standard streams
-
-
-def _writer() -> object:
-    """Tell apart whose lines are whose: runs may share a thread, and a run may write from several."""
-    context = current_context()
-    if context is None:
-        return threading.get_ident()
-    while context.outer is not None:
-        context = context.outer
-    return context
-
-
-def redirect_output(level: str | int) -> None:
-    """Have what this process prints, on both streams, become log lines."""
-    number = logging.getLevelNamesMapping()[level.upper()] if isinstance(level, str) else level
-    sys.stdout = LoggedStream(sys.stdout, REDIRECTED, number)
-    sys.stderr = LoggedStream(sys.stderr, REDIRECTED, number)
 
 
 def flush_output() -> None:

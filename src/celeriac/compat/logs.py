@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Final
 
-from celeriac.app.context import current_context
-from celeriac.app.log import LOGGER, coloured
+from celeriac.app.log import LOGGER
+from celeriac.app.log_fields import fill_fields
+from celeriac.app.log_formats import coloured
+from celeriac.app.redirecting import LoggedStream
 
 _NUMBERS: Final = logging.getLevelNamesMapping()
 
@@ -55,7 +58,19 @@ class TaskFormatter(ColorFormatter):
     """Format records with ``%(task_name)s`` and ``%(task_id)s``, which are ``???`` outside of a task."""
 
     def format(self, record: logging.LogRecord) -> str:
-        context = current_context()
-        record.task_name = (context and context.task) or "???"
-        record.task_id = (context and context.id) or "???"
+        fill_fields(record)
         return super().format(record)
+
+
+class LoggingProxy(LoggedStream):
+    """Be a stream that logs each line that is written to it.
+
+    Args:
+        logger: gets the lines.
+        loglevel: name or number of their level; None is the logger's own, else ERROR.
+    """
+
+    def __init__(self, logger: logging.Logger, loglevel: str | int | None = None) -> None:
+        super().__init__(sys.__stderr__ or sys.stderr, logger, mlevel(loglevel or logger.level) or logging.ERROR)
+        self.logger = logger
+        self.loglevel = self._level

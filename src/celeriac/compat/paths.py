@@ -101,7 +101,7 @@ MEASURING: Final = _instead("psutil, tracemalloc or py-spy")
 PICKLING: Final = _instead("celeriac.exceptions.RemoteError, which stands for an exception whose class is not here")
 AWARE: Final = _instead("aware datetimes and zoneinfo")
 OS_MODULE: Final = _instead("the modules os and signal")
-LOGGING: Final = _instead("the module logging, and the signals setup_logging and after_setup_logger")
+LOGGING: Final = _instead("`app.log`, the module logging, and the signals setup_logging and after_setup_logger")
 SCHEDULING: Final = _later("schedules")
 
 _SIGNALS: Final = """
@@ -152,7 +152,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app.events": EVENTS,
     "celeriac.app.log": {
         **at("celeriac.compat.logs", "TaskFormatter"),
-        **no(LOGGING, "Logging"),
+        **at("celeriac.app.log_setup", "Logging"),
     },
     "celeriac.app.registry": at("celeriac.app.registry", "TaskRegistry=Registry"),
     "celeriac.app.routes": _never("a route is what `task_routes` says"),
@@ -318,8 +318,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.utils.iso8601": at("celeriac.compat.times", "parse_iso8601"),
     "celeriac.utils.log": {
         **at("celeriac.app.log", "get_task_logger base_logger=LOGGER task_logger=TASK_LOGGER"),
-        **at("celeriac.compat.logs", "ColorFormatter LOG_LEVELS get_logger mlevel"),
-        **no(LOGGING, "LoggingProxy worker_logger in_sighandler set_in_sighandler"),
+        **at("celeriac.compat.logs", "ColorFormatter LOG_LEVELS LoggingProxy get_logger mlevel"),
+        **no(LOGGING, "worker_logger in_sighandler set_in_sighandler"),
         **no(_instead("multiprocessing.get_logger"), "get_multiprocessing_logger reset_multiprocessing_logger"),
     },
     "celeriac.utils.nodenames": {

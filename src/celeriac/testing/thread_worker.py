@@ -15,7 +15,7 @@ from typing import Final
 
 from celeriac.app.application import Celery
 from celeriac.app.config.worker import LOG_FORMAT
-from celeriac.app.log import LineFormatter
+from celeriac.app.log_formats import LineFormatter
 from celeriac.worker import packets
 from celeriac.worker.child import serve
 from celeriac.worker.forkserver import Died, Notice

@@ -26,8 +26,8 @@ from setproctitle import setproctitle
 from celeriac.app.application import Celery
 from celeriac.app.discovery import find_app
 from celeriac.app.imports import import_tasks
-from celeriac.app.log import set_up_logging
-from celeriac.app.redirecting import redirect_output
+from celeriac.app.log_fields import carry_into_threads
+from celeriac.app.log_setup import set_process_name
 from celeriac.app.task import Task
 from celeriac.brokers.base import Incarnation
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingWithoutEffect
@@ -209,6 +209,7 @@ def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, superv
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()
+    carry_into_threads()
     say_process_init(node.worker)
     serve(node.pool_in_child(0, interrupts), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
@@ -344,21 +345,27 @@ class Node:
         conf, options = self.app.conf, self.options
         if conf.worker_umask is not None:
             os.umask(conf.worker_umask)
-        logfile = options.logfile or conf.worker_logfile
-        logfile = logfile and file_name(logfile, self.name, process=number)
-        set_up_logging(conf, level=options.loglevel, file=logfile, color=options.color, process_name=role)
+        log, pattern = self.app.log, options.logfile or conf.worker_logfile
+        file_of_its_own = pattern is not None and "%i" in pattern.lower()
+        if number and log.already_setup and not file_of_its_own:
+            set_process_name(role)  # all else came with the fork
+        else:
+            log.already_setup = False
+            logfile = pattern and file_name(pattern, self.name, process=number)
+            log.setup(options.loglevel, logfile, colorize=options.color, process_name=role)
         setproctitle(f"[celeriac: {self.name}:{role}]")
 
     def redirect_output(self) -> None:
         """Make log lines of what bodies print in this process, unless the settings say otherwise."""
-        if self.app.conf.worker_redirect_stdouts:
-            redirect_output(self.app.conf.worker_redirect_stdouts_level)
+        if self.app.conf.worker_redirect_stdouts and not self.app.log.handled:
+            self.app.log.redirect_stdouts(self.app.conf.worker_redirect_stdouts_level)
 
     def run_child(self, slot: int, end: socket.socket, line: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
         place = slot % places(self.capacities)
         self.set_up_process(f"{self.pool.role}-{place + 1}", number=place + 1)
         self.redirect_output()
+        carry_into_threads()
         say_process_init(self.worker)
         interrupts = Interrupts(line)
         interrupts.listen()

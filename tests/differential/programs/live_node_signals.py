@@ -30,6 +30,18 @@ def begins(sender=None, **named):
     _note("node", "worker_init", sender, named)
 
 
+@signals.after_setup_logger.connect
+def logger_set_up(sender=None, **named):
+    note("node-logging", named["loglevel"], named["logfile"], named["format"], named["colorize"])
+    _note("node", "after_setup_logger", sender, named)
+
+
+@signals.after_setup_task_logger.connect
+def task_logger_set_up(sender=None, **named):
+    note("node-logging", named["loglevel"], named["logfile"], named["format"], named["colorize"])
+    _note("node", "after_setup_task_logger", sender, named)
+
+
 @signals.celeryd_after_setup.connect
 def set_up(sender=None, **named):
     note("node-setup", named["instance"].concurrency, named["conf"] is app.conf)
@@ -50,7 +62,7 @@ def ready(sender=None, **named):
 @program()
 def signals_of_a_node_that_starts():
     notes("node-ready", 1)
-    seen = notes("node", 4)
+    seen = notes("node", 6)
     # Each of several processes may tell of its own beginning.
     once = [one for at, one in enumerate(seen) if one not in seen[:at]]
     return {"in the node": once, "in children": notes("node-children", 4)}
@@ -59,6 +71,11 @@ def signals_of_a_node_that_starts():
 @program()
 def what_an_instance_knows():
     return {"configured": notes("node-details", 1)[0], "set up": notes("node-setup", 1)[0]}
+
+
+@program()
+def what_receivers_learn_of_logging():
+    return {"seen": sorted(set(notes("node-logging", 2)))}
 
 
 @app.task

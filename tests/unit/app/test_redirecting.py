@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import sys
+import threading
 
 import pytest
 
+from celeriac.app.context import Context, entered
 from celeriac.app.redirecting import LoggedStream, flush_output
 
 
@@ -69,3 +72,40 @@ def test_binary_data_go_to_the_original(stream):
 
     assert stream.buffer.getvalue() == b"\x00\x01"
     assert not stream.isatty()
+
+
+def test_threads_do_not_mix_their_lines(stream, caplog):
+    stream.write("here ")
+    thread = threading.Thread(target=stream.write, args=("there\n",))
+    thread.start()
+    thread.join()
+
+    stream.write("still\n")
+
+    assert caplog.messages == ["there", "here still"]
+
+
+def test_coroutines_of_two_runs_do_not_mix_their_lines(stream, caplog):
+    async def body(number: int) -> None:
+        with entered(Context(id=str(number), called_directly=False)):
+            stream.write(f"{number} begins ")
+            await asyncio.sleep(0)
+            stream.write("and ends\n")
+
+    async def both() -> None:
+        await asyncio.gather(body(1), body(2))
+
+    asyncio.run(both())
+
+    assert caplog.messages == ["1 begins and ends", "2 begins and ends"]
+
+
+def test_the_end_of_a_run_logs_what_that_run_has_begun_and_no_other(stream, caplog):
+    stream.write("outside")
+    with entered(Context(id="1", called_directly=False)):
+        stream.write("inside")
+        stream.flush()
+
+    assert caplog.messages == ["inside"]
+    stream.flush()
+    assert caplog.messages == ["inside", "outside"]

@@ -26,6 +26,7 @@ from celeriac.app.kinds import (
 )
 
 LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+FIELDS: Final = ("task_name", "task_id", "root_id")
 TASK_LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 
 _COUNT = whole(at_least=0)
@@ -120,17 +121,20 @@ class WorkerSettings(Group):
     worker_enable_remote_control: bool = works(
         FLAG, True, "Listen to control commands.", old="CELERY_ENABLE_REMOTE_CONTROL"
     )
-    worker_hijack_root_logger: bool = later(
+    worker_hijack_root_logger: bool = works(
         FLAG, False, "Take over the handlers of the root logger.", old="CELERYD_HIJACK_ROOT_LOGGER"
     )
     worker_log_color: bool | None = works(
         or_none(FLAG), None, "Colour log lines; None: when they go to a terminal.", old="CELERYD_LOG_COLOR"
     )
-    worker_log_datefmt: str | None = later(
+    worker_log_datefmt: str | None = works(
         or_none(TEXT), None, "Format of the times in log lines.", old="CELERYD_LOG_DATEFMT"
     )
     worker_log_format: str = works(
-        log_format(), LOG_FORMAT, "Format of a worker's log lines.", old="CELERYD_LOG_FORMAT"
+        log_format(*FIELDS),
+        LOG_FORMAT,
+        "Format of a worker's log lines; 'json': one JSON object per line.",
+        old="CELERYD_LOG_FORMAT",
     )
     worker_lost_wait: float = later(
         SECONDS,
@@ -195,13 +199,13 @@ class WorkerSettings(Group):
         "File in which a worker of Celery remembers what was revoked; here the broker does.",
         old="CELERYD_STATE_DB",
     )
-    worker_task_log_datefmt: str | None = later(
+    worker_task_log_datefmt: str | None = works(
         or_none(TEXT), None, "Format of the times in log lines of tasks.", old="CELERYD_TASK_LOG_DATEFMT"
     )
     worker_task_log_format: str = works(
-        log_format("task_name", "task_id"),
+        log_format(*FIELDS),
         TASK_LOG_FORMAT,
-        "Format of the log lines of tasks.",
+        "Format of the log lines of tasks; 'json': one JSON object per line.",
         old="CELERYD_TASK_LOG_FORMAT",
     )
     worker_timer: None = works(
