@@ -32,13 +32,13 @@ def begins(sender=None, **named):
 
 @signals.after_setup_logger.connect
 def logger_set_up(sender=None, **named):
-    note("node-logging", named["loglevel"], named["logfile"], named["format"], named["colorize"])
+    note("node-logging", type(named["loglevel"]).__name__, named["logfile"], named["format"], named["colorize"])
     _note("node", "after_setup_logger", sender, named)
 
 
 @signals.after_setup_task_logger.connect
 def task_logger_set_up(sender=None, **named):
-    note("node-logging", named["loglevel"], named["logfile"], named["format"], named["colorize"])
+    note("node-logging", type(named["loglevel"]).__name__, named["logfile"], named["format"], named["colorize"])
     _note("node", "after_setup_task_logger", sender, named)
 
 
