@@ -10,9 +10,12 @@ from celeriac.app.config import SETTINGS, Settings
 from celeriac.exceptions import ImproperlyConfigured, SettingWithoutEffect, UnknownSetting
 
 EVERY_KIND_WRONG = [
-    ("worker_log_format", "%(nope)s", "must be a format of log lines, such as '%(levelname)s %(message)s', got"),
+    (
+        "worker_log_format",
+        "%(nope)s",
+        "must be a format of log lines, such as '%(levelname)s %(message)s', or 'json', got",
+    ),
     ("worker_log_format", "%(nope)s", "Formatting field not found in record: 'nope'"),
-    ("worker_log_format", "%(task_id)s", "Formatting field not found in record: 'task_id'"),
     ("worker_log_format", "%(message)q", "must be a format of log lines"),
     ("worker_log_format", "%(message)d", "must be a format of log lines"),
     ("worker_log_format", "no field", "must be a format of log lines"),
