@@ -158,6 +158,22 @@ def test_what_holds_up_a_child_costs_neither_the_lease_nor_what_it_has_not_begun
     assert "declared dead" not in node.log
 
 
+def test_a_child_that_was_held_up_works_on(project: Project):
+    node = start(project, "asyncio", 8, 1)
+    held = project.call("holds_the_loop", "holder", "go")
+    project.wait_begun("holder")
+    results = [project.call("coroutine") for _ in range(5)]
+
+    time.sleep(1.5)  # until what waits here goes back to its queue
+    project.open_gate("go")
+
+    held.get(timeout=10)
+    for result in results:
+        result.get(timeout=10)
+    assert node.stop() == 0
+    assert "killing it" not in node.log
+
+
 @pytest.mark.parametrize("pool", SEVERAL)
 def test_innocents_of_a_child_that_dies_run_again_uncounted_and_the_one_who_did_it_is_found(
     project: Project, pool: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 from celeriac.worker import packets
@@ -26,7 +27,13 @@ class Channel:
 
     def say_ready(self) -> None:
         """Tell that runs can be taken from now on."""
-        packets.send(self._end, _HERE)
+        try:
+            packets.send(self._end, _HERE)
+        except BlockingIOError:  # an event loop has made the end non-blocking, and it is full
+            writable = select.poll()
+            writable.register(self._end, select.POLLOUT)
+            writable.poll()
+            self.say_ready()
 
     def receive(self, flags: int = 0) -> Run | None:
         """Wait for a run; None when there are no more. Not for two threads at a time.
@@ -40,7 +47,7 @@ class Channel:
         """
         packet = packets.receive(self._end, flags)
         while packet == ARE_YOU_THERE:
-            packets.send(self._end, _HERE)
+            self.say_ready()
             packet = packets.receive(self._end, flags)
         return decode_run(packet) if packet else None
 

@@ -298,6 +298,19 @@ async def test_a_blocked_child_gets_work_again_once_it_reads(children: Children)
 
 
 @pytest.mark.usefixtures("hasty")
+async def test_the_question_outlives_further_looks_at_what_a_blocked_child_has_not_read(children: Children):
+    slots = await started(children, 4)
+    send(slots, held(1), held(2), held(3))
+    children.read(0), children.read(0)
+    await until(lambda: numbers(slots.waiting) == [3])
+
+    assert numbers(slots.withdraw()) == [3]
+
+    children.says_it_reads(0)
+    await until(lambda: slots.idle)
+
+
+@pytest.mark.usefixtures("hasty")
 async def test_a_child_that_nothing_runs_in_and_that_reads_no_more_is_killed_for_it(children: Children):
     slots = await started(children, 3)
     send(slots, held(1), held(2))
