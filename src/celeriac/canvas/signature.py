@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Final, Generic, NoReturn, Self, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, overload
 
+from celeriac.canvas.links import Linked, listed
 from celeriac.canvas.sender import Result, Sender, current_sender
+from celeriac.canvas.stamping import StampingVisitor, merged_stamps
 from celeriac.ids import new_id
 
 R_co = TypeVar("R_co", covariant=True)
-T = TypeVar("T")
 Kind = TypeVar("Kind", bound="type[Signature[Any]]")
 
 # Inside the class `type` is the task.
@@ -25,7 +26,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[], Any]]] = {
 }
 
 
-class Signature(dict[str, Any], Generic[R_co]):
+class Signature(Linked, Generic[R_co]):
     """Hold a call: a task's name, arguments of it and options, to be completed, handed around and sent.
 
     It is a dict with the keys ``task``, ``args``, ``kwargs``, ``options``, ``subtask_type`` and ``immutable``, and that
@@ -253,119 +254,7 @@ class Signature(dict[str, Any], Generic[R_co]):
         result: Result[R_co] = self.AsyncResult(task_id)
         return result
 
-    # -- what follows -------------------------------------------------------------------------------------------
-
-    def link(self, callback: T) -> T:
-        """Have `callback` sent when the run succeeds, its result in front of the arguments; return `callback`."""
-        return self.append_to_list_option("link", callback)
-
-    def link_error(self, errback: T) -> T:
-        """Have `errback` called when the run fails; return `errback`."""
-        return self.append_to_list_option("link_error", errback)
-
-    def on_error(self, errback: Any) -> Self:
-        """Do what `link_error` does, and return the signature itself."""
-        self.link_error(errback)
-        return self
-
-    def append_to_list_option(self, key: str, value: T) -> T:
-        """Add a value to an option that is a list, unless it is there already; return it."""
-        items = self._list_option(key)
-        if value not in items:
-            items.append(value)
-        return value
-
-    def extend_list_option(self, key: str, value: Any) -> None:
-        """Add values, or one, to an option that is a list."""
-        self._list_option(key).extend(_listed(value))
-
-    def flatten_links(self) -> list[Signature[Any]]:
-        """Return the signature and all its callbacks, those of callbacks too, each before its own."""
-        found: list[Signature[Any]] = [self]
-        for callback in _listed(self.options.get("link")):
-            found += maybe_signature(callback, app=self._app).flatten_links()
-        return found
-
-    # -- parts --------------------------------------------------------------------------------------------------
-
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        name: str = self["task"]
-        return name
-
-    @task.setter
-    def task(self, value: str) -> None:
-        self["task"] = value
-
-    @property
-    def args(self) -> Sequence[Any]:
-        """Positional arguments."""
-        args: Sequence[Any] = self["args"]
-        return args
-
-    @args.setter
-    def args(self, value: Sequence[Any]) -> None:
-        self["args"] = value
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """Keyword arguments."""
-        kwargs: dict[str, Any] = self["kwargs"]
-        return kwargs
-
-    @kwargs.setter
-    def kwargs(self, value: dict[str, Any]) -> None:
-        self["kwargs"] = value
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What is given to `apply_async`."""
-        options: dict[str, Any] = self["options"]
-        return options
-
-    @options.setter
-    def options(self, value: dict[str, Any]) -> None:
-        self["options"] = value
-
-    @property
-    def subtask_type(self) -> str | None:
-        """Which subclass it is, for those that read the dict."""
-        name: str | None = self["subtask_type"]
-        return name
-
-    @subtask_type.setter
-    def subtask_type(self, value: str | None) -> None:
-        self["subtask_type"] = value
-
-    @property
-    def immutable(self) -> bool:
-        """Whether it takes no arguments later."""
-        return bool(self["immutable"])
-
-    @immutable.setter
-    def immutable(self, value: bool) -> None:
-        self["immutable"] = value
-
-    @property
-    def name(self) -> str:
-        """Name of the task, as a task has it."""
-        return self.task
-
-    @property
-    def id(self) -> str | None:
-        """Id of the run, once it is frozen."""
-        return self.options.get("task_id")
-
-    @property
-    def parent_id(self) -> str | None:
-        """Id of the task that leads to this one, if that is settled."""
-        return self.options.get("parent_id")
-
-    @property
-    def root_id(self) -> str | None:
-        """Id of the first task of the workflow, if that is settled."""
-        return self.options.get("root_id")
+    # -- parts ---------------------------------------------------------------------------------------------------
 
     @property
     def app(self) -> Any:
@@ -395,27 +284,67 @@ class Signature(dict[str, Any], Generic[R_co]):
         shown = [*map(repr, merged), *(f"{name}={value!r}" for name, value in keywords.items())]
         return f"{self['task']}({', '.join(shown)})"
 
-    # -- not in this version ------------------------------------------------------------------------------------
+    # -- combining ----------------------------------------------------------------------------------------------
 
-    def __or__(self, other: object) -> NoReturn:
-        if isinstance(other, Signature):
-            raise _missing("`|`, which makes chains,", "send the second call from the first, or link() it")
-        # What `return NotImplemented` leads to, said to people who forgot `.s()`.
-        raise TypeError(f"cannot combine signature {self!r} with {type(other).__name__} {other!r}; give it as a .s()")
+    def __or__(self, other: Any) -> Any:
+        """Make a chain: ``a | b`` sends b with the result of a."""
+        if not isinstance(other, Signature):
+            # What `return NotImplemented` leads to, said to people who forgot `.s()`.
+            raise TypeError(
+                f"cannot combine signature {self!r} with {type(other).__name__} {other!r}; give it as a .s()"
+            )
+        return Signature.TYPES["chain"].combine(self, other)
 
-    __ior__ = __or__
+    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]  # of a dict, which this is by the way
+        return self | other
 
-    def stamp(self, visitor: Any = None, append_stamps: bool = False, **headers: Any) -> NoReturn:
-        """Raise: stamping comes with chains and groups."""
-        raise _missing("stamp()", "say set(stamped_headers=['name'], name='value')")
+    @classmethod
+    def combine(cls, *steps: Signature[Any]) -> Signature[Any]:
+        """Make of signatures what runs them one after the other; `chain` knows how."""
+        raise NotImplementedError
 
-    def stamp_links(self, visitor: Any, append_stamps: bool = False, **headers: Any) -> NoReturn:
-        """Raise: stamping comes with chains and groups."""
-        raise _missing("stamp_links()", "set the stamps of each callback")
+    def flatten_links(self) -> list[Signature[Any]]:
+        """Return the signature and all its callbacks, those of callbacks too, each before its own."""
+        found: list[Signature[Any]] = [self]
+        for callback in listed(self.options.get("link")):
+            found += maybe_signature(callback, app=self._app).flatten_links()
+        return found
 
-    def election(self) -> NoReturn:
+    # -- stamping -----------------------------------------------------------------------------------------------
+
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
+        """Stamp this call, its callbacks and its errbacks: headers that travel with the messages.
+
+        Args:
+            visitor: is shown each of them, and returns stamps for it.
+            append_stamps: gather the values of a stamp that is there already in a list, instead of replacing it.
+            headers: stamps for all of them.
+        """
+        self.stamp_links(visitor, append_stamps, **headers)
+        own = visitor.on_signature(self, **headers) or {} if visitor is not None else {}
+        return self.set(**merged_stamps(self.options, headers, own, append=append_stamps))
+
+    def stamp_links(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> None:
+        """Stamp callbacks and errbacks, and theirs; see `stamp`."""
+        for key in ("link", "link_error"):
+            links = listed(self.options.get(key))
+            if not links:
+                continue
+            stamped = []
+            for each in links:
+                call = maybe_signature(each, app=self._app, clone=True)
+                said = dict(headers)
+                if visitor is not None:
+                    shown = visitor.on_callback if key == "link" else visitor.on_errback
+                    said = merged_stamps({}, headers, shown(call, **headers) or {}, append=append_stamps)
+                stamped.append(call.stamp(visitor, append_stamps, **said))
+            self.options[key] = stamped
+
+    def election(self) -> Any:
         """Raise: elections come with control commands."""
-        raise _missing("election()", "send it to a queue that one node works on")
+        raise NotImplementedError(
+            "election() is not in this version of celeriac; until then, send it to a queue that one node works on"
+        )
 
     # -- copying ------------------------------------------------------------------------------------------------
 
@@ -481,12 +410,6 @@ class Signature(dict[str, Any], Generic[R_co]):
             merged,
         )
 
-    def _list_option(self, key: str) -> list[Any]:
-        items = self.options.setdefault(key, [])
-        if not isinstance(items, list):
-            items = self.options[key] = _listed(items)
-        return items
-
 
 def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
     """Make a signature of a task or its name, of a dict, or a copy of another signature; see `Signature`."""
@@ -530,13 +453,3 @@ def _positional(args: Sequence[Any] | None) -> tuple[Any, ...]:
     if isinstance(args, (str, bytes, Mapping)):
         raise TypeError(f"args of a signature must be a list or tuple, got {type(args).__name__} {args!r:.80}")
     return tuple(args or ())
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _missing(what: str, instead: str) -> NotImplementedError:
-    return NotImplementedError(f"{what} is not in this version of celeriac; until then, {instead}")
