@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from celeriac.app.arguments import arguments_of, check_task_name
+from celeriac.app.composing import Composing
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
 from celeriac.app.control import Control
@@ -21,6 +22,8 @@ from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
 from celeriac.app.log_setup import Logging
+from celeriac.app.group_result import GroupResult as GroupOfResults
+from celeriac.app.group_result import group_class, set_class
 from celeriac.app.missing import missing_of_app
 from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
@@ -29,6 +32,8 @@ from celeriac.app.registering import Registering
 from celeriac.app.reporting import bugreport
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.result import bound_class
+from celeriac.app.result_set import ResultSet as SetOfResults
+from celeriac.app.result_tree import result_from_tuple
 from celeriac.app.send import Sender
 from celeriac.app.signals import Signal
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
@@ -38,6 +43,7 @@ from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
 from celeriac.exceptions import AlwaysEagerIgnored
 from celeriac.states import PENDING, RETRY
+from celeriac.wire.results import read_group, write_group
 
 if TYPE_CHECKING:
     from celeriac.brokers.bus import Bus
@@ -75,6 +81,7 @@ class Celery(Registering, Configured):
         conf: the settings.
         sender: makes and publishes messages.
         eager: runs tasks in this process.
+        canvas: sends and runs what consists of several calls.
         finalized: its tasks are complete.
         on_configure, on_after_configure, on_after_finalize, on_after_fork: signals of this app.
     """
@@ -105,6 +112,7 @@ class Celery(Registering, Configured):
         self._set_up_tasks(task_cls, autofinalize=autofinalize, strict_typing=strict_typing)
         self.sender = Sender(self)
         self.eager = Eager(self)
+        self.canvas = Composing(self)
         self.on_after_fork = Signal(name="app.on_after_fork")
         self._stores: _Stores | None = None
         self._bus: tuple[Broker, Bus] | None = None
@@ -192,6 +200,25 @@ class Celery(Registering, Configured):
     def AsyncResult(self) -> type[Result[Any]]:
         """The class of results of this app: ``app.AsyncResult(id)`` is the result of the call of that id."""
         return bound_class(self)
+
+    @cached_property
+    def GroupResult(self) -> type[GroupOfResults]:
+        """The class of results of groups of this app."""
+        return group_class(self)
+
+    @cached_property
+    def ResultSet(self) -> type[SetOfResults]:
+        """The class of sets of results of this app."""
+        return set_class(self)
+
+    def write_group(self, result: GroupOfResults) -> bytes:
+        """Write what `GroupResult.save` keeps."""
+        return write_group(result.as_tuple(), self.conf.record_form)
+
+    def read_group(self, record: bytes) -> GroupOfResults:
+        """Read what `write_group` has written, or Celery."""
+        found: GroupOfResults = result_from_tuple(read_group(record, self.conf.record_form), self)
+        return found
 
     def note_state(
         self,

@@ -132,8 +132,14 @@ class EagerResult(AsyncResult[R_co]):
 
     maybe_reraise = maybe_throw
 
-    def _is_known(self) -> bool:
+    def is_known(self) -> bool:
+        """Say yes: the run has ended."""
         return True
+
+    @property
+    def wants_record(self) -> bool:
+        """Whether a record tells more than is known here: no."""
+        return False
 
     async def _alook(self) -> Record:
         return self._look()

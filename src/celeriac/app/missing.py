@@ -22,12 +22,10 @@ _OF_APP: Final[Mapping[str, str]] = {
     "default_connection": _CONNECTIONS,
     "default_producer": _CONNECTIONS,
     "events": "events are not in this version of celeriac",
-    "GroupResult": "groups are not in this version of celeriac",
     "loader": "there are no loaders here: name modules in `imports` and `include`, or use `app.autodiscover_tasks`",
     "pool": _CONNECTIONS,
     "producer_or_acquire": _CONNECTIONS,
     "producer_pool": _CONNECTIONS,
-    "ResultSet": "sets of results are not in this version of celeriac",
     "setup_security": "signed messages are not in this version of celeriac",
     "steps": "workers have no bootsteps here; use signals, or the parts of `celeriac.worker`",
     "user_options": "further command line options are not in this version of celeriac",
@@ -35,18 +33,10 @@ _OF_APP: Final[Mapping[str, str]] = {
     "WorkController": "start a worker with `celeriac worker`, or `app.worker_main`",
 }
 
-_CANVAS: Final = "chains, groups and chords are not in this version of celeriac"
-
 _OF_TASK: Final[Mapping[str, str]] = {
-    "add_to_chord": _CANVAS,
-    "chunks": _CANVAS,
-    "map": _CANVAS,
-    "on_replace": _CANVAS,
     "Request": "a worker's request is no class of yours to replace; use the hooks of the task (`before_start`, "
     "`on_failure`, `after_return` and the like), or signals",
-    "replace": _CANVAS,
     "send_event": "events are not in this version of celeriac",
-    "starmap": _CANVAS,
     "start_strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
     "Strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
 }

@@ -44,6 +44,8 @@ class MessageOptions(TypedDict, total=False):
         kwargsrepr: likewise of the keyword arguments.
         link: signatures that are sent with the result when the run succeeds.
         link_error: signatures that are called when it fails.
+        chain: signatures of the steps that follow, the last one first.
+        chord: the body that waits for the run, among others.
         time_limit: seconds after which the run is killed; carried, and not enforced by this version.
         soft_time_limit: seconds after which the body is told; likewise.
         root_id: first task of the workflow; otherwise that of the run that makes the call.
@@ -74,6 +76,8 @@ class MessageOptions(TypedDict, total=False):
     kwargsrepr: str | None
     link: Signature[Any] | Mapping[str, Any] | Sequence[Signature[Any] | Mapping[str, Any]] | None
     link_error: Signature[Any] | Mapping[str, Any] | Sequence[Signature[Any] | Mapping[str, Any]] | None
+    chain: Sequence[Signature[Any] | Mapping[str, Any]] | None
+    chord: Signature[Any] | Mapping[str, Any] | None
     time_limit: float | None
     soft_time_limit: float | None
     root_id: str | None
@@ -190,6 +194,12 @@ def _signatures(value: Any) -> list[Mapping[str, Any]]:
     return found
 
 
+def _signature(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not isinstance(value.get("task"), str):
+        raise ValueError
+    return value
+
+
 def _callable(value: Any) -> Any:
     if not callable(value):
         raise ValueError
@@ -200,6 +210,7 @@ def _callable(value: Any) -> Any:
 _TIME: Final = Kind("a time", ANYTHING.accept)
 _FREE_SECONDS: Final = Kind("a number of seconds >= 0", _seconds)
 _SIGNATURES: Final = Kind("a signature or a list of them, such as add.s(2)", _signatures)
+_SIGNATURE: Final = Kind("a signature, such as add.s(2)", _signature)
 _COUNT: Final = whole(at_least=0)
 
 
@@ -224,6 +235,8 @@ _OF_MESSAGE: Final[dict[str, _Option]] = {
     "kwargsrepr": _field(ANY_TEXT, "kwargsrepr"),
     "link": _field(_SIGNATURES, "callbacks"),
     "link_error": _field(_SIGNATURES, "errbacks"),
+    "chain": _field(_SIGNATURES, "chain"),
+    "chord": _field(_SIGNATURE, "chord"),
     "time_limit": _field(_FREE_SECONDS, "time_limit"),
     "soft_time_limit": _field(_FREE_SECONDS, "soft_time_limit"),
     "root_id": _field(TEXT, "root_id"),
@@ -267,14 +280,11 @@ _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
 PROPERTIES: Final = ("app_id", "user_id", "message_id", "type", "timestamp", "correlation_id")
 """Options that are message properties of the same name."""
 
-_NO_CANVAS: Final = "chains and chords come with a later version"
 _NO_KOMBU: Final = "celeriac has connections of its own, to which `broker_url` leads"
 _NO_EXCHANGES: Final = "exchanges come with a later version; name the queue with queue=..."
 _NO_SQS: Final = "SQS comes with a later version"
 
 _MISSING: Final[Mapping[str, str]] = {
-    "chain": _NO_CANVAS,
-    "chord": _NO_CANVAS,
     "producer": _NO_KOMBU,
     "publisher": _NO_KOMBU,
     "connection": _NO_KOMBU,

@@ -218,7 +218,8 @@ class AsyncResult(RecordReader, Generic[R_co]):
         """Return the runs that come before this one, the first of all first."""
         parents, parent = [], self.parent
         while parent is not None:
-            parents.append(parent)
+            if isinstance(parent, AsyncResult):  # of a chord, the body tells which member of its header has failed
+                parents.append(parent)
             parent = parent.parent
         return parents[::-1]
 
@@ -374,14 +375,20 @@ class AsyncResult(RecordReader, Generic[R_co]):
             This result.
         """
         listener = _Listener(callback, on_error, weak=weak)
-        if self._is_known():
+        if self.is_known():
             listener.tell(self)
         else:
             self._listeners += (listener,)
         return self
 
-    def _is_known(self) -> bool:
+    def is_known(self) -> bool:
+        """Say whether it is known here that the run has ended; look nowhere."""
         return self._final is not None
+
+    @property
+    def wants_record(self) -> bool:
+        """Whether a record tells more than is known here."""
+        return self._final is None and not self.ignored
 
     def _tell(self) -> None:
         listeners, self._listeners = self._listeners, ()

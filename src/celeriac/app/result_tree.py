@@ -11,7 +11,6 @@ from celeriac.exceptions import DecodeError, IncompleteStream
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
-    from celeriac.app.result import AsyncResult
     from celeriac.backends.base import ResultBackend
 
 
@@ -23,7 +22,7 @@ class ResultBase:
 
 def result_from_tuple(
     form: Any, app: Celery | None = None, *, backend: ResultBackend | None = None
-) -> AsyncResult[Any]:
+) -> Any:
     """Make a result of the form that `as_tuple` and records have: ``[[id, parent], children]``.
 
     Args:
@@ -32,30 +31,30 @@ def result_from_tuple(
         backend: where it is looked up, when that is not the app's own.
 
     Raises:
-        NotImplementedError: it is the form of a group.
         DecodeError: it is no such form.
     """
     if isinstance(form, ResultBase):
-        return form  # type: ignore[return-value]  # of the only class there is so far
+        return form
     try:
         head, children = form
         task_id, parent = head if isinstance(head, (list, tuple)) else (head, None)
     except (TypeError, ValueError) as error:
         raise DecodeError(f"the form of a result is [[id, parent], children], got {form!r:.200}") from error
-    if children is not None:
-        raise NotImplementedError(f"{task_id} is the result of a group, and groups are not in this version of celeriac")
     app = current_app() if app is None else app
     before = result_from_tuple(parent, app, backend=backend) if parent else None
+    if children is not None:
+        members = [result_from_tuple(each, app, backend=backend) for each in children]
+        return app.GroupResult(task_id, members, parent=before)
     return app.AsyncResult(task_id, backend=backend, parent=before)
 
 
-def walk(root: AsyncResult[Any], *, intermediate: bool) -> Iterator[tuple[AsyncResult[Any] | None, AsyncResult[Any]]]:
+def walk(root: Any, *, intermediate: bool) -> Iterator[tuple[Any, Any]]:
     """Yield (sender, result) for a run, for what it has sent, for what that has sent, and so on.
 
     Raises:
         IncompleteStream: a run has not ended, so what it sends is not known; not with `intermediate`.
     """
-    waiting: deque[tuple[AsyncResult[Any] | None, AsyncResult[Any]]] = deque([(None, root)])
+    waiting: deque[tuple[Any, Any]] = deque([(None, root)])
     while waiting:
         sender, node = waiting.popleft()
         yield sender, node
@@ -74,24 +73,24 @@ class ResultGraph:
     Iterating yields the results, in the order in which they were found; `graph[result]` is the list of what it sent.
     """
 
-    def __init__(self, found: Iterable[tuple[AsyncResult[Any] | None, AsyncResult[Any]]]) -> None:
-        self._sent: dict[AsyncResult[Any], list[AsyncResult[Any]]] = {}
+    def __init__(self, found: Iterable[tuple[Any, Any]]) -> None:
+        self._sent: dict[Any, list[Any]] = {}
         for sender, node in found:
             self._sent.setdefault(node, [])
             if sender is not None:
                 self._sent.setdefault(sender, []).append(node)
 
-    def items(self) -> Iterable[tuple[AsyncResult[Any], list[AsyncResult[Any]]]]:
+    def items(self) -> Iterable[tuple[Any, list[Any]]]:
         """Return (result, what it sent) for every result."""
         return self._sent.items()
 
     iteritems = items
 
-    def edges(self) -> list[AsyncResult[Any]]:
+    def edges(self) -> list[Any]:
         """Return the results that have sent something."""
         return [node for node, sent in self._sent.items() if sent]
 
-    def topsort(self) -> list[AsyncResult[Any]]:
+    def topsort(self) -> list[Any]:
         """Return the results so that each comes after all that it has sent."""
         return list(reversed(self._sent))  # found breadth first, so senders come first
 
@@ -103,13 +102,13 @@ class ResultGraph:
             file.writelines(f"  {_quoted(node.id)} -> {_quoted(child.id)};\n" for child in sent)
         file.write("}\n")
 
-    def __getitem__(self, result: AsyncResult[Any]) -> list[AsyncResult[Any]]:
+    def __getitem__(self, result: Any) -> list[Any]:
         return self._sent[result]
 
     def __contains__(self, result: object) -> bool:
         return result in self._sent
 
-    def __iter__(self) -> Iterator[AsyncResult[Any]]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._sent)
 
     def __len__(self) -> int:

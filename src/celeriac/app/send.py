@@ -31,6 +31,7 @@ from celeriac.app.stores import writes_envelopes
 from celeriac.app.timing import Moment, start_of
 from celeriac.app.uniqueness import conflict_of
 from celeriac.brokers.base import Conflict
+from celeriac.canvas.plan import Send
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id, new_ids
@@ -196,15 +197,56 @@ class Sender:
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
         """
-        options = dict(call.options)
+        return self._build_lenient(
+            call.task, call.args, call.kwargs, dict(call.options), parent, announced=announced
+        )
+
+    def _build_lenient(
+        self,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: dict[str, Any],
+        parent: Context,
+        *,
+        announced: bool = True,
+    ) -> Message:
         task_id = options.pop("task_id", None) or new_id()
         try:
-            said = read_call_options(call.task, options, lenient=True)
-            task = call.task
-            made = _yielding(self._call(task, call.args, call.kwargs, said, task_id, parent))
+            said = read_call_options(task, options, lenient=True)
+            made = _yielding(self._call(task, args, kwargs, said, task_id, parent))
             return self._encode(made, said) if announced else self._write(made, self._origin_now())
         except (TypeError, ValueError, NotImplementedError) as error:
-            raise EncodeError(f"task {call.task!r}, which follows {parent.id}, cannot be sent: {error}") from error
+            raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
+
+    def build_planned(self, step: Send, parent: Context) -> Message:
+        """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
+        return self._build_lenient(step.call["task"], step.args, step.kwargs, dict(step.options), parent)
+
+    def encode_planned(self, step: Send, parent: Context | None, heard: list[Announcement]) -> Message:
+        """Make the message of one call of a canvas that a program sends.
+
+        A unique call is published in any case, for others count on it; where another run has its key, those who wait
+        for it are told.
+
+        Raises:
+            TypeError, ValueError: the arguments do not fit the task, or an option is not what it may be.
+            EncodeError: an argument cannot be carried; the text names it.
+        """
+        name, options = step.call["task"], dict(step.options)
+        task_id = options.pop("task_id")
+        task = step.call.known_task()
+        if task is not None and task.typing:
+            task.check_arguments(step.args, step.kwargs)
+        said = read_call_options(name, options, lenient="task_id" in step.call.options) if options else NOTHING_SAID
+        call = self._call(task or name, step.args, step.kwargs, said, task_id, parent)
+        return self._encode(call if call.unique is None else _yielding(call), said, heard)
+
+    def publish_batch(
+        self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
+    ) -> Sequence[Conflict]:
+        """Publish messages that receivers of signals have had; see `publish`."""
+        return self._publish(messages, said, heard)
 
     def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> Sequence[Conflict]:
         """Hand messages to the broker; returning means that it has them all, but for those that are returned."""

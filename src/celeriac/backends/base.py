@@ -18,6 +18,10 @@ RESULT_EXPIRES: Final = 86_400.0
 """Seconds for which a result is kept, unless `result_expires` says otherwise."""
 
 
+_GROUP: Final = "celery-taskset-meta-"
+_SAVED: Final = "SAVED"
+
+
 class StoredResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Return what is known of one run: the state, Celery's result map as serialized, and the attempt it is of.
 
@@ -131,6 +135,19 @@ class ResultBackend(ABC):
         import asyncio
 
         await asyncio.to_thread(self.forget, task_ids)
+
+    def save_group(self, group_id: str, record: bytes) -> None:
+        """Keep which results belong to a group, for the lifetime of a result."""
+        self.store([ResultMeta(task_id=_GROUP + group_id, state=_SAVED, record=record)])
+
+    def restore_group(self, group_id: str) -> bytes | None:
+        """Return what was saved of a group, or None."""
+        found = self.get(_GROUP + group_id)
+        return None if found is None else found.record
+
+    def delete_group(self, group_id: str) -> None:
+        """Delete what was saved of a group; an unknown id is no error."""
+        self.forget([_GROUP + group_id])
 
     @abstractmethod
     def expire(self) -> int:

@@ -24,6 +24,26 @@ class Result(Protocol[R_co]):
         ...
 
 
+class Composer(Protocol):
+    """Send and run what consists of several calls: the part of an app that does."""
+
+    def send(self, whole: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+        """Send it, or run it here where calls are not sent; return the result of the whole."""
+        ...
+
+    async def asend(self, whole: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+        """Do the same without blocking the event loop."""
+        ...
+
+    def apply(self, whole: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+        """Run it here and now."""
+        ...
+
+    def check_joins(self) -> None:
+        """Raise where nothing can wait for the members of a chord."""
+        ...
+
+
 class Sender(Protocol):
     """Find tasks and send calls: an app.
 
@@ -33,6 +53,9 @@ class Sender(Protocol):
         send_task: takes a name, args, kwargs and options of a call, and returns its result.
         asend_task: does the same without blocking the event loop.
         AsyncResult: makes a result of an id.
+        GroupResult: makes the result of a group, of an id and results.
+        canvas: sends what consists of several calls.
+        conf: the settings.
     """
 
     @property
@@ -45,6 +68,12 @@ class Sender(Protocol):
     def asend_task(self) -> Callable[..., Coroutine[Any, Any, Any]]: ...
     @property
     def AsyncResult(self) -> Callable[[str], Any]: ...
+    @property
+    def GroupResult(self) -> Any: ...
+    @property
+    def canvas(self) -> Composer: ...
+    @property
+    def conf(self) -> Any: ...
 
 
 def _no_sender() -> Sender:

@@ -144,8 +144,8 @@ class Signature(Linked, Generic[R_co]):
             BrokerUnavailable: no confirmation in time.
         """
         result: Result[R_co]
-        args, kwargs, options = self._completed(args, kwargs, options)
-        task = self._known_task()
+        args, kwargs, options = self.completed(args, kwargs, options)
+        task = self.known_task()
         if task is None:
             result = self.app.send_task(self["task"], args, kwargs, **options)
         else:
@@ -164,8 +164,8 @@ class Signature(Linked, Generic[R_co]):
     ) -> Result[R_co]:
         """Do what `apply_async` does without blocking the event loop."""
         result: Result[R_co]
-        args, kwargs, options = self._completed(args, kwargs, options)
-        task = self._known_task()
+        args, kwargs, options = self.completed(args, kwargs, options)
+        task = self.known_task()
         if task is None:
             result = await self.app.asend_task(self["task"], args, kwargs, **options)
         else:
@@ -176,7 +176,7 @@ class Signature(Linked, Generic[R_co]):
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Result[R_co]:
         """Run the call here and now as a worker would, and return how it ended."""
-        args, kwargs, options = self._completed(args, kwargs, options)
+        args, kwargs, options = self.completed(args, kwargs, options)
         result: Result[R_co] = self.type.apply(args, kwargs, **options)
         return result
 
@@ -273,7 +273,7 @@ class Signature(Linked, Generic[R_co]):
     @property
     def AsyncResult(self) -> Callable[[str], Any]:
         """What makes results of ids: that of the task, or of the app when the task is not known here."""
-        task = self._known_task()
+        task = self.known_task()
         make: Callable[[str], Any] = (self.app if task is None else task).AsyncResult
         return make
 
@@ -375,7 +375,7 @@ class Signature(Linked, Generic[R_co]):
         copied._type, copied._app = self._type, self._app
         return copied
 
-    def _known_task(self) -> Any:
+    def known_task(self) -> Any:
         """Return the task, or None when it is not registered here."""
         if self._type is not None:
             return self._type
@@ -384,9 +384,15 @@ class Signature(Linked, Generic[R_co]):
         except KeyError:
             return None
 
-    def _completed(
+    @property
+    def given_app(self) -> Any:
+        """The app that it was given, or None."""
+        return self._app
+
+    def completed(
         self, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
     ) -> tuple[Sequence[Any], Mapping[str, Any], dict[str, Any]]:
+        """Return arguments and options, completed by these; None among the options are not given."""
         return self._merge(args, kwargs, {name: value for name, value in options.items() if value is not None})
 
     def _merge(

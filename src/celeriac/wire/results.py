@@ -96,6 +96,23 @@ def _children_text(children: Sequence[Any] | None) -> str:
     return dumps_text(list(children), name="children", max_depth=_MAX_DEPTH - 1) if children else "[]"
 
 
+def write_group(group: Any, form: RecordForm = JSON_FORM) -> bytes:
+    """Write the result tuple of a group as Celery keeps it: ``{"result": [[id, parent], [member, ...]]}``."""
+    return pack(dump({"result": group}, form, max_depth=_MAX_DEPTH), form)
+
+
+def read_group(record: bytes, form: RecordForm = JSON_FORM) -> Any:
+    """Read the result tuple of a group.
+
+    Raises:
+        DecodeError: it is no map with a ``result``.
+    """
+    fields = load(unpack(record, form), form, max_depth=_MAX_DEPTH)
+    if not isinstance(fields, dict) or "result" not in fields:
+        raise DecodeError("the record of a group is not a map with a result")
+    return fields["result"]
+
+
 class Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Read what a run came to.
 
