@@ -18,13 +18,19 @@ __all__ = [
     "Task",
     "__version__",
     "bugreport",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
     "maybe_signature",
     "shared_task",
     "signature",
     "subtask",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]
 
 if TYPE_CHECKING:
@@ -36,6 +42,10 @@ if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
     from celeriac.app.shared import shared_task
     from celeriac.app.task import Task
+    from celeriac.canvas.chain import chain
+    from celeriac.canvas.chord import chord
+    from celeriac.canvas.group import group
+    from celeriac.canvas.maps import chunks, xmap, xstarmap
     from celeriac.canvas.signature import Signature, maybe_signature, signature, subtask
     from celeriac.ids import new_id as uuid
 
@@ -46,6 +56,12 @@ _HOMES = {
     "Celery": ("celeriac.app.application", "Celery"),
     "Signature": ("celeriac.canvas.signature", "Signature"),
     "Task": ("celeriac.app.task", "Task"),
+    "chain": ("celeriac.canvas.chain", "chain"),
+    "chord": ("celeriac.canvas.chord", "chord"),
+    "chunks": ("celeriac.canvas.maps", "chunks"),
+    "group": ("celeriac.canvas.group", "group"),
+    "xmap": ("celeriac.canvas.maps", "xmap"),
+    "xstarmap": ("celeriac.canvas.maps", "xstarmap"),
     "bugreport": ("celeriac.app.reporting", "bugreport"),
     "current_app": ("celeriac.app.current", "current_app_proxy"),
     "current_task": ("celeriac.app.current", "current_task_proxy"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
 from celeriac.app.options import CallOptions
 from celeriac.app.result import AsyncResult as Result
+from celeriac.canvas.maps import chunks, xmap, xstarmap
 from celeriac.canvas.signature import Signature
 
 if TYPE_CHECKING:
@@ -378,6 +379,18 @@ class Calling(Generic[P, R]):
     def si(self, *args: P.args, **kwargs: P.kwargs) -> TaskSignature[R]:
         """Return a call that is not made yet, with these arguments and no others later."""
         return self._signature(args, kwargs, immutable=True, app=self.app)
+
+    def map(self, it: Iterable[Any]) -> xmap:
+        """Return one call that runs the task with each of many arguments: its result is the list of results."""
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Sequence[Any]]) -> xstarmap:
+        """Return one call that runs the task with each of many tuples of arguments."""
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Sequence[Any]], n: int) -> chunks:
+        """Return calls of the task with many tuples of arguments, `n` of which are in one message."""
+        return chunks(self.s(), it, n, app=self.app)
 
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError` when the body cannot be called with these arguments."""

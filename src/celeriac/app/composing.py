@@ -86,9 +86,18 @@ class Composing:
         return await asyncio.to_thread(self.send, whole, args, kwargs, options)
 
     def following(
-        self, call: Signature[Any], args: Sequence[Any], options: Mapping[str, Any], parent: Context
+        self,
+        call: Signature[Any],
+        args: Sequence[Any] | None,
+        options: Mapping[str, Any],
+        parent: Context,
+        *,
+        announced: bool = True,
     ) -> tuple[list[Message], Any]:
         """Make the messages of a canvas that is sent because of the run `parent`, and its result.
+
+        Args:
+            announced: receivers of signals are told of it.
 
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
@@ -100,7 +109,7 @@ class Composing:
             if isinstance(step, Join):
                 self.check_joins()
             else:
-                messages.append(self._app.sender.build_planned(step, parent))
+                messages.append(self._app.sender.build_planned(step, parent, announced=announced))
         return messages, steps.result
 
     def _note(self, parent: Context | None, result: Any, options: Mapping[str, Any]) -> None:

@@ -11,13 +11,15 @@ import msgspec
 
 from celeriac.app.context import Context, current_context
 from celeriac.app.eager_result import EagerResult
-from celeriac.app.follow import call_inline, callbacks_due, errbacks_due
+from celeriac.app.follow import call_inline, callbacks_due, errbacks_due, next_step
 from celeriac.app.joining import denied_join_result
 from celeriac.app.options import CallOptions
 from celeriac.app.records import Recorder
 from celeriac.app.retrying import EagerRetry
 from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
+from celeriac.canvas.chain import Chain
+from celeriac.canvas.signature import Signature
 from celeriac.ids import new_id
 from celeriac.states import EXCEPTION_STATES, RETRY
 from celeriac.wire.protocol import read_request
@@ -71,6 +73,7 @@ class Eager:
             errbacks=_listed(link_error),
             ignore_result=said.get("ignore_result", task.ignore_result),
             shadow=said.get("shadow"),
+            chain=said.get("chain"),
             group=said.get("group_id"),
             group_index=said.get("group_index"),
             root_id=said.get("root_id") or outer.root_id or outer.id or run_id,
@@ -153,6 +156,19 @@ class Eager:
         """Call the callbacks: with `task_always_eager` they run here too, else they are sent."""
         for callback in callbacks_due(context, value, app=self._app):
             callback.apply_async()
+        step = next_step(context, app=self._app)
+        if step is not None:
+            plan_here = step[0].apply if self._app.conf.task_always_eager else step[0].apply_async
+            plan_here((value,), None, **step[1])
+
+    def fail(self, call: Signature[Any], task_id: str, error: BaseException) -> None:
+        """Call the errbacks of a call that does not run, because what it waited for has failed."""
+        errbacks = _listed(call.options.get("link_error"))
+        if not errbacks and isinstance(call, Chain):
+            errbacks = _listed(call.tasks[0].options.get("link_error"))
+        context = Context(id=task_id, task=call.task, errbacks=errbacks, is_eager=True, called_directly=False)
+        if errbacks:
+            in_one_step(self.follow_failure(context, error, f"{type(error).__name__}: {error}\n"))
 
     async def follow_failure(self, context: Context, exc: BaseException, traceback: str) -> None:
         """Call the errbacks: here."""

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.app.context import Context
-from celeriac.app.result import AsyncResult
+from celeriac.app.composing import note_result
+from celeriac.canvas.group import group
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import DecodeError
 from celeriac.ids import new_id
@@ -52,10 +53,10 @@ def check_following(task_name: str, request: Any) -> None:
         request: anything with the attributes `id`, `callbacks`, `errbacks`, `chain` and `chord` of a message.
 
     Raises:
-        DecodeError: a callback is no signature, or there is a chain, a chord or a group among them.
+        DecodeError: a callback is no signature, or it is the member of a chord.
     """
-    carried = [name for name in ("chain", "chord") if getattr(request, name)]
-    for name in ("callbacks", "errbacks"):
+    carried = ["a chord, whose members have to be counted"] if request.chord else []
+    for name in ("callbacks", "errbacks", "chain"):
         for each in getattr(request, name) or ():
             if not isinstance(each, Mapping) or not isinstance(each.get("task"), str):
                 raise DecodeError(
@@ -72,8 +73,26 @@ def check_following(task_name: str, request: Any) -> None:
 
 
 def callbacks_due(context: Context, value: Any, *, app: Celery) -> list[Signature[Any]]:
-    """Return the callbacks of a run that returned `value`, complete: arguments, parents, and a group of several."""
-    return _grouped(_signatures(context.callbacks, app), context, value)
+    """Return the callbacks of a run that returned `value`, complete: arguments, parents, and a group of several.
+
+    Those that are groups themselves are left out of that group.
+    """
+    calls = _signatures(context.callbacks, app)
+    if not any(isinstance(call, group) for call in calls):
+        return _grouped(calls, context, value)
+    groups = [call for call in calls if isinstance(call, group)]
+    others = [call for call in calls if not isinstance(call, group)]
+    alone = [each for call in groups for each in _grouped([call], context, value)]
+    return alone + _grouped(others, context, value)
+
+
+def next_step(context: Context, *, app: Celery) -> tuple[Signature[Any], dict[str, Any]] | None:
+    """Return the step of its chain that follows a run, and the options with which it is sent; None when it is the last."""
+    if not context.chain:
+        return None
+    *rest, following = context.chain
+    [call] = _signatures([following], app)
+    return call, {"chain": rest, **_parents_of(context)}
 
 
 def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]], list[InlineErrback]]:
@@ -86,7 +105,7 @@ def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]]
     inline: list[InlineErrback] = []
     for call in _signatures(context.errbacks, app):
         task = app.tasks.get(call.task)
-        if task is not None and _is_called_here(task, call):
+        if task is not None and type(call) is Signature and _is_called_here(task, call):
             inline.append(InlineErrback(task, call))
         else:
             sent.append(call)
@@ -94,17 +113,27 @@ def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]]
 
 
 def after_success(context: Context, value: Any, *, sender: Sender) -> list[Message]:
-    """Make the messages of a run's callbacks, and note them among its children.
+    """Make the messages of a run's callbacks and of the next step of its chain, and note them among its children.
 
     Raises:
         EncodeError: the value cannot be carried, or an option of a callback is not what it may be: the run has failed.
     """
-    if not context.callbacks:
-        return []
-    messages = [sender.build_following(call, context) for call in callbacks_due(context, value, app=sender.app)]
+    app = sender.app
+    messages: list[Message] = []
+    results = []
+    for call in callbacks_due(context, value, app=app):
+        made, result = app.canvas.following(call, None, {}, context)
+        messages += made
+        results.append(result)
+    step = next_step(context, app=app)
+    if step is not None:
+        made, result = app.canvas.following(step[0], (value,), step[1], context)
+        messages += made
+        results.append(result)
     if context.current is None or context.current.trail:
-        for message in messages:
-            context.note_child(AsyncResult(message.task_id, app=sender.app))
+        for result in results:
+            if result is not None:
+                note_result(context, result)
     return messages
 
 
@@ -119,7 +148,7 @@ def after_failure(context: Context, exc: BaseException, *, app: Celery) -> tuple
     messages = []
     for call in sent:
         try:
-            messages.append(app.sender.build_following(call, context))
+            messages += app.canvas.following(call, None, {}, context)[0]
         except Exception:
             logger.exception(
                 "Errback %r of task %s[%s], which raised %r, cannot be sent", call.task, context.task, context.id, exc
@@ -160,12 +189,16 @@ def _grouped(
     calls: list[Signature[Any]], context: Context, first: Any, *, always: bool = False
 ) -> list[Signature[Any]]:
     """Give each call its first argument and its parents; several calls, or `always` one too, become a group."""
-    parents: dict[str, Any] = {"parent_id": context.id, "root_id": context.root_id or context.id}
+    parents = _parents_of(context)
     groups: list[dict[str, Any]] = [{}]
     if always or len(calls) > 1:
         group_id = new_id()
         groups = [{"group_id": group_id, "group_index": index} for index in range(len(calls))]
     return [call.clone((first,), **parents, **group) for call, group in zip(calls, groups, strict=False)]
+
+
+def _parents_of(context: Context) -> dict[str, Any]:
+    return {"parent_id": context.id, "root_id": context.root_id or context.id}
 
 
 def _is_called_here(task: Task[..., Any], call: Signature[Any]) -> bool:

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac.app.hiding import shown_arguments
+from celeriac.app.result_tree import ResultBase
 from celeriac.exceptions import EncodeError
-from celeriac.states import EXCEPTION_STATES, RETRY, SUCCESS
+from celeriac.brokers.base import ResultMeta
+from celeriac.canvas.frozen import frozen_ids
+from celeriac.states import EXCEPTION_STATES, FAILURE, RETRY, SUCCESS
+from celeriac.wire.forms import RecordForm
 from celeriac.wire.results import exception_map, write_record
 from celeriac.wire.times import iso_text
 
@@ -40,6 +44,8 @@ class Recorder:
             state in EXCEPTION_STATES and task is not None and task.store_errors_even_if_ignored
         ):
             return None
+        if isinstance(value, ResultBase):
+            value = value.as_tuple()
         if isinstance(value, BaseException) and state != SUCCESS:
             value = exception_map(value, self._form)
         done_at = None if state == RETRY else self.done_at()
@@ -83,6 +89,10 @@ class Recorder:
                 f"the result of task {context.task!r} (id {context.id}) cannot be stored: {exc}"
             ) from None
 
+    def failed_steps(self, context: Context, error: BaseException, traceback: str | None) -> tuple[ResultMeta, ...]:
+        """Return the records of the steps that would have followed a run that failed: they have failed likewise."""
+        return failed_steps(context.chain, error, traceback, self.done_at(), form=self._form)
+
     def done_at(self) -> str:
         """Return the time of now as records write it."""
         return iso_text(time.time(), zone=self._zone)
@@ -100,6 +110,34 @@ class Recorder:
         if context.stamps:
             extension |= {"stamped_headers": context.stamped_headers, **context.stamps}
         return extension
+
+
+def failed_steps(
+    chain: Any, error: BaseException, traceback: str | None, done_at: str, *, form: RecordForm, state: str = FAILURE
+) -> tuple[ResultMeta, ...]:
+    """Return the records of the steps of a chain that are never sent, for those who wait for one of them.
+
+    Args:
+        chain: the steps as a message carries them, or None.
+        error: what ended the step before them.
+        traceback: its text, or None.
+        done_at: the time of now, as records write it.
+        state: the state that it ended in.
+    """
+    ids = [id for step in chain or () if isinstance(step, dict) for id in frozen_ids(step)]
+    if not ids:
+        return ()
+    shown = exception_map(error, form)
+    return tuple(
+        ResultMeta(
+            task_id=id,
+            state=state,
+            record=write_record(
+                task_id=id, state=state, result=shown, traceback=traceback, date_done=done_at, form=form
+            ),
+        )
+        for id in ids
+    )
 
 
 def wants_result(task: Task[..., Any] | None, ignore_result: bool | None) -> bool:

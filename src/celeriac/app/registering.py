@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.annotating import annotate, read_annotations
+from celeriac.app.builtins import add_builtin_tasks
 from celeriac.app.autodiscovery import import_related
 from celeriac.app.config import Settings
 from celeriac.app.hiding import hiding_of
@@ -193,6 +194,7 @@ class Registering:
                 return
             self._is_finalizing = True
             try:
+                add_builtin_tasks(cast("Celery", self))
                 give_shared_tasks(cast("Celery", self))
                 self._annotate(annotations)
             finally:

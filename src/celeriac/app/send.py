@@ -219,9 +219,9 @@ class Sender:
         except (TypeError, ValueError, NotImplementedError) as error:
             raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
 
-    def build_planned(self, step: Send, parent: Context) -> Message:
+    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message:
         """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
-        return self._build_lenient(step.call["task"], step.args, step.kwargs, dict(step.options), parent)
+        return self._build_lenient(step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced)
 
     def encode_planned(self, step: Send, parent: Context | None, heard: list[Announcement]) -> Message:
         """Make the message of one call of a canvas that a program sends.

@@ -18,9 +18,11 @@ from celeriac.app.current import apps_named, current_app
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.missing import missing_of_task, refuse_internals
 from celeriac.app.options import MessageOptions
+from celeriac.app.joining import allow_join_result
+from celeriac.app.replacing import replacement_of, stamps_of
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
-from celeriac.exceptions import MaxRetriesExceededError, Retry, TaskCancelled
+from celeriac.exceptions import Ignore, MaxRetriesExceededError, Retry, TaskCancelled
 from celeriac.wire.reprs import bounded_repr
 
 if TYPE_CHECKING:
@@ -279,6 +281,48 @@ class Task(Calling[P, R]):
     ) -> Retry:
         """Do what `retry` does, which waits for nothing: the next attempt is published when this one is settled."""
         return self.retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+
+    # -- being replaced -----------------------------------------------------------------------------------------
+
+    def replace(self, sig: Signature[Any]) -> Any:
+        """End this run and have another call take its place: ``raise self.replace(other.s())``.
+
+        The other one has the id of this run, what follows it and its place in a group or chord; this run leaves no
+        result. It is published together with the outcome of this run. A group is followed by `celery.accumulate`.
+
+        Returns:
+            What the other call returned, in a run in the calling process; in a worker this does not return.
+
+        Raises:
+            Ignore: in a worker.
+            ImproperlyConfigured: a chain or group without members.
+        """
+        context = self.request
+        other = replacement_of(sig, context, self.app)
+        self.on_replace(other)
+        if context.called_directly or context.is_eager:
+            with allow_join_result():
+                return other.apply().get()
+        options = {"chain": context.chain} if context.chain else {}
+        messages, _ = self.app.canvas.following(other, None, options, context)
+        context.following.extend(messages)
+        raise Ignore(f"replaced by {other!r}")
+
+    def on_replace(self, sig: Signature[Any]) -> Any:
+        """Be called with the call that replaces a run; this gives it the stamps of the run."""
+        stamps = stamps_of(self.request)
+        if stamps:
+            sig.stamp(append_stamps=True, **stamps)
+
+    def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
+        """Add a call to the chord that this run is a member of.
+
+        Raises:
+            ValueError: it is a member of none.
+        """
+        if not self.request.chord:
+            raise ValueError(f"run {self.request.id} of task {self.name!r} is no member of a chord")
+        self.app.canvas.check_joins()
 
     # -- the run, and its result --------------------------------------------------------------------------------
 

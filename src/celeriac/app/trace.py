@@ -173,7 +173,7 @@ class Tracer:
         if context.cancelled is not None:
             return await self._cancelled(context, context.cancelled, args, kwargs)
         try:
-            if context.callbacks:
+            if context.callbacks or context.chain:
                 self._surroundings.follow_success(context, value)
             record = self._surroundings.record(context, SUCCESS, value, None)
         except Exception as exc:

@@ -188,6 +188,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         dead_reason: why the message is a dead letter, or None when it is simply done with.
         frees: the unique key that ends with the run, or None; it is left alone when another run has it.
         room: what the run was inside of, or None; those that wait for it are let in.
+        others: records of runs that never begin because of how this one ended.
     """
 
     delivery: Delivery
@@ -196,6 +197,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     dead_reason: str | None = None
     frees: str | None = None
     room: Room | None = None
+    others: tuple[ResultMeta, ...] = ()
+
+    @property
+    def results(self) -> tuple[ResultMeta, ...]:
+        """All records to keep."""
+        return self.others if self.result is None else (self.result, *self.others)
 
 
 class ReleaseCause(enum.Enum):

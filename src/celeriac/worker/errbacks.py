@@ -58,4 +58,8 @@ class Errbacks:
                 each.task.name,
                 message.task_id,
             )
-        return [self._app.sender.build_following(each, context, announced=False) for each in errbacks]
+        return [
+            message
+            for each in errbacks
+            for message in self._app.canvas.following(each, None, {}, context, announced=False)[0]
+        ]

@@ -21,6 +21,7 @@ from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
+from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import DecodeError, NotRegistered, Reject
 from celeriac.message import Message
 from celeriac.states import FAILURE, REJECTED
@@ -116,11 +117,18 @@ class Executor:
             tuple(context.following),
             dead_reason,
             requeue,
+            self._others(context, state, traced) if context.chain else (),
         )
 
     async def traced(self, tracer: Tracer, context: Context, request: TaskRequest) -> Traced:
         """Run one body."""
         return await tracer.trace(context, request.args, request.kwargs)
+
+    def _others(self, context: Context, state: str, traced: Traced) -> tuple[ResultMeta, ...]:
+        """Return the records of the steps that do not follow a run that has failed."""
+        if state != FAILURE or not isinstance(traced.value, BaseException):
+            return ()
+        return self._recorder.failed_steps(context, traced.value, traced.einfo and traced.einfo.traceback)
 
     def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
         """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.base import ResultMeta
 from celeriac.message import Message
 
 
@@ -52,6 +53,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
         publish: messages that follow.
         dead_reason: why the message is a dead letter, or None.
         requeue: the message is to be delivered again, though its body has run.
+        others: records of runs that never begin because of it: the steps of a chain that would have followed.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     publish: tuple[Message, ...] = ()
     dead_reason: str | None = None
     requeue: bool = False
+    others: tuple[ResultMeta, ...] = ()
 
 
 READY = 0

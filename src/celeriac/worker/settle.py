@@ -40,6 +40,7 @@ def after_run(delivery: Delivery, outcome: Outcome) -> Settlement | Release:
         result=_meta(delivery, outcome.state, outcome.record, outcome.retries),
         publish=outcome.publish,
         dead_reason=outcome.dead_reason,
+        others=outcome.others,
     )
 
 

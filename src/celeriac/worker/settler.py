@@ -208,7 +208,7 @@ class Settler:
             await asyncio.to_thread(self._broker.publish, messages, deadline_at=deadline_at)
 
     async def _store(self, batch: Sequence[Ending]) -> None:
-        records = [one.result for one in _settlements(batch) if one.result is not None]
+        records = [record for one in _settlements(batch) for record in one.results]
         if records and self._backend is not None:
             await asyncio.to_thread(self._backend.store, records, once=True)
 
@@ -226,7 +226,7 @@ class Settler:
             await self._consumer.free(runs)
 
     async def _ack(self, batch: Sequence[Ending]) -> None:
-        bare = [msgspec.structs.replace(one, result=None, publish=()) for one in _settlements(batch)]
+        bare = [msgspec.structs.replace(one, result=None, publish=(), others=()) for one in _settlements(batch)]
         _warn_of(await self._consumer.settle(bare, None))
 
     async def _settle(self, batch: Sequence[Ending]) -> None:

@@ -117,6 +117,17 @@ class RedisBackend(ResultBackend, ResultSink):
             self._call("UNLINK", *self.keys.both(ids[start : start + _CHUNK]))
         self._subscriber.forget(ids)
 
+    def save_group(self, group_id: str, record: bytes) -> None:
+        key = self.keys.group(group_id)
+        self._call("SET", key, record, *(("PX", self._lifetime_ms) if self._lifetime_ms else ()))
+
+    def restore_group(self, group_id: str) -> bytes | None:
+        found: bytes | None = self._call("GET", self.keys.group(group_id))
+        return found
+
+    def delete_group(self, group_id: str) -> None:
+        self._call("UNLINK", self.keys.group(group_id))
+
     def expire(self) -> int:
         """Do nothing: the server deletes what has expired."""
         return 0

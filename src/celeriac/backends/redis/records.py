@@ -35,6 +35,10 @@ class ResultKeys(msgspec.Struct, frozen=True):
         """Name the key of a record, and the channel on which it is published."""
         return f"{self.prefix}celery-task-meta-{task_id}"
 
+    def group(self, group_id: str) -> str:
+        """Name the key of a saved group."""
+        return f"{self.prefix}celery-taskset-meta-{group_id}"
+
     def attempt(self, task_id: str) -> str:
         """Name the key of what a record does not tell by itself."""
         return f"{self.prefix}celeriac-attempt-{task_id}"

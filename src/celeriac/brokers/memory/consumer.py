@@ -174,7 +174,7 @@ class MemoryConsumer(Consumer):
             let_in = False
             for room in {settlement.room for settlement in accepted if settlement.room is not None}:
                 let_in |= self._store.let_in(transaction, room)
-            records = [settlement.result for settlement in accepted if settlement.result is not None]
+            records = [record for settlement in accepted for record in settlement.results]
             if results is not None and records:
                 results.write_within(transaction, records)
         self._store.note_published(following)

@@ -221,7 +221,7 @@ class RedisConsumer(Consumer):
         rows: list[ResultRow] = []
         database = self.place.database
         if results is not None:
-            results.write_within(rows, [one.result for one in mine if one.result is not None])
+            results.write_within(rows, [record for one in mine for record in one.results])
             database = getattr(results, "place", self.place).database
         accepted: set[int] = set()
         try:

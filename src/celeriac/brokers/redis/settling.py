@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -48,8 +49,8 @@ class Plan:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def add(self, settlement: Settlement, row: ResultRow | None) -> None:
-        """Add a settlement, with the row that its result is kept as."""
+    def add(self, settlement: Settlement, row: ResultRow | None, others: Sequence[ResultRow] = ()) -> None:
+        """Add a settlement, with the row that its result is kept as, and those of runs that never begin."""
         delivery = settlement.delivery
         step = (
             delivery.tag,
@@ -58,10 +59,14 @@ class Plan:
             [self._message(message) for message in settlement.publish] if settlement.publish else 0,
             self._letter(settlement) if settlement.dead_reason is not None else 0,
         )
-        if settlement.frees is None and settlement.room is None and delivery.booking is None:
-            self._steps.append(step)
-        else:
+        keeps = settlement.frees is not None or settlement.room is not None or delivery.booking is not None
+        if others:
+            kept = self._kept(settlement) if keeps else 0
+            self._steps.append((*step, kept, [self._result(each) for each in others]))
+        elif keeps:
             self._steps.append((*step, self._kept(settlement)))
+        else:
+            self._steps.append(step)
 
     def encoded(self) -> bytes:
         return _encode(self._steps)
@@ -117,14 +122,15 @@ def planned(
     """Yield plans that are not too large for one script, each with its settlements, in order.
 
     Args:
-        rows: one for each settlement that has a result, in order; empty when records are kept elsewhere.
+        rows: one for each result of each settlement, in order; empty when records are kept elsewhere.
     """
     plan, first = Plan(keys, envelopes), 0
     for at, settlement in enumerate(settlements):
         if len(plan) == BATCH_MAX or plan.size_bytes >= BATCH_MAX_BYTES:
             yield settlements[first:at], plan
             plan, first = Plan(keys, envelopes), at
-        plan.add(settlement, next(rows, None) if settlement.result is not None else None)
+        row = next(rows, None) if settlement.result is not None else None
+        plan.add(settlement, row, [*islice(rows, len(settlement.others))] if settlement.others else ())
     yield settlements[first:], plan
 
 

@@ -233,7 +233,7 @@ class SqliteConsumer(Consumer):
             ended = [(one.frees, one.delivery.message.task_id) for one in accepted if one.frees is not None]
             if ended:
                 keys.free(connection, ended)
-            records = [one.result for one in accepted if one.result is not None]
+            records = [record for one in accepted for record in one.results]
             if results is not None and records:
                 results.write_within(connection, records)
             following = [message for one in accepted for message in one.publish]

@@ -4,7 +4,7 @@
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
 --         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
 -- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}, and behind these what
--- it kept from others, if anything:
+-- it kept from others or 0, and {result, …} of runs that never begin because of it, if there is anything of the kind:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
 --   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
 --            seconds, mode}
@@ -84,7 +84,7 @@ for i, claim in ipairs(plan) do
         refused[#refused + 1] = i
     elseif claim[4] == 0 or attempt(i, look_at_lists, claim[4]) then
         accepted[#accepted + 1] = i
-        stored = stored or claim[3] ~= 0
+        stored = stored or claim[3] ~= 0 or claim[7] ~= nil
     end
     seen[tag] = true
 end
@@ -93,10 +93,12 @@ if stored then
     if ARGV[5] ~= '' then redis.call('SELECT', ARGV[5]) end
     local kept = {}
     for _, i in ipairs(accepted) do
-        local r = plan[i][3]
-        if r == 0 or attempt(i, keep_result, KEYS[r[1]], KEYS[r[2]], ARGV[r[3]], r[4], r[5], r[6], 'store') then
-            kept[#kept + 1] = i
+        local r, ok = plan[i][3], true
+        if r ~= 0 then ok = attempt(i, keep_result, KEYS[r[1]], KEYS[r[2]], ARGV[r[3]], r[4], r[5], r[6], 'store') end
+        for _, o in ipairs(plan[i][7] or {}) do
+            ok = ok and attempt(i, keep_result, KEYS[o[1]], KEYS[o[2]], ARGV[o[3]], o[4], o[5], o[6], 'store')
         end
+        if ok then kept[#kept + 1] = i end
     end
     accepted = kept
     if ARGV[5] ~= '' then redis.call('SELECT', ARGV[4]) end
@@ -106,7 +108,7 @@ local left = {}
 for _, i in ipairs(accepted) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
-    local kept = claim[6]
+    local kept = claim[6] ~= 0 and claim[6] or nil
     local frees, room = kept and kept[1] ~= 0, kept and kept[3] or 0
     if (not frees or attempt(i, free_unique, KEYS[kept[1]], KEYS[10], kept[2])) -- first: what follows may want it
         and (claim[4] == 0 or attempt(i, publish, claim[4]))
