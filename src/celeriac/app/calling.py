@@ -382,15 +382,15 @@ class Calling(Generic[P, R]):
 
     def map(self, it: Iterable[Any]) -> xmap:
         """Return one call that runs the task with each of many arguments: its result is the list of results."""
-        return xmap(self.s(), it, app=self.app)
+        return xmap(self._signature(), it, app=self.app)
 
     def starmap(self, it: Iterable[Sequence[Any]]) -> xstarmap:
         """Return one call that runs the task with each of many tuples of arguments."""
-        return xstarmap(self.s(), it, app=self.app)
+        return xstarmap(self._signature(), it, app=self.app)
 
     def chunks(self, it: Iterable[Sequence[Any]], n: int) -> chunks:
         """Return calls of the task with many tuples of arguments, `n` of which are in one message."""
-        return chunks(self.s(), it, n, app=self.app)
+        return chunks(self._signature(), it, n, app=self.app)
 
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `TypeError` when the body cannot be called with these arguments."""

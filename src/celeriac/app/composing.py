@@ -149,7 +149,7 @@ class Composing:
             if link_error:
                 step.extend_list_option("link_error", link_error)
             given = () if before is None else (_value_of(before),)
-            ran = step.apply(given, None, **_throwing(own))
+            ran: Any = step.apply(given, None, **_throwing(own))
             if before is not None:
                 follow(ran, before)
             before = ran

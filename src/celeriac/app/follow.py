@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeriac.app.context import Context
 from celeriac.app.composing import note_result
+from celeriac.app.context import Context
 from celeriac.canvas.group import group
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import DecodeError
@@ -87,7 +87,7 @@ def callbacks_due(context: Context, value: Any, *, app: Celery) -> list[Signatur
 
 
 def next_step(context: Context, *, app: Celery) -> tuple[Signature[Any], dict[str, Any]] | None:
-    """Return the step of its chain that follows a run, and the options with which it is sent; None when it is the last."""
+    """Return the step of its chain that follows a run, and the options that it is sent with; None after the last."""
     if not context.chain:
         return None
     *rest, following = context.chain

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from celeriac.app.current import current_app
 from celeriac.app.result import AsyncResult
 from celeriac.app.result_set import ResultSet
-from celeriac.app.result_tree import ResultGraph, result_from_tuple, walk
+from celeriac.app.result_tree import ResultGraph, walk
 from celeriac.exceptions import ResultBackendDisabled
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class GroupResult(ResultSet):
 
     @classmethod
     def of_ids(cls, id: str, ids: Sequence[str], others: Mapping[int, Any]) -> GroupResult:
-        """Make the result of a group of the ids of its members, and of the results that are more than an id, by place."""
+        """Make the result of a group: of the ids of its members, and results of those that are more than a run."""
         app = cls._home or current_app()
         return cls(id, MemberResults(ids, others, app))
 
@@ -121,7 +121,7 @@ class GroupResult(ResultSet):
             return bool(self.id == other.id and self.parent == other.parent and list(self) == list(other))
         return self.id == other if isinstance(other, str) else NotImplemented
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]  # unlike a set of results, a group is known by its id
         return hash(self.id)
 
     def __str__(self) -> str:
@@ -200,6 +200,3 @@ def _backend_of(backend: Any, app: Celery, id: str) -> Any:
 
 def _again(id: str, results: list[Any], parent: Any) -> GroupResult:
     return GroupResult(id, results, parent)
-
-
-__all__ = ["Callable", "GroupResult", "group_class", "result_from_tuple", "set_class"]

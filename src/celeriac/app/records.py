@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.result_tree import ResultBase
-from celeriac.exceptions import EncodeError
 from celeriac.brokers.base import ResultMeta
 from celeriac.canvas.frozen import frozen_ids
+from celeriac.exceptions import EncodeError
 from celeriac.states import EXCEPTION_STATES, FAILURE, RETRY, SUCCESS
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.results import exception_map, write_record

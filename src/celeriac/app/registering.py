@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.annotating import annotate, read_annotations
-from celeriac.app.builtins import add_builtin_tasks
 from celeriac.app.autodiscovery import import_related
+from celeriac.app.builtin_tasks import add_builtin_tasks
 from celeriac.app.config import Settings
 from celeriac.app.hiding import hiding_of
 from celeriac.app.imports import import_tasks, imported

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from celeriac.app.context import Context
 
 
-def replacement_of(sig: Any, context: Context, app: Celery) -> Signature[Any]:
-    """Return a copy of a signature that stands for a run: with its id, its place in group and chord, and what follows it.
+def replacement_of(sig: Any, context: Context, app: Celery) -> Any:
+    """Return a copy of a signature that stands for a run: with its id, its place, and what follows it.
 
     A group ends in `celery.accumulate`, so that one run has the id, and the list of results.
 
@@ -31,9 +31,8 @@ def replacement_of(sig: Any, context: Context, app: Celery) -> Signature[Any]:
     elif isinstance(sig, Chain):
         _check(sig.tasks, "chain")
         if isinstance(sig.tasks[-1], group):
-            sig = Chain.combine(*sig.tasks, Signature("celery.accumulate", kwargs={"index": 0}, app=app)).set(
-                **sig.options
-            )
+            then: Signature[Any] = Signature("celery.accumulate", kwargs={"index": 0}, app=app)
+            sig = Chain.combine(*sig.tasks, then).set(**sig.options)
     for key, links in (("link", context.callbacks), ("link_error", context.errbacks)):
         for each in links or ():
             (sig.link if key == "link" else sig.link_error)(maybe_signature(each, app=app, clone=True))

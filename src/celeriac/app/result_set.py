@@ -189,9 +189,7 @@ class ResultSet(ResultBase):
             for task_id, found in next(iter(unknown.values())).backend.get_many(list(unknown)).items():
                 unknown[task_id].take(found)
 
-    def iterate(
-        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5
-    ) -> Iterator[Any]:
+    def iterate(self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5) -> Iterator[Any]:
         """Yield what they return in the order in which they end, or raise what one raises."""
         for _, meta in self.iter_native(timeout=timeout, interval=interval):
             yield meta.maybe_throw(propagate=propagate)
@@ -285,7 +283,7 @@ class ResultSet(ResultBase):
     def then(
         self, callback: Callable[..., object], on_error: Callable[..., object] | None = None, weak: bool = False
     ) -> ResultSet:
-        """Have `callback` called with this set as soon as it is known here that all have ended; see `AsyncResult.then`."""
+        """Have `callback` called as soon as it is known here that all have ended; see `AsyncResult.then`."""
         self._listeners.append((callback, on_error))
         if all(each.is_known() for each in self.results):
             self._tell()
@@ -345,4 +343,3 @@ class ResultSet(ResultBase):
 def _parts(results: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for first in range(0, len(results), _LOOKED_UP):
         yield results[first : first + _LOOKED_UP]
-

@@ -19,10 +19,12 @@ class ResultBase:
 
     __slots__ = ()
 
+    def as_tuple(self) -> Any:
+        """Return the form in which records name the result."""
+        raise NotImplementedError
 
-def result_from_tuple(
-    form: Any, app: Celery | None = None, *, backend: ResultBackend | None = None
-) -> Any:
+
+def result_from_tuple(form: Any, app: Celery | None = None, *, backend: ResultBackend | None = None) -> Any:
     """Make a result of the form that `as_tuple` and records have: ``[[id, parent], children]``.
 
     Args:

@@ -197,9 +197,7 @@ class Sender:
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
         """
-        return self._build_lenient(
-            call.task, call.args, call.kwargs, dict(call.options), parent, announced=announced
-        )
+        return self._build_lenient(call.task, call.args, call.kwargs, dict(call.options), parent, announced=announced)
 
     def _build_lenient(
         self,
@@ -221,7 +219,9 @@ class Sender:
 
     def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message:
         """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
-        return self._build_lenient(step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced)
+        return self._build_lenient(
+            step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced
+        )
 
     def encode_planned(self, step: Send, parent: Context | None, heard: list[Announcement]) -> Message:
         """Make the message of one call of a canvas that a program sends.

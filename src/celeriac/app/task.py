@@ -16,9 +16,9 @@ from celeriac.app.context import Context as Context  # imported from here by pro
 from celeriac.app.context import context_of, current_context, leave_context, push_context
 from celeriac.app.current import apps_named, current_app
 from celeriac.app.hiding import shown_arguments
+from celeriac.app.joining import allow_join_result
 from celeriac.app.missing import missing_of_task, refuse_internals
 from celeriac.app.options import MessageOptions
-from celeriac.app.joining import allow_join_result
 from celeriac.app.replacing import replacement_of, stamps_of
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry

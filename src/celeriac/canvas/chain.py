@@ -116,6 +116,10 @@ class Chain(Signature[Any]):
             result = ran
         return steps, result
 
+    def app_if_any(self) -> Any:
+        """Return the app that it belongs to, or None when the current one is meant."""
+        return self._app or next((app for step in self.tasks if (app := step.app_if_any()) is not None), None)
+
     # -- calling ------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -134,9 +138,7 @@ class Chain(Signature[Any]):
         """Do what `apply_async` does without blocking the event loop."""
         return await self.app.canvas.asend(self, args, kwargs, options) if self.tasks else None
 
-    def apply(
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run the steps here and now."""
         return self.app.canvas.apply(self, args, kwargs, options) if self.tasks else None
 
@@ -307,7 +309,7 @@ class _Steps:
             self._alone = False
 
     def _extend_body(self, at: int, other: Signature[Any]) -> None:
-        longer = self._steps[at].clone()
+        longer: Any = self._steps[at].clone()
         longer.body = other if longer.body is None else Chain.combine(longer.body, other)
         self._steps[at] = longer
 

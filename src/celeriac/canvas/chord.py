@@ -52,10 +52,13 @@ class chord(Signature[Any]):
         Signature.__init__(made, dict(d), app=app)
         kwargs = dict(made.kwargs)
         header = kwargs.get("header")
-        is_group = isinstance(header, dict) and header.get("subtask_type") == "group"
+        if isinstance(header, dict) and header.get("subtask_type") == "group":
+            header = maybe_signature(header, app=app)
+        else:
+            header = _header_of(header or [], app)
         made["kwargs"] = {
             "kwargs": dict(kwargs.get("kwargs") or {}),
-            "header": maybe_signature(header, app=app) if is_group and header is not None else _header_of(header or [], app),
+            "header": header,
             "body": maybe_signature(kwargs.get("body"), app=app),
         }
         made["options"], made["subtask_type"] = dict(made.options), "chord"
@@ -87,6 +90,15 @@ class chord(Signature[Any]):
         if not isinstance(header, group):
             header = self.tasks = group(header, app=self._app)
         return header
+
+    def app_if_any(self) -> Any:
+        """Return the app that it belongs to, or None when the current one is meant."""
+        if self._app is not None:
+            return self._app
+        header = self.tasks
+        members = header if isinstance(header, group) else group(header)
+        found = members.app_if_any()
+        return self.body.app_if_any() if found is None and self.body is not None else found
 
     # -- calling ------------------------------------------------------------------------------------------------
 
@@ -135,10 +147,7 @@ class chord(Signature[Any]):
         """Return a copy whose header is to be completed by these arguments."""
         copied = super().clone(args, None, **options)
         header, body = self.tasks, self.body
-        if isinstance(header, group):
-            header = header.clone()
-        else:
-            header = [each.clone() for each in header]
+        header = header.clone() if isinstance(header, group) else [each.clone() for each in header]
         given = dict(kwargs or {})
         new_body = given.pop("body", None)
         copied["kwargs"] = {

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from celeriac.canvas.links import listed
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.canvas.stamping import StampingVisitor
@@ -21,8 +20,8 @@ class group(Signature[list[Any]]):
     """Send calls that run side by side; the result is the list of what they return, in their order.
 
     Args:
-        tasks: signatures, or one list or generator of them. A generator is read while the group is sent, and of more than
-            10,000 members none is kept.
+        tasks: signatures, or one list or generator of them. A generator is read while the group is sent, and of more
+            than 10,000 members none is kept.
         options: for each member.
     """
 
@@ -30,11 +29,7 @@ class group(Signature[list[Any]]):
         app = options.pop("app", None)
         if len(tasks) == 1:
             [given] = tasks
-            if isinstance(given, group):
-                given = [given]
-            elif isinstance(given, Signature):
-                given = [given]
-            elif isinstance(given, dict) and "task" in given:
+            if isinstance(given, dict) and "task" in given:
                 given = [given]
             tasks = given
         members = _members_of(tasks, app)
@@ -109,6 +104,13 @@ class group(Signature[list[Any]]):
                 countdown = start
         return self
 
+    def app_if_any(self) -> Any:
+        """Return the app that it belongs to, or None when the current one is meant."""
+        if self._app is not None:
+            return self._app
+        first = self.tasks.first() if isinstance(self.tasks, Stream) else next(iter(self.tasks), None)
+        return None if first is None else first.app_if_any()
+
     # -- calling ------------------------------------------------------------------------------------------------
 
     def __call__(self, *partial_args: Any, **options: Any) -> Any:
@@ -127,9 +129,7 @@ class group(Signature[list[Any]]):
         """Do what `apply_async` does without blocking the event loop."""
         return await self._checked(options).app.canvas.asend(self, args, kwargs, options)
 
-    def apply(
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run the members here and now, one after the other."""
         said = {**_of_members(self.options), **options}
         results = [member.apply(args, kwargs, **said) for _, member in self.flattened()]
@@ -137,7 +137,9 @@ class group(Signature[list[Any]]):
 
     def _checked(self, options: Mapping[str, Any]) -> Self:
         if options.get("link") is not None:
-            raise TypeError("a group takes no link in apply_async: no run ends with it; make it a chord: group | callback")
+            raise TypeError(
+                "a group takes no link in apply_async, for no run ends it; make it a chord: group | callback"
+            )
         if options.get("link_error") is not None:
             raise TypeError("a group takes no link_error in apply_async; give it to the group: group.link_error(...)")
         return self
@@ -246,5 +248,3 @@ def _of_members(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _OF_GROUP = frozenset({"task_id", "group_id", "group_index", "chord", "root_id", "parent_id", "link", "link_error"})
-
-__all__ = ["group", "listed"]

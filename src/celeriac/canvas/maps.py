@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from celeriac.canvas.group import group
+from celeriac.canvas.group import group as groups
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.ids import new_id
 
@@ -91,11 +91,15 @@ class chunks(Signature[Any]):
         """Send chunks without making an object of them first."""
         return cls(task, it, n, app=app)()
 
-    def group(self) -> group:
+    def group(self) -> groups:
         """Return the group of `xstarmap` that this is."""
         task, n = self.kwargs["task"], self.kwargs["n"]
         parts = _parts(self.kwargs["it"], n)
-        return group((xstarmap(task, part, app=self._app) for part in parts), task_id=self.options.get("task_id") or new_id(), app=self._app)
+        return groups(
+            (xstarmap(task, part, app=self._app) for part in parts),
+            task_id=self.options.get("task_id") or new_id(),
+            app=self._app,
+        )
 
     def __call__(self, **options: Any) -> Any:
         """Send the messages."""
@@ -113,13 +117,11 @@ class chunks(Signature[Any]):
         """Do what `apply_async` does without blocking the event loop."""
         return await self.group().aapply_async(None, None, **{**self._routed(), **options})
 
-    def apply(
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run the calls here and now."""
         return self.group().apply(None, None, **options)
 
-    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> group:
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> groups:
         """Return the group, whose messages start one after the other; see `group.skew`."""
         return self.group().skew(start, stop, step)
 

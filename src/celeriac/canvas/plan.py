@@ -1,4 +1,4 @@
-"""What a canvas comes to when it is sent: messages, and joins to start. Pure; ids are settled before the first of them."""
+"""What a canvas comes to when it is sent: messages, and joins to start. Pure; all ids are settled before."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ Step: TypeAlias = Send | Join
 Plan: TypeAlias = Generator[Step, None, Any]
 """Yields what is to be done, in this order; returns the result of the whole."""
 
+Args: TypeAlias = Sequence[Any] | None
+Kwargs: TypeAlias = Mapping[str, Any] | None
+
 _OF_WHOLE: Final = frozenset({"task_id", "group_id", "group_index", "chord"})
+_OF_MEMBER: Final = _OF_WHOLE | {"chain"}
 _OF_BODY: Final = _OF_WHOLE | {"chain", "link", "link_error", "interval", "max_retries"}
 _OF_HEADER: Final = frozenset({"task_id", "countdown", "eta", "interval", "max_retries"})
 
@@ -96,9 +100,7 @@ def _call(
     return call.AsyncResult(task_id)
 
 
-def _chain(
-    whole: Chain, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, said: Mapping[str, Any], carries: bool
-) -> Plan:
+def _chain(whole: Chain, args: Args, kwargs: Kwargs, said: Mapping[str, Any], carries: bool) -> Plan:
     own = {**whole.options, **said}
     steps, result = whole.prepared(
         args,
@@ -111,11 +113,11 @@ def _chain(
     link, link_error = listed(own.pop("link", None)), listed(own.pop("link_error", None))
     if not steps:
         return None
-    if link:
-        steps[-1].extend_list_option("link", link)
     if link_error:
         for step in steps:
             step.extend_list_option("link_error", link_error)
+    if link:
+        steps[-1].extend_list_option("link", link)
     first, *rest = steps
     if carries:
         own["chain"] = [*behind, *reversed(rest)]
@@ -126,9 +128,7 @@ def _chain(
     return result
 
 
-def _group(
-    whole: group, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, said: Mapping[str, Any], carries: bool
-) -> Plan:
+def _group(whole: group, args: Args, kwargs: Kwargs, said: Mapping[str, Any], carries: bool) -> Plan:
     own = {**whole.options, **said}
     behind = listed(own.get("chain"))
     if behind:  # it was the last step of its own chain, and is not of the one that it has come into
@@ -137,7 +137,9 @@ def _group(
         return (yield from plan(longer, args, kwargs, {**said, "chain": others}, carries_chain=carries))
     group_id = own.get("task_id") or new_id()
     chord = own.get("chord")
-    shared = {name: value for name, value in own.items() if name not in _OF_WHOLE and name != "chain" and value is not None}
+    shared = {
+        name: value for name, value in own.items() if name not in _OF_WHOLE and name != "chain" and value is not None
+    }
     found = _Found()
     for index, member in whole.flattened():
         place = {"group_id": group_id, "group_index": index, "chord": chord}
@@ -146,7 +148,11 @@ def _group(
 
 
 def _chord(
-    whole: chord_of, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, said: Mapping[str, Any], carries: bool
+    whole: chord_of,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    said: Mapping[str, Any],
+    carries: bool,
 ) -> Plan:
     header = whole.tasks if isinstance(whole.tasks, group) else group(whole.tasks, app=whole.given_app)
     own = {**whole.options, **said}
@@ -190,9 +196,7 @@ def _chord(
     return result
 
 
-def _frozen_body(
-    whole: chord_of, own: Mapping[str, Any], task_id: str | None, group_id: str
-) -> Signature[Any]:
+def _frozen_body(whole: chord_of, own: Mapping[str, Any], task_id: str | None, group_id: str) -> Signature[Any]:
     """Return a copy of the body that knows what follows the chord, with its id settled."""
     body: Signature[Any] = whole.body.clone()
     for name, value in own.items():

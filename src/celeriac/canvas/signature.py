@@ -258,8 +258,12 @@ class Signature(Linked, Generic[R_co]):
 
     @property
     def app(self) -> Any:
-        """The app that finds the task and sends."""
-        return self._app or getattr(self._type, "app", None) or current_sender()
+        """The app that finds the task and sends: its own, that of the task or of the first call it is made of."""
+        return self.app_if_any() or current_sender()
+
+    def app_if_any(self) -> Any:
+        """Return the app that it belongs to, or None when the current one is meant."""
+        return self._app or getattr(self._type, "app", None)
 
     @property
     def type(self) -> Any:
@@ -295,7 +299,7 @@ class Signature(Linked, Generic[R_co]):
             )
         return Signature.TYPES["chain"].combine(self, other)
 
-    def __ior__(self, other: Any) -> Any:  # type: ignore[override,misc]  # of a dict, which this is by the way
+    def __ior__(self, other: Any) -> Any:
         return self | other
 
     @classmethod

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class StampingVisitor(ABC):
     """Be shown each part of a canvas, and say how it is to be stamped.
 
-    Each method returns stamps as a dict, or None. All its keys are stamps, unless the key ``stamped_headers`` lists those
-    that are; the others are headers for the methods that follow.
+    Each method returns stamps as a dict, or None. All its keys are stamps, unless the key ``stamped_headers`` lists
+    those that are; the others are headers for the methods that follow.
     """
 
     @abstractmethod
@@ -27,14 +27,14 @@ class StampingVisitor(ABC):
         """Return stamps for all members of a group."""
         return {}
 
-    def on_group_end(self, sig: Any, **headers: Any) -> None:
+    def on_group_end(self, sig: Any, **headers: Any) -> None:  # noqa: B027 - a visitor need not care
         """Be told that all members of a group are stamped."""
 
     def on_chain_start(self, sig: Any, **headers: Any) -> dict[str, Any] | None:
         """Return stamps for all steps of a chain."""
         return {}
 
-    def on_chain_end(self, sig: Any, **headers: Any) -> None:
+    def on_chain_end(self, sig: Any, **headers: Any) -> None:  # noqa: B027 - a visitor need not care
         """Be told that all steps of a chain are stamped."""
 
     def on_chord_header_start(self, sig: Any, **headers: Any) -> dict[str, Any] | None:
@@ -101,7 +101,9 @@ def merged_stamps(
         names |= dict.fromkeys(options["stamped_headers"])
     for stamps in (headers, own):
         declared = stamps.get("stamped_headers")
-        names |= dict.fromkeys(declared if declared is not None else [key for key in stamps if key != "stamped_headers"])
+        names |= dict.fromkeys(
+            declared if declared is not None else [key for key in stamps if key != "stamped_headers"]
+        )
         for name, value in stamps.items():
             if name == "stamped_headers":
                 continue
@@ -119,7 +121,13 @@ def _gathered(first: Any, second: Any) -> list[Any]:
     """Return the values of two stamps of one name as one list, each once."""
     gathered: list[Any] = []
     for value in (first, second):
-        for each in sorted(value) if isinstance(value, (set, frozenset)) else value if isinstance(value, (list, tuple)) else [value]:
+        for each in (
+            sorted(value)
+            if isinstance(value, (set, frozenset))
+            else value
+            if isinstance(value, (list, tuple))
+            else [value]
+        ):
             if each not in gathered:
                 gathered.append(each)
     return gathered

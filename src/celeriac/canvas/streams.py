@@ -48,6 +48,10 @@ class Stream(Sequence[Any]):
             self._source = None
         return self._made
 
+    def first(self) -> Any:
+        """Return the first member, or None; no others are made."""
+        return self._made[0] if self and self._made else None
+
     def has_several(self) -> bool:
         """Say whether there are two members or more, of which no others are made."""
         self._check()

@@ -57,9 +57,6 @@ def _instead(what: str) -> Missing:
 
 # --- parts that are to come ---
 
-CANVAS: Final = _later(
-    "chains, groups and chords", "until then let the body of one task call the next, or use `link` where it is enough"
-)
 BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
 CONTROL: Final = _later("inspecting of nodes", "`app.control` has revoke, terminate and cancel")
 EVENTS: Final = _later("events", "until then connect to signals (celeriac.signals), or ask `celeriac queue list`")
@@ -112,13 +109,11 @@ _SIGNALS: Final = """
     beat_init beat_embedded_init eventlet_pool_started eventlet_pool_preshutdown eventlet_pool_postshutdown
     eventlet_pool_apply user_preload_options
 """
-_PRIMITIVES: Final = "chain chord chunks group xmap xstarmap"
 
 PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac": {
         **at("celeriac.compat.version", "VERSION version_info version_info_t VERSION_BANNER SERIES"),
         **at("celeriac.canvas.signature", "maybe_subtask"),
-        **no(CANVAS, _PRIMITIVES),
         **no(POOLS, "maybe_patch_concurrency"),
     },
     "celeriac._state": {
@@ -143,7 +138,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app.autoretry": INTERNAL,
     "celeriac.app.backends": BACKENDS,
     "celeriac.app.base": at("celeriac.app.application", "Celery"),
-    "celeriac.app.builtins": CANVAS,
+    "celeriac.app.builtins": INTERNAL,
     "celeriac.app.control": {**at("celeriac.app.control", "Control"), **no(CONTROL, "Inspect flatten_reply")},
     "celeriac.app.defaults": {
         **at("celeriac.app.config", "NAMESPACES=SETTINGS"),
@@ -186,7 +181,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.beat": BEAT,
     "celeriac.bin": COMMANDS,
     "celeriac.bootsteps": BOOTSTEPS,
-    "celeriac.canvas": no(CANVAS, f"{_PRIMITIVES} StampingVisitor GroupStampingVisitor"),
+    "celeriac.canvas": at("celeriac.canvas.chain", "_chain=Chain"),
     "celeriac.concurrency": POOLS,
     "celeriac.contrib": {},
     "celeriac.contrib.abortable": at("celeriac.app.abortable", "AbortableAsyncResult AbortableTask ABORTED"),
@@ -257,7 +252,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.eager_result", "EagerResult"),
         **at("celeriac.app.result_tree", "ResultBase result_from_tuple"),
         **at("celeriac.app.joining", "allow_join_result assert_will_not_block denied_join_result task_join_will_block"),
-        **no(CANVAS, "ResultSet GroupResult"),
+        **at("celeriac.app.result_set", "ResultSet"),
+        **at("celeriac.app.group_result", "GroupResult"),
     },
     "celeriac.schedules": BEAT,
     "celeriac.security": SECURITY,

@@ -107,6 +107,8 @@ class _Printer:
             self._add_dict(value, depth)
         elif kind in _BRACKETS:
             self._add_items(value, depth, *_BRACKETS[kind])
+        elif isinstance(value, dict):  # a signature, of which Celery shows all
+            self._add_dict(value, depth)
         else:
             self._add(self._leaf(value))
 

@@ -128,7 +128,8 @@ class Executor:
         """Return the records of the steps that do not follow a run that has failed."""
         if state != FAILURE or not isinstance(traced.value, BaseException):
             return ()
-        return self._recorder.failed_steps(context, traced.value, traced.einfo and traced.einfo.traceback)
+        traceback = None if traced.einfo is None else traced.einfo.traceback
+        return self._recorder.failed_steps(context, traced.value, traceback)
 
     def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
         """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""

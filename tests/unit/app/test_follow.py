@@ -97,7 +97,7 @@ class TestCallbacks:
 
     @pytest.mark.parametrize(
         ("value", "option"),
-        [(object(), {}), (1, {"queue": ""}), (1, {"countdown": "x"}), (1, {"chord": {"task": "x"}})],
+        [(object(), {}), (1, {"queue": ""}), (1, {"countdown": "x"}), (1, {"chord": {}})],
     )
     def test_one_that_cannot_be_sent_is_an_error_of_the_run(self, app, add, value, option):
         with pytest.raises(EncodeError, match=r"task 'shop\.add'.* cannot be sent"):
@@ -223,9 +223,9 @@ class TestChecking:
     @pytest.mark.parametrize(
         ("fields", "text"),
         [
-            ({"chain": [{"task": "a"}]}, "carries chain, which this version"),
-            ({"chord": {"task": "a"}, "chain": []}, "carries chord, which"),
-            ({"callbacks": [{"task": "celery.group", "subtask_type": "group"}]}, "carries a group among its callbacks"),
+            ({"chord": {"task": "a"}, "chain": []}, "carries a chord, whose members have to be counted, which"),
+            ({"callbacks": [{"task": "x.flow", "subtask_type": "flow"}]}, "carries a flow among its callbacks"),
+            ({"chain": [{"kwargs": {}}]}, "chain of message run-1 of task 'shop.pay' are no signatures"),
             ({"errbacks": [5]}, "errbacks of message run-1 of task 'shop.pay' are no signatures: 5"),
             ({"callbacks": [{"args": []}]}, "callbacks of message run-1"),
         ],

@@ -178,7 +178,7 @@ class TestQueues:
             built(app, add, exchange_type="topic")
 
 
-MISSING = ["chain", "chord", "producer", "publisher", "connection", "router", "mandatory", "immediate", "declare"]
+MISSING = ["producer", "publisher", "connection", "router", "mandatory", "immediate", "declare"]
 
 
 class TestWhatIsMissing:

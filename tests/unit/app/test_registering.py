@@ -85,7 +85,7 @@ class TestLoadingTasks:
 
         app.load_tasks()
 
-        assert list(app.tasks) == ["loaded_b.t", "loaded_a.t", "loaded_c.t"]
+        assert list(app.tasks)[:3] == ["loaded_b.t", "loaded_a.t", "loaded_c.t"]
         for name in ("loaded_a", "loaded_b", "loaded_c"):
             monkeypatch.delitem(sys.modules, name)
 

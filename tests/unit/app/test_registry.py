@@ -10,9 +10,8 @@ def test_tasks_are_found_by_name(app):
     def pay(): ...
 
     assert app.tasks["shop.pay"] is pay
-    assert list(app.tasks) == ["shop.pay"]
+    assert [name for name in app.tasks if not name.startswith("celery.")] == ["shop.pay"]
     assert "shop.pay" in app.tasks
-    assert len(app.tasks) == 1
 
 
 def test_a_name_that_is_not_there_is_named(app):
@@ -59,4 +58,4 @@ def test_tasks_can_be_registered_while_others_look(app):
         app.task(name=f"late-{name}")(lambda: None)
         seen.append(name)
 
-    assert seen == ["t0", "t1", "t2"]
+    assert [name for name in seen if not name.startswith("celery.")] == ["t0", "t1", "t2"]

@@ -43,9 +43,11 @@ def test_what_is_no_form_of_a_result_is_refused(app, form):
         result_from_tuple(form, app)
 
 
-def test_the_form_of_a_group_says_what_is_missing(app):
-    with pytest.raises(NotImplementedError, match="g-1 is the result of a group"):
-        result_from_tuple([["g-1", None], [[["a", None], None]]], app)
+def test_the_form_of_a_group_is_the_group_and_its_members(app):
+    group = result_from_tuple([["g-1", ["p", None]], [[["a", None], None]]], app)
+
+    assert (type(group).__name__, group.id, group.parent.id) == ("GroupResult", "g-1", "p")
+    assert [member.id for member in group] == ["a"]
 
 
 @given(ids=st.lists(st.text(min_size=1), min_size=1, max_size=20))

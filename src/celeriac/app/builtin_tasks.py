@@ -69,7 +69,8 @@ def add_builtin_tasks(app: Celery) -> None:
         "celery.starmap": xstarmap,
     }.items():
         if name not in app.tasks:
-            app.task(name=name, typing=False)(function)
+            make: Any = app.task(name=name, typing=False)
+            make(function)
 
 
 def _task_of(app: Celery, task: dict[str, Any]) -> Any:
