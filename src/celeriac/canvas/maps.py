@@ -19,7 +19,9 @@ class _Mapped(Signature[Any]):
 
     def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
         app = options.pop("app", None)
-        kwargs = {"task": _signature_of(task, app), "it": list(it)}
+        call = _signature_of(task, app)
+        app = app or call.app_if_any()
+        kwargs = {"task": call, "it": list(it)}
         super().__init__(self.task_name, (), kwargs, options, None, None, True, app)
 
     @classmethod
@@ -78,7 +80,9 @@ class chunks(Signature[Any]):
         app = options.pop("app", None)
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"chunks are of a whole number of calls >= 1, got {n!r}")
-        kwargs = {"task": _signature_of(task, app), "it": it if isinstance(it, list) else list(it), "n": n}
+        call = _signature_of(task, app)
+        app = app or call.app_if_any()
+        kwargs = {"task": call, "it": it if isinstance(it, list) else list(it), "n": n}
         super().__init__("celery.chunks", (), kwargs, options, None, None, True, app)
 
     @classmethod

@@ -17,8 +17,10 @@ import msgspec
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, Consumer, Release, ResultMeta, ResultSink, Settlement
 from celeriac.exceptions import OperationalError
+from celeriac.states import SUCCESS
 from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
+from celeriac.worker.chain_ends import ending_chain
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settle import after_refusal_by_store, freeing
 
@@ -107,9 +109,15 @@ class Settler:
 
     def add(self, ending: Ending) -> None:
         """Settle this with the next batch."""
-        self._pending.append(_freeing(ending))
+        self._pending.append(self._completed(_freeing(ending)))
         self._idle.clear()
         self._wake.set()
+
+    def _completed(self, ending: Ending) -> Ending:
+        how = ending.how
+        if not isinstance(how, Settlement) or how.result is None or how.result.state == SUCCESS:
+            return ending
+        return Ending(ending.held, ending_chain(how, form=self._form), ending.is_last_try)
 
     def note_started(self, held: Held, record: ResultMeta) -> None:
         """Record with the next batch that a run has begun, unless it has ended by then."""
