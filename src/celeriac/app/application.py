@@ -21,9 +21,9 @@ from celeriac.app.current import living_apps, set_current_app, set_default_app
 from celeriac.app.dead_letters import DeadLetters
 from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
-from celeriac.app.log_setup import Logging
 from celeriac.app.group_result import GroupResult as GroupOfResults
 from celeriac.app.group_result import group_class, set_class
+from celeriac.app.log_setup import Logging
 from celeriac.app.missing import missing_of_app
 from celeriac.app.oids import oid_of_process, oid_of_thread
 from celeriac.app.options import CallOptions
