@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_chain_whose_step_cannot_run_has_failed_as_a_whole(project: Project):
     last = chain(call("plus", 1, 1), call("die"), call("same"), call("same")).delay()
 
     for step in (last, last.parent):
-        assert wait_until(lambda step=step: project.app.AsyncResult(step.id).state == "FAILURE")
+        assert wait_until(partial(has_failed, project, step.id))
     assert "WorkerLostError" in repr(project.app.AsyncResult(last.id).result)
 
 
@@ -192,3 +193,7 @@ def caller(project: Project) -> Any:
         return signature(f"tasks.{name}", args, app=project.app)
 
     return call
+
+
+def has_failed(project: Project, task_id: str) -> bool:
+    return project.app.AsyncResult(task_id).state == "FAILURE"

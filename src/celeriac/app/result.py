@@ -398,7 +398,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
     # -- what follows, and what was before ----------------------------------------------------------------------
 
     @property
-    def children(self) -> list[AsyncResult[Any]] | None:
+    def children(self) -> Any:
         """Results of the calls that the run made; None while that is not known."""
         record = self._look()
         if record is None or record.children is None:

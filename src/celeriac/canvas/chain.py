@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.chord import follow
+from celeriac.canvas.composed import Composed
 from celeriac.canvas.group import group
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
@@ -14,7 +15,7 @@ from celeriac.canvas.stamping import StampingVisitor
 
 
 @Signature.register_type("chain")
-class Chain(Signature[Any]):
+class Chain(Composed[Any]):
     """Hold the steps of a chain. Programs make one by `chain`, which knows how steps combine.
 
     Args:

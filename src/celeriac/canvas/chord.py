@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from celeriac.canvas.composed import Composed
 from celeriac.canvas.group import group
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
@@ -12,7 +13,7 @@ from celeriac.canvas.stamping import StampingVisitor
 
 
 @Signature.register_type()
-class chord(Signature[Any]):
+class chord(Composed[Any]):
     """Send a header of calls that run side by side, and the body with the list of what they returned.
 
     Args:

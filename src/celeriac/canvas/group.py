@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from celeriac.canvas.composed import Composed
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.canvas.stamping import StampingVisitor
@@ -16,7 +17,7 @@ from celeriac.ids import new_id
 
 
 @Signature.register_type()
-class group(Signature[list[Any]]):
+class group(Composed[list[Any]]):
     """Send calls that run side by side; the result is the list of what they return, in their order.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from celeriac.canvas.composed import Composed
 from celeriac.canvas.group import group as groups
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.ids import new_id
@@ -66,7 +67,7 @@ class xstarmap(_Mapped):
 
 
 @Signature.register_type()
-class chunks(Signature[Any]):
+class chunks(Composed[Any]):
     """Divide many tuples of arguments over few messages, of `n` each: ``add.chunks(..., 10)``.
 
     Args:
