@@ -43,6 +43,8 @@ class LoggedStream(io.TextIOBase):
 
     def flush(self) -> None:
         """Log what this run has begun to write, its threads included; outside of runs, what this thread has."""
+        if not self._begun:  # after each run
+            return
         run = logged_run()
         for key in [key for key in list(self._begun) if key[0] == id(run) and (run or key[1] == threading.get_ident())]:
             self._log(self._begun.pop(key, ""))
