@@ -5,11 +5,13 @@ The worker imports this as a part of its app, so nothing is imported here that a
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from bench.bodies import compute, nap
@@ -27,6 +29,21 @@ def late(due_at: float) -> float:
     return time.time() - due_at
 
 
+async def anoop() -> None: ...
+
+
+async def doze(seconds: float) -> float:
+    """Sleep, and return the instant at which that was over."""
+    await asyncio.sleep(seconds)
+    return time.time()
+
+
+def leave(last_words: str) -> None:
+    """Write down when, and take the process along."""
+    Path(last_words).write_text(str(time.time()))
+    os._exit(1)
+
+
 class Ours:
     """The tasks of the benchmark in an app, called as the environment says.
 
@@ -42,9 +59,9 @@ class Ours:
             *shlex.split(os.environ.get("BENCH_WORKER", "")),
         ]
         self.noop, self.late = app.task(noop), app.task(late)
-        self._task = {"noop": self.noop, "nap": app.task(nap), "compute": app.task(compute)}[
-            os.environ.get("BENCH_TASK", "noop")
-        ]
+        self.doze, self.leave = app.task(doze), app.task(acks_late=False)(leave)
+        tasks = {"noop": self.noop, "anoop": app.task(anoop), "nap": app.task(nap), "compute": app.task(compute)}
+        self._task = tasks[os.environ.get("BENCH_TASK", "noop")]
         self._batch = int(os.environ.get("BENCH_BATCH", "1"))
         self._queues = [f"q{number}" for number in range(int(os.environ.get("BENCH_BUSY", "0")))]
 

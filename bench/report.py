@@ -18,6 +18,7 @@ from bench.goals import GOALS, beside_goals, beside_peers
 from bench.living import importing, living
 from bench.machine import Neighbours, describe
 from bench.peers_venv import versions
+from bench.pools import pools, replacing
 from bench.slopes import slopes
 
 
@@ -98,6 +99,8 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
         measures |= {
             "publishing": own.publishing(here, engine, goals, size.share),
             "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
+            "other pools": pools(here, engine, goals, size.share, size.rounds),
+            "a child's death": replacing(here, engine, size.share),
             "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
             "messages that wait": waiting(here, engine, queued=size.waiting, soon=max(100, round(1_000 * size.share))),
             "a worker's life": living(here, engine, idle=size.idle, starts=size.starts),
