@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -63,11 +64,18 @@ def test_a_worker_waits_for_its_broker_with_a_line_per_attempt(waiting: Project,
 def test_a_worker_that_waits_can_be_stopped(waiting: Project, pool: str):
     node = waiting.start("-P", pool, ready=False)
     node.wait_for_log("Trying again in")
+    wait_until(lambda: catches(node.pid, signal.SIGTERM))  # in `solo` another process said that
 
     node.signal(signal.SIGTERM)
 
     assert node.wait_exit(within=5) == 0
     node.wait_gone(within=5)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Say whether a process has a handler for a signal."""
+    caught = re.findall(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught[0], 16) & 1 << (number - 1))
 
 
 def test_waiting_ends_after_as_many_attempts_as_are_allowed(waiting: Project):
