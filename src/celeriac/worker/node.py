@@ -60,6 +60,7 @@ from celeriac.worker.slots import places
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, EXIT_RESTART, Supervisor
+from celeriac.worker.time_limits import TimeLimits, concern_of
 from celeriac.worker.waiting import Patience, Stopped, open_broker
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -422,6 +423,11 @@ class Node:
                 "kills it loses the others' runs. Leave these to -P prefork, or let them be acknowledged late: %s",
                 ", ".join(at_risk),
             )
+        conf = self.app.conf
+        limits = TimeLimits(self.app.tasks, hard=conf.task_time_limit, soft=conf.task_soft_time_limit)
+        concern = concern_of(limits, self.pool.name)
+        if concern is not None:
+            logger.warning("%s", concern)
         if self.options.purge:
             count = sum(self.app.broker.purge(queue) for queue in self.queues)
             self.say(f"{count} messages were purged")

@@ -22,6 +22,9 @@ from celeriac.worker.slots import Slots
 
 logger: Final = logging.getLogger("celeriac.worker")
 
+PREFORK: Final = "prefork"
+SOLO: Final = "solo"
+
 NOT_LATER_THAN: Final = 0.002
 """Seconds by which a look may be early for a limit: timers are not exact."""
 
@@ -62,6 +65,21 @@ class TimeLimits:
         hard, soft = task.time_limit or self._hard, task.soft_time_limit or self._soft
         limit = self._of_tasks[name] = TimeLimit(hard, soft) if hard or soft else None
         return limit
+
+
+def concern_of(limits: TimeLimits, pool: str) -> str | None:
+    """Say what a pool of that name cannot keep of the limits that tasks or the node have, for people; or None."""
+    if pool == PREFORK or not limits.any:
+        return None
+    if pool == SOLO:
+        return (
+            "the pool 'solo' cannot kill a run: a hard time limit raises TimeLimitExceeded in the body, which may "
+            "swallow it; use prefork where that must not be"
+        )
+    return (
+        f"in the pool {pool!r} a soft time limit is raised when Python code runs, or at an await: a call that waits is "
+        "not interrupted; a hard limit kills the process, and what else it runs begins again"
+    )
 
 
 class TimeKeeper:

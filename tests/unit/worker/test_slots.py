@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from celeriac.brokers.base import Delivery
+from celeriac.exceptions import TimeLimitExceeded
 from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker import packets
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.forkserver import Died, Started
 from celeriac.worker.held import Held, Verdict
+from celeriac.worker.orders import Interrupt, read_orders
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.runs import ARE_YOU_THERE, READY, Outcome, Run, decode_run, encode
 from celeriac.worker.slots import Slots
@@ -85,6 +87,10 @@ class Children:
     def close(self) -> None:
         for end in (*self.ends.values(), *self.lines.values()):
             end.close()
+
+    def orders(self, slot: int) -> list[str]:
+        """Return the kinds of the interrupts that a child was ordered."""
+        return [each.kind for each in read_orders(self.lines[slot]) if isinstance(each, Interrupt)]
 
     def die(self, slot: int) -> None:
         self.ends.pop(slot).close()
@@ -584,3 +590,104 @@ async def test_a_child_that_does_not_end_after_its_last_run_is_killed(short_live
     await until(lambda: short_lived.killed)
 
     assert short_lived.killed == [(0, signal.SIGKILL, True)]
+
+
+# -- ending runs ----------------------------------------------------------------------------------------------------
+
+LATE = Verdict("FAILURE", TimeLimitExceeded(1))
+
+
+async def test_an_order_reaches_the_child_that_runs_the_message(children: Children):
+    slots = await started(children, 1)
+    one = held(1)
+    send(slots, one)
+    children.read(0)
+
+    assert slots.interrupt(one, Interrupt(1, "soft"))
+
+    assert children.orders(0) == ["soft"]
+    assert children.killed == [(0, signal.SIGUSR1, False)]
+
+
+async def test_what_waits_unread_in_a_child_is_not_ended_there(children: Children):
+    slots = await started(children, 1)
+    first, second = held(1, expected=0.0001), held(2, expected=0.0001)
+    send(slots, first, second)
+    children.read(0)
+
+    assert not slots.interrupt(second, Interrupt(2, "soft"))
+    assert not slots.kill_run(second, LATE)
+
+    assert children.killed == []
+    assert second.verdict is None
+
+
+async def test_what_has_answered_is_not_ended_any_more(children: Children):
+    slots = await started(children, 1)
+    first, second = held(1, expected=0.0001), held(2, expected=0.0001)
+    send(slots, first, second)
+    children.answer(0, children.read(0))
+
+    assert not slots.kill_run(first, LATE)
+
+    assert children.killed == []
+    assert children.ended == [first]
+
+
+async def test_a_killed_run_comes_to_its_verdict_and_its_neighbours_wait_again_uncounted(children: Children):
+    slots = await started(children, 3)
+    helds = [held(number) for number in range(1, 4)]
+    send(slots, *helds)
+    for _ in helds:
+        children.read(0)
+
+    assert slots.kill_run(helds[1], LATE)
+    children.die(0)
+
+    assert children.killed == [(0, signal.SIGKILL, True)]
+    assert children.killed_runs == [(2, LATE)]
+    assert children.crashed == []
+    assert [one.number for one in slots.waiting] == [1, 3]
+
+
+async def test_a_child_with_a_condemned_run_gets_nothing_more(children: Children):
+    slots = await started(children, 2)
+    one = held(1)
+    send(slots, one)
+    children.read(0)
+
+    assert slots.condemn(one, LATE)
+    send(slots, held(2))
+
+    assert [each.number for each in slots.waiting] == [2]
+    assert not slots.idle
+
+
+async def test_an_outcome_that_comes_before_the_death_counts(children: Children):
+    slots = await started(children, 1)
+    one = held(1)
+    send(slots, one)
+    run = children.read(0)
+    assert slots.kill_run(one, LATE)
+
+    children.answer(0, run)
+    children.die(0)
+
+    assert children.ended == [one]
+    assert children.killed_runs == []
+
+
+async def test_a_doomed_child_whose_run_has_ended_otherwise_is_replaced(children: Children):
+    slots = await started(children, 1)
+    one = held(1)
+    send(slots, one)
+    run = children.read(0)
+    slots.condemn(one, LATE)
+    slots.kill_doomed()
+    assert children.killed == []
+    children.answer(0, run)
+    await until(lambda: children.ended)
+
+    slots.kill_doomed()
+
+    assert children.killed == [(0, signal.SIGKILL, True)]
