@@ -71,6 +71,7 @@ class Child:
 
     def __init__(self, pool: type[Pool], app: Celery, capacity: int) -> None:
         self.capacity = capacity
+        packets.receive_in_threads()
         self._end, self._handle = packets.pair()
         self._line, line_end = packets.pair()
         self._error: BaseException | None = None
