@@ -11,8 +11,12 @@ import pytest
 
 from celeriac.exceptions import WorkerLostError
 from tests.integration.project import ENGINES, Node, Project, wait_until
+from tests.size import SIZE
 
 pytestmark = pytest.mark.engines(*ENGINES)
+
+LEASE_LOST_AFTER = 14.0 if SIZE == "full" else 0.0
+"""Seconds after which a node whose lease nobody extends has surely been called dead."""
 
 SEVERAL = ["threads", "asyncio"]
 
@@ -48,8 +52,8 @@ async def coroutine(self):
 
 
 @app.task
-def wrapped():
-    return coroutine()
+async def calls_add(x, y):
+    return (await add.adelay(x, y)).id
 
 
 @app.task
@@ -148,12 +152,15 @@ def test_what_holds_up_a_child_costs_neither_the_lease_nor_what_it_has_not_begun
 
     for result in results:
         assert result.get(timeout=10)[0] == result.id
+    onlooker = project.start(name="onlooker", concurrency=1)  # who takes the work of a node that seems dead
     if pool == "asyncio":
+        time.sleep(LEASE_LOST_AFTER)
         assert ["ended", "holder"] not in project.notes
     project.open_gate("go")
     held.get(timeout=20)
     assert project.began("holder") == 1
     assert node.stop() == 0
+    assert onlooker.stop() == 0
     project.assert_clean()
     assert "declared dead" not in node.log
 
@@ -246,3 +253,13 @@ def test_a_pool_of_a_users_own_runs_tasks(project: Project):
 
     assert project.call("add", 1, 2).get(timeout=10) == 3
     assert "concurrency: 4 (own, 2 processes, adaptive)" in node.log
+
+
+@pytest.mark.parametrize("pool", SEVERAL)
+def test_bodies_that_run_side_by_side_call_other_tasks(project: Project, pool: str):
+    start(project, pool, 8, 1)
+
+    callers = [project.call("calls_add" if number % 2 else "call_add", number, 1) for number in range(40)]
+
+    for number, caller in enumerate(callers):
+        assert project.app.AsyncResult(caller.get(timeout=20)).get(timeout=20) == number + 1

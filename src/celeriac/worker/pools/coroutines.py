@@ -37,9 +37,12 @@ class Coroutines(Pool):
             runner.run(self._serve(channel))
 
     async def _serve(self, channel: Channel) -> None:
-        with ThreadPoolExecutor(self.capacity, thread_name_prefix=self.role) as threads:
+        threads = ThreadPoolExecutor(self.capacity, thread_name_prefix=self.role)
+        try:
             executor = AwaitingExecutor(self.app, self.hostname, self.interrupts, threads)
             await _Serving(channel, executor, self.capacity).until_end()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # one that still runs has nobody to tell any more
 
 
 class _Serving:
