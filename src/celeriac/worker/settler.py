@@ -27,6 +27,7 @@ from celeriac.worker.settle import after_refusal_by_store, freeing
 logger: Final = logging.getLogger("celeriac.worker")
 
 _PUBLISH_TIMEOUT: Final = 10.0
+_GATHER_TURNS: Final = 16
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -129,15 +130,26 @@ class Settler:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if len(self._holdings) > len(self._pending):
-                # One turn of the loop: the outcomes that other children have sent by now are read first.
-                await asyncio.sleep(0)
+            await self._gather()
             while self._pending or self._started:
                 batch, self._pending = self._pending, []
                 await self._store_started(batch)
                 await self._end(batch)
                 self._on_settled()
             self._idle.set()
+
+    async def _gather(self) -> None:
+        """Have the outcomes read first that children have sent by now: a turn of the loop, and more while some come.
+
+        With `-O fair` a turn brings one or two. A transaction for each of them took 40 % of the supervisor's time.
+        """
+        for _ in range(_GATHER_TURNS):
+            count = len(self._pending)
+            if len(self._holdings) <= count:
+                return
+            await asyncio.sleep(0)
+            if len(self._pending) == count:
+                return
 
     async def _store_started(self, batch: Sequence[Ending]) -> None:
         for ending in batch:
