@@ -214,3 +214,23 @@ def test_where_no_code_of_users_may_run_their_serializers_make_way_for_json(loud
     assert record == written(JSON_FORM)
     assert read_record(record, how).result == 5
     assert form("msgpack", "gzip").without_code_of_users() == form("msgpack", "gzip")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+def test_a_record_over_the_limit_is_not_written(serializer: str, compression: str | None) -> None:
+    form = RecordForm(serializer=serializer_named(serializer), compression=compression, record_max_bytes=2_000)
+
+    written(form, "x" * 1_500)
+    with pytest.raises(MessageTooLarge, match="result_max_bytes"):
+        written(form, "x" * 2_000)
+
+
+@pytest.mark.parametrize("args", [("x" * 2_000,), ("x" * 900, "y" * 900), ("x" * 900, object(), "y" * 900)])
+def test_the_record_of_an_exception_has_room_for_its_arguments_or_their_reprs(args: tuple[Any, ...]) -> None:
+    form = RecordForm(record_max_bytes=3_000)
+
+    told = exception_map(ValueError(*args), form)
+
+    written(form, told)
+    assert len(told["exc_message"]) == len(args)

@@ -479,3 +479,10 @@ def test_the_good_message_of_these_tests_is_good() -> None:
     assert read_request(GOOD).headers == {"x": {"y": 1}}
     assert read_intake(GOOD).task == "t"
     assert json.loads(GOOD.headers)["x"] == {"y": 1}
+
+
+@pytest.mark.parametrize("limits", ["[NaN, 1]", "[1, Infinity]", "[-1, null]", "[1e300, 1]", '["1", 1]'])
+def test_a_time_limit_that_is_no_time_is_refused(limits: str) -> None:
+    head = f'{{"task": "t", "id": "i", "timelimit": {limits}, "tenant": "a"}}'.encode()
+
+    assert "timelimit" in refusal(read_request, message(head))

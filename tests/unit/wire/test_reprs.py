@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.reprs import bounded_repr, told
 from tests.unit.wire.strategies import ARGUMENTS, PLAIN_SCALARS
 
 
@@ -145,3 +145,28 @@ def test_a_container_of_users_prints_by_its_own_repr() -> None:
 @pytest.mark.parametrize("nothing", [(), {}, [], set(), ""])
 def test_what_is_empty_shows_as_repr_shows_it(nothing: Any) -> None:
     assert bounded_repr(nothing) == repr(nothing)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("exc", "text"),
+    [
+        (ValueError("no"), "ValueError: no"),
+        (ValueError(), "ValueError: "),
+        (ValueError("x" * 50), "ValueError: " + "x" * 10 + "..."),
+        (Mute(), "Mute (its __str__ failed with SystemExit)"),
+    ],
+    ids=["short", "empty", "long", "mute"],
+)
+def test_an_exception_is_told_whatever_its_text_does(exc: Exception, text: str) -> None:
+    assert told(exc, limit=10) == text
+
+
+def test_a_repr_that_wants_to_end_the_process_is_only_a_failed_one() -> None:
+    assert bounded_repr([Mute()]) == "[<Mute: repr failed with SystemExit>]"
