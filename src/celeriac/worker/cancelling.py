@@ -15,7 +15,7 @@ from celeriac.brokers.revocations import Revocation
 from celeriac.exceptions import TaskCancelled, TaskRevokedError
 from celeriac.states import REVOKED, SUCCESS
 from celeriac.worker.held import Held, Verdict
-from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Signal, bounded
+from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Order, Signal, bounded
 from celeriac.worker.runs import Outcome
 from celeriac.worker.slots import Slots
 
@@ -43,19 +43,19 @@ class Cancelling:
         self._loop = asyncio.get_running_loop()
 
     def end_run(self, held: Held, revocation: Revocation) -> None:
-        """End a run that is with a child, if it has not ended by now."""
-        if held.verdict is not None:  # that is under way already
-            return
+        """End a run that is with a child, if it has not ended by now. A body is told once, whoever says it again."""
         verdict = verdict_of(revocation)
-        if revocation.cancel or not self._can_signal:
-            told = self._cancel(held, revocation)
-        else:
+        signals = self._can_signal and not revocation.cancel
+        if held.verdict is not None and verdict.signum != signal.SIGKILL:
+            return  # it is being ended already
+        if signals:
             told = self._terminate(held, verdict)
-        if not told:
-            return
-        held.revocation = revocation
-        grace = self._grace if revocation.grace is None else revocation.grace
-        self._loop.call_later(grace, self._kill, held, verdict, grace)
+        else:
+            told = held.revocation is not None or self._cancel(held, revocation)
+        if told:
+            held.revocation = revocation
+            grace = self._grace if revocation.grace is None else revocation.grace
+            self._loop.call_later(grace, self._kill, held, verdict, grace)
 
     def _cancel(self, held: Held, revocation: Revocation) -> bool:
         order = Interrupt(held.number, "cancel", None, bounded(revocation.reason), bounded(revocation.by))
@@ -64,13 +64,18 @@ class Cancelling:
     def _terminate(self, held: Held, verdict: Verdict) -> bool:
         number = verdict.signum
         assert number is not None
-        if number == signal.SIGKILL:
-            return self._slots.kill_run(held, verdict)
         if number == signal.Signals[ORDER_SIGNAL]:  # what Celery's children make of it
-            return self._slots.condemn(held, verdict) and self._slots.interrupt(held, Interrupt(held.number, "soft"))
+            return self._condemn(held, verdict, Interrupt(held.number, "soft"))
         if number in _LEFT_TO_SUPERVISOR:
-            return self._slots.condemn(held, verdict) and self._slots.interrupt(held, Signal(held.number, number))
+            return self._condemn(held, verdict, Signal(held.number, number))
         return self._slots.kill_run(held, verdict, number)
+
+    def _condemn(self, held: Held, verdict: Verdict, order: Order) -> bool:
+        if not self._slots.condemn(held, verdict):
+            return False
+        if not self._slots.interrupt(held, order):
+            self._slots.kill_doomed()  # it has ended at this very moment
+        return self._slots.is_with_child(held)
 
     def _kill(self, held: Held, verdict: Verdict, grace: float) -> None:
         if not self._slots.is_with_child(held):
