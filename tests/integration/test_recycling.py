@@ -70,3 +70,31 @@ def hang_once(**kwargs):
     assert "was not ready within 0.3 s (worker_proc_alive_timeout)" in node.log
     node.signal(signal.SIGTERM)
     assert node.wait_exit() == 0
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_children_of_many_bodies_are_replaced_while_others_of_theirs_still_run(project: Project, pool):
+    node = project.start("-P", pool, "--processes", "2", "--max-tasks-per-child", "5", concurrency=6)
+    long = project.call("gated", "long", "gate")
+    project.wait_begun("long")
+
+    runs = Counter(project.call("pid").get(timeout=30) for _ in range(40))
+
+    assert max(runs.values()) <= 5
+    assert len(runs) >= 8
+    project.open_gate("gate")
+    assert long.get(timeout=30) not in list(runs)[4:]
+    assert node.stop() == 0
+    node.wait_gone()
+    project.assert_clean()
+
+
+@pytest.mark.engines("sqlite")
+def test_a_pool_that_nothing_can_replace_says_so(project: Project):
+    node = project.start("-P", "solo", "--max-tasks-per-child", "1", concurrency=1)
+
+    pids = {project.call("pid").get(timeout=30) for _ in range(3)}
+
+    assert pids == {node.pid}
+    assert "have no effect with the pool solo" in node.log
