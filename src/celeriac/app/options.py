@@ -46,8 +46,8 @@ class MessageOptions(TypedDict, total=False):
         link_error: signatures that are called when it fails.
         chain: signatures of the steps that follow, the last one first.
         chord: the body that waits for the run, among others.
-        time_limit: seconds after which the run is killed; carried, and not enforced by this version.
-        soft_time_limit: seconds after which the body is told; likewise.
+        time_limit: seconds after which the run is killed.
+        soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in the body.
         root_id: first task of the workflow; otherwise that of the run that makes the call.
         parent_id: the task that led to this one; otherwise the run that makes the call.
         group_id: the group that the run is a member of.

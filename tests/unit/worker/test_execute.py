@@ -8,9 +8,13 @@ import pytest
 
 from celeriac import Celery, Task
 from celeriac.app.signals import task_internal_error, task_prerun
+from celeriac.exceptions import TaskCancelled
 from celeriac.wire.results import read_record
+from celeriac.worker import packets
 from celeriac.worker.execute import Executor
-from celeriac.worker.runs import Run
+from celeriac.worker.interrupts import Interrupts
+from celeriac.worker.orders import Interrupt, send_order
+from celeriac.worker.runs import Ended, Run
 
 
 async def twice(number):
@@ -113,3 +117,85 @@ def test_arguments_that_became_unwritable_do_not_hide_why_a_run_failed(app):
 
     assert outcome.state == "FAILURE"
     assert "the reason" in str(read_record(outcome.record).result)
+
+
+# -- runs that are told, and runs that are over ---------------------------------------------------------------------
+
+
+def test_a_run_that_was_told_before_its_body_began_is_cancelled(app):
+    ours, theirs = packets.pair()
+    interrupts = Interrupts(theirs)
+    task = app.task(name="shop.work")(lambda: pytest.fail("it has begun"))
+    executor = Executor(app, "w@here", interrupts)
+    send_order(ours, Interrupt(1, "cancel", None, "why", "amy"))
+    assert interrupts.obey() is None
+
+    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0))
+
+    executor.close()
+    interrupts.close()
+    ours.close()
+    assert outcome.state == "REVOKED"
+    assert outcome.record is not None
+    assert read_record(outcome.record).result["exc_message"] == ["why", "amy"]
+
+
+def test_what_was_to_follow_a_run_does_not_follow_one_that_was_cancelled(app):
+    @app.task(bind=True, name="shop.work")
+    def work(self):
+        self.request.cancelled = TaskCancelled("why")  # as an interrupt notes it
+        return self.retry(throw=False)
+
+    outcome = executed(app, work)
+
+    assert outcome.state == "REVOKED"
+    assert outcome.publish == ()
+
+
+@pytest.mark.parametrize(
+    ("ended", "called"),
+    [
+        (Ended("FAILURE", "TimeLimitExceeded", (3,)), [("on_failure", (3,)), ("after_return", "FAILURE")]),
+        (
+            Ended("REVOKED", "TaskCancelled", ("why", "amy")),
+            [("on_cancel", ("why", "amy")), ("after_return", "REVOKED")],
+        ),
+        (Ended("REVOKED", "TaskRevokedError", ("terminated",)), [("after_return", "REVOKED")]),
+    ],
+)
+def test_what_is_called_about_a_run_that_is_over_does_not_run_it(app, ended, called):
+    told: list[tuple[str, object]] = []
+
+    class Telling(Task):
+        def on_failure(self, exc, *_):
+            told.append(("on_failure", exc.args))
+
+        def on_cancel(self, exc, *_):
+            told.append(("on_cancel", exc.args))
+
+        def after_return(self, status, *_):
+            told.append(("after_return", status))
+
+    task = app.task(base=Telling, name="shop.work")(lambda: pytest.fail("it was run"))
+    executor = Executor(app, "w@here")
+
+    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
+
+    executor.close()
+    assert (outcome.number, outcome.record, outcome.publish) == (1, None, ())
+    assert told == called
+
+
+def test_a_hook_of_a_run_that_is_over_may_fail(app):
+    class Failing(Task):
+        def on_failure(self, *_):
+            raise SystemExit(1)
+
+    task = app.task(base=Failing, name="shop.work")(lambda: None)
+    executor = Executor(app, "w@here")
+    ended = Ended("FAILURE", "WorkerLostError", ("gone",))
+
+    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
+
+    executor.close()
+    assert outcome.number == 1
