@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 from functools import partial
 from typing import Any
 
 import pytest
 
-from celeriac import chain, group, signature
+from celeriac import chain, chord, group, signature
 from celeriac.app.group_result import GroupResult
 from celeriac.canvas import Signature, xstarmap
 from tests.integration.project import Project, wait_until
@@ -186,6 +187,112 @@ def test_a_member_that_fails_is_raised_and_the_others_have_ended(project: Projec
     assert (first, repr(failed), last) == (2, "ValueError('boom')", 4)
     assert (sent.completed_count(), sent.failed(), sent.successful(), sent.ready()) == (2, True, False, True)
     assert sorted(map(repr, sent.iterate(propagate=False))) == ["2", "4", "ValueError('boom')"]
+
+
+SURVEY_TASKS = """
+@app.task(name="proj.task.tasks.add")
+def survey_add(x, y, debug=False):
+    return x + y
+
+
+@app.task(name="proj.task.tasks.log")
+def survey_log(message):
+    return f"LOG: {message}"
+"""
+
+# As the survey shows it, but that it waits before it asks for a state.
+SURVEY = """
+>>> signature('proj.task.tasks.add', args=(2, 3), countdown=10)
+proj.task.tasks.add(2, 3)
+>>> s_add = signature('proj.task.tasks.add', args=(2, 3), countdown=10)
+>>> s_add()
+5
+>>> add.signature((3, 4), countdown=10)
+proj.task.tasks.add(3, 4)
+>>> s_add = add.signature((3, 4), countdown=10)
+>>> s_add()
+7
+>>> add.subtask((3, 4), countdown=10)
+proj.task.tasks.add(3, 4)
+>>> s_add = add.subtask((3, 4), countdown=10)
+>>> s_add()
+7
+>>> add.s(3, 4)
+proj.task.tasks.add(3, 4)
+>>> s_add = add.s(3, 4)
+>>> s_add()
+7
+>>> s_add = add.s(2, 2)
+>>> s_add.delay()
+<AsyncResult: ...>
+>>> s_add.apply_async()
+<AsyncResult: ...>
+>>> s_add.delay(debug=True)
+<AsyncResult: ...>
+>>> s_add.apply_async(kwargs={'debug': True})
+<AsyncResult: ...>
+>>> add_group_sig = group(add.s(i, i) for i in range(10))
+>>> result = add_group_sig.delay()
+>>> result.get()
+[0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+>>> result.results
+[<AsyncResult: ...>,
+ <AsyncResult: ...>]
+>>> add_chain_sig = chain(add.s(1, 2), add.s(3))
+>>> add_chain_sig = (add.s(1, 2) | add.s(3))
+>>> result = add_chain_sig.delay()
+>>> result.get()
+6
+>>> result.status
+'SUCCESS'
+>>> result.results
+Traceback (most recent call last):
+AttributeError: 'AsyncResult' object has no attribute 'results'
+>>> add_chain_sig = chain(add.s(1), add.s(3))
+>>> result = add_chain_sig.delay(3)
+>>> result.get()
+7
+>>> add_chord_sig = chord(group(add.s(i, i) for i in range(10)), log.s())
+>>> result = add_chord_sig.apply()
+>>> result.get()
+'LOG: [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]'
+>>> add.map(zip(range(10), range(100)))
+[proj.task.tasks.add(x) for x in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (9, 9)]]
+>>> result = add.map(zip(range(10), range(100))).delay(1)
+>>> isinstance(result.get(propagate=False), TypeError)
+True
+>>> result.status
+'FAILURE'
+>>> add.starmap(zip(range(10), range(100)))
+[proj.task.tasks.add(*x) for x in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (9, 9)]]
+>>> result = add.starmap(zip(range(10), range(100))).delay()
+>>> result.get()
+[0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+>>> add_chunks_sig = add.chunks(zip(range(100), range(100)), 10)
+>>> result = add_chunks_sig.delay()
+>>> result.get() == [[2 * number for number in range(first, first + 10)] for first in range(0, 100, 10)]
+True
+"""
+
+
+@pytest.mark.engines("sqlite")
+def test_what_the_survey_shows_is_so(project: Project):
+    project.use_also(SURVEY_TASKS)
+    project.start()
+    app = project.app
+    app.set_current()
+    add = app.task(name="proj.task.tasks.add")(lambda x, y, debug=False: x + y)
+    log = app.task(name="proj.task.tasks.log")(lambda message: f"LOG: {message}")
+    names = {"add": add, "log": log, "signature": signature, "group": group, "chain": chain, "chord": chord}
+    shown = doctest.DocTestParser().get_doctest(SURVEY, names, "survey", None, None)
+    told: list[str] = []
+
+    outcome = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
+        shown, out=told.append
+    )
+
+    assert outcome.attempted > 40
+    assert outcome.failed == 0, "".join(told)
 
 
 def caller(project: Project) -> Any:

@@ -139,6 +139,7 @@ class Composing:
         self, whole: Chain, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, own: dict[str, Any]
     ) -> Any:
         link, link_error = own.pop("link", None), own.pop("link_error", None)
+        args = whole.completed(args, None, {})[0]
         steps, last = whole.prepared(args, kwargs, task_id=own.pop("task_id", None))
         if not steps:
             return None

@@ -15,6 +15,7 @@ from celeriac.app.follow import call_inline, callbacks_due, errbacks_due, next_s
 from celeriac.app.joining import denied_join_result
 from celeriac.app.options import CallOptions
 from celeriac.app.records import Recorder
+from celeriac.app.replacing import Replaced
 from celeriac.app.retrying import EagerRetry
 from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
@@ -129,6 +130,9 @@ class Eager:
         tracer = Tracer(task, self)
         while True:
             traced = in_one_step(tracer.trace(context, context.args, context.kwargs, throw=throw))
+            if isinstance(traced.value, Replaced):
+                result: EagerResult[Any] = traced.value.result
+                return result
             self._store(task, context, traced)
             again = context.eager_retry
             if traced.state != RETRY or again is None:

@@ -8,11 +8,23 @@ from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.group import group
 from celeriac.canvas.signature import Signature, maybe_signature
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import Ignore, ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
     from celeriac.app.context import Context
+
+
+class Replaced(Ignore):
+    """Say that a run in the calling process was replaced, and by what.
+
+    Attributes:
+        result: what the other call came to.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(f"replaced by {result.id}")
+        self.result = result
 
 
 def replacement_of(sig: Any, context: Context, app: Celery) -> Any:

@@ -19,7 +19,7 @@ from celeriac.app.hiding import shown_arguments
 from celeriac.app.joining import allow_join_result
 from celeriac.app.missing import missing_of_task, refuse_internals
 from celeriac.app.options import MessageOptions
-from celeriac.app.replacing import replacement_of, stamps_of
+from celeriac.app.replacing import Replaced, replacement_of, stamps_of
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, Retry, TaskCancelled
@@ -291,18 +291,20 @@ class Task(Calling[P, R]):
         result. It is published together with the outcome of this run. A group is followed by `celery.accumulate`.
 
         Returns:
-            What the other call returned, in a run in the calling process; in a worker this does not return.
+            What the other call returned, where the body was called as a function; in a run this does not return.
 
         Raises:
-            Ignore: in a worker.
+            Ignore: in a run.
             ImproperlyConfigured: a chain or group without members.
         """
         context = self.request
         other = replacement_of(sig, context, self.app)
         self.on_replace(other)
-        if context.called_directly or context.is_eager:
+        if context.called_directly:
             with allow_join_result():
                 return other.apply().get()
+        if context.is_eager:
+            raise Replaced(other.apply())
         options = {"chain": context.chain} if context.chain else {}
         messages, _ = self.app.canvas.following(other, None, options, context)
         context.following.extend(messages)

@@ -9,6 +9,7 @@ from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.chord import follow
 from celeriac.canvas.composed import Composed
 from celeriac.canvas.group import group
+from celeriac.canvas.links import listed
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.canvas.stamping import StampingVisitor
@@ -67,11 +68,13 @@ class Chain(Composed[Any]):
     def unchain_tasks(self) -> list[Signature[Any]]:
         """Return copies of the steps, with the callback of the chain at the last one and its errbacks at each."""
         steps = [each.clone() for each in self.tasks]
-        for errback in self.options.get("link_error") or ():
+        if steps and self.options.get("link"):
+            steps[-1].extend_list_option("link", self.options["link"])
+        for errback in listed(self.options.get("link_error")):
             for each in steps:
                 each.link_error(errback)
-        if steps:
-            steps[-1].extend_list_option("link", self.options.get("link")) if self.options.get("link") else None
+        if steps and self.args:
+            steps[0] = steps[0].clone(self.args)
         return steps
 
     def prepared(
@@ -146,11 +149,11 @@ class Chain(Composed[Any]):
     # -- changing -----------------------------------------------------------------------------------------------
 
     def clone(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Return a copy whose first step is completed by these arguments."""
-        copied = super().clone(None, None, **options)
+        """Return a copy whose first step is to be completed by these arguments."""
+        copied = super().clone(args, None, **options)
         steps = [each.clone() for each in self.tasks]
-        if steps and (args or kwargs):
-            steps[0] = steps[0].clone(args, kwargs)
+        if steps and kwargs:
+            steps[0] = steps[0].clone(None, kwargs)
         copied["kwargs"] = {**self.kwargs, "tasks": steps}
         return copied
 
@@ -182,11 +185,11 @@ class Chain(Composed[Any]):
     # -- stamping, showing --------------------------------------------------------------------------------------
 
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
-        """Stamp the chain and each step; see `Signature.stamp`."""
+        """Stamp each step; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
             said |= visitor.on_chain_start(self, **headers) or {}
-        super().stamp(visitor, append_stamps, **said)
+        self.stamp_links(visitor, append_stamps, **said)
         for step in self.tasks:
             step.stamp(visitor, append_stamps, **said)
         if visitor is not None:

@@ -177,7 +177,7 @@ class chord(Composed[Any]):
             return super().link_error(errback)
         if self.app.conf.task_allow_error_cb_on_chord_header:
             for each in self.tasks.tasks if isinstance(self.tasks, group) else self.tasks:
-                each.link_error(maybe_signature(errback, app=self._app, clone=True).set(immutable=True))
+                each.link_error(maybe_signature(errback, app=self._app, clone=True))
         self.body.link_error(errback)
         return errback
 
@@ -203,11 +203,11 @@ class chord(Composed[Any]):
     # -- stamping, copying, showing -----------------------------------------------------------------------------
 
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
-        """Stamp the chord, its header and its body; see `Signature.stamp`."""
+        """Stamp the calls of the header, and the body; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
             said |= visitor.on_chord_header_start(self, **headers) or {}
-        super().stamp(visitor, append_stamps, **said)
+        self.stamp_links(visitor, append_stamps, **said)
         header = self.tasks
         for each in header.tasks if isinstance(header, group) else header:
             each.stamp(visitor, append_stamps, **said)

@@ -133,6 +133,7 @@ class group(Composed[list[Any]]):
     def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run the members here and now, one after the other."""
         said = {**_of_members(self.options), **options}
+        args = self.completed(args, None, {})[0]
         results = [member.apply(args, kwargs, **said) for _, member in self.flattened()]
         return self.app.GroupResult(options.get("task_id") or self.id or new_id(), results)
 
@@ -148,9 +149,9 @@ class group(Composed[list[Any]]):
     # -- changing -----------------------------------------------------------------------------------------------
 
     def clone(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Return a copy whose members are completed by these arguments."""
-        copied = super().clone(None, None, **options)
-        copied["kwargs"] = {**self.kwargs, "tasks": [member.clone(args, kwargs) for member in self.tasks]}
+        """Return a copy whose members are to be completed by these arguments."""
+        copied = super().clone(args, None, **options)
+        copied["kwargs"] = {**self.kwargs, "tasks": [member.clone(None, kwargs) for member in self.tasks]}
         return copied
 
     partial = clone
@@ -173,7 +174,7 @@ class group(Composed[list[Any]]):
     def link_error(self, errback: Any) -> Any:
         """Have `errback` called for each member that fails."""
         for member in self.tasks:
-            member.link_error(maybe_signature(errback, app=self._app, clone=True).set(immutable=True))
+            member.link_error(maybe_signature(errback, app=self._app, clone=True))
         return errback
 
     def freeze(
@@ -207,11 +208,11 @@ class group(Composed[list[Any]]):
     # -- stamping, copying, showing -----------------------------------------------------------------------------
 
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
-        """Stamp the group and each member; see `Signature.stamp`."""
+        """Stamp each member; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
             said |= visitor.on_group_start(self, **headers) or {}
-        super().stamp(visitor, append_stamps, **said)
+        self.stamp_links(visitor, append_stamps, **said)
         for member in self.tasks:
             member.stamp(visitor, append_stamps, **said)
         if visitor is not None:

@@ -55,7 +55,6 @@ Args: TypeAlias = Sequence[Any] | None
 Kwargs: TypeAlias = Mapping[str, Any] | None
 
 _OF_WHOLE: Final = frozenset({"task_id", "group_id", "group_index", "chord"})
-_OF_MEMBER: Final = _OF_WHOLE | {"chain"}
 _OF_BODY: Final = _OF_WHOLE | {"chain", "link", "link_error", "interval", "max_retries"}
 _OF_HEADER: Final = frozenset({"task_id", "countdown", "eta", "interval", "max_retries"})
 
@@ -102,6 +101,7 @@ def _call(
 
 def _chain(whole: Chain, args: Args, kwargs: Kwargs, said: Mapping[str, Any], carries: bool) -> Plan:
     own = {**whole.options, **said}
+    args = whole.completed(args, None, {})[0]
     steps, result = whole.prepared(
         args,
         kwargs,
@@ -137,9 +137,8 @@ def _group(whole: group, args: Args, kwargs: Kwargs, said: Mapping[str, Any], ca
         return (yield from plan(longer, args, kwargs, {**said, "chain": others}, carries_chain=carries))
     group_id = own.get("task_id") or new_id()
     chord = own.get("chord")
-    shared = {
-        name: value for name, value in own.items() if name not in _OF_WHOLE and name != "chain" and value is not None
-    }
+    shared = {name: value for name, value in own.items() if name not in _OF_WHOLE and value is not None}
+    args = whole.completed(args, None, {})[0]
     found = _Found()
     for index, member in whole.flattened():
         place = {"group_id": group_id, "group_index": index, "chord": chord}

@@ -21,7 +21,7 @@ class StampingVisitor(ABC):
 
     @abstractmethod
     def on_signature(self, sig: Signature[Any], **headers: Any) -> dict[str, Any] | None:
-        """Return the stamps of one call, or of a group, chain or chord as a whole."""
+        """Return the stamps of one call."""
 
     def on_group_start(self, sig: Any, **headers: Any) -> dict[str, Any] | None:
         """Return stamps for all members of a group."""
@@ -113,7 +113,7 @@ def merged_stamps(
     if append:
         for name in found:
             if name in names and name in (options.get("stamped_headers") or ()) and options.get(name) != found[name]:
-                found[name] = _gathered(options.get(name), found[name])
+                found[name] = _gathered(found[name], options.get(name))
     return {**found, "stamped_headers": list(names)}
 
 
