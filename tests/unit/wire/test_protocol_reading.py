@@ -72,6 +72,27 @@ def test_a_null_header_is_an_absent_one(name: str) -> None:
     assert read_intake(with_null) == read_intake(without)
 
 
+@pytest.mark.parametrize("others", [{}, {"custom": 1}, {"custom": None, "x": [1]}])
+def test_limits_of_time_are_read_with_the_facts(others: dict[str, Any]) -> None:
+    facts = read_intake(with_headers(timelimit=[30, 0.5], **others))
+
+    assert (facts.time_limit, facts.soft_time_limit) == (30, 0.5)
+    assert read_intake(with_headers(timelimit=[None, 2], **others)).soft_time_limit == 2
+
+
+def test_limits_of_time_of_protocol_1_are_read_with_the_facts() -> None:
+    facts = read_intake(message({}, {"task": "t", "id": "i", "timelimit": [30, 20]}))
+
+    assert (facts.time_limit, facts.soft_time_limit) == (30, 20)
+
+
+@pytest.mark.parametrize("others", [{}, {"custom": 1}])
+@pytest.mark.parametrize("odd", ["3", [1], [1, 2, 3], ["a", None], {"hard": 1}])
+def test_odd_limits_of_time_are_refused(odd: Any, others: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        read_intake(with_headers(timelimit=odd, **others))
+
+
 def test_an_empty_time_is_none() -> None:
     assert read_intake(with_headers(eta="", expires="")).eta_at is None
 
