@@ -192,7 +192,9 @@ class ResultSet(ResultBase):
     def iterate(self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5) -> Iterator[Any]:
         """Yield what they return in the order in which they end, or raise what one raises."""
         for _, meta in self.iter_native(timeout=timeout, interval=interval):
-            yield meta.maybe_throw(propagate=propagate)
+            yield (
+                meta.get(propagate=propagate) if isinstance(meta, ResultSet) else meta.maybe_throw(propagate=propagate)
+            )
 
     def iter_native(
         self,
@@ -275,8 +277,9 @@ class ResultSet(ResultBase):
 
     async def arevoke(self, **options: Any) -> None:
         """Do what `revoke` does without blocking the event loop."""
-        for each in self.results:
-            await each.arevoke(**options)
+        import asyncio  # 30 ms that programs without coroutines need not wait for
+
+        await asyncio.to_thread(self.revoke, **options)
 
     # -- being told ---------------------------------------------------------------------------------------------
 
@@ -312,9 +315,13 @@ class ResultSet(ResultBase):
         wait: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """Forbid all of the runs; see `AsyncResult.revoke`."""
-        for each in self.results:
-            each.revoke(connection=connection, terminate=terminate, signal=signal, wait=wait, timeout=timeout)
+        """Forbid all of the runs, with one command; see `Control.revoke`."""
+        ids = list(run_ids(self.results))
+        self.app.control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", reply=wait, timeout=timeout)
+
+    def cancel(self, reason: str | None = None, grace: float | None = None, *, by: str | None = None) -> None:
+        """Have the runs not begin, or end with `TaskCancelled`, with one command; see `AsyncResult.cancel`."""
+        self.app.control.cancel(list(run_ids(self.results)), reason, grace, by=by)
 
     # -- as a value ---------------------------------------------------------------------------------------------
 
@@ -338,6 +345,15 @@ class ResultSet(ResultBase):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: [{', '.join(str(each.id) for each in self.results)}]>"
+
+
+def run_ids(results: Iterable[Any]) -> Iterator[str]:
+    """Yield the ids of runs, those of groups among the results too."""
+    for each in results:
+        if isinstance(each, ResultSet):
+            yield from run_ids(each.results)
+        else:
+            yield each.id
 
 
 def _parts(results: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -363,6 +363,19 @@ class ResultBackendConformance:
 
             assert [one.result(ANSWER_WITHIN) for one in waiting] == [{"id-1"}] * 4
 
+    def test_what_was_saved_of_a_group_is_returned(self, backend: ResultBackend) -> None:
+        backend.save_group("g-1", b"first")
+        backend.save_group("g-1", b"second")
+        backend.save_group("g-2", b"other")
+
+        assert backend.restore_group("g-1") == b"second"
+        assert backend.restore_group("unknown") is None
+        assert backend.get("g-1") is None
+        backend.delete_group("g-1")
+        backend.delete_group("unknown")
+        assert backend.restore_group("g-1") is None
+        assert backend.restore_group("g-2") == b"other"
+
     def test_coroutines_read_and_forget_too(self, backend: ResultBackend) -> None:
         backend.store([a_result(record=b"kept")])
 
