@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-WINDOW_SECONDS: Final = 0.005
+WINDOW_SECONDS: Final = 0.015
 """Longest expected wait of a message in a child's window."""
 
 WINDOW_MAX: Final = 96
@@ -24,8 +24,11 @@ PREFETCH_SECONDS: Final = 0.05
 PREFETCH_MAX: Final = 1024
 """Most messages that a child's share of the prefetch comes to, beside those that run."""
 
-LATE_AFTER: Final = 0.01
+LATE_AFTER: Final = 0.03
 """A child whose current runs take longer than this gives its window back."""
+
+WORTH_MOVING: Final = 0.001
+"""Expected wait in a window, in seconds, from which on a message is moved to a child that has a body free."""
 
 OVERHEAD_SECONDS: Final = 0.00002
 """What a run costs beside its body."""
@@ -150,6 +153,18 @@ def most_free(slots: Iterable[Slot]) -> Slot | None:
         if slot.load < slot.capacity and (free is None or slot.load * free.capacity < free.load * slot.capacity):
             free = slot
     return free
+
+
+def worth_relieving(slots: Iterable[Slot]) -> Slot | None:
+    """Pick the child in whose window messages wait longest while another one has a body free; None: nobody gains."""
+    longest: Slot | None = None
+    is_free = False
+    for slot in slots:
+        if slot.load < slot.capacity:
+            is_free = True
+        elif slot.load > slot.capacity and (longest is None or slot.wait > longest.wait):
+            longest = slot
+    return longest if is_free and longest is not None and longest.wait > WORTH_MOVING else None
 
 
 def prefetch_by_time(slots: Sequence[Slot], mean: float, now: float) -> int:

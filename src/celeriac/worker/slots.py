@@ -20,7 +20,7 @@ import msgspec
 
 from celeriac.worker import packets
 from celeriac.worker.children import Child
-from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy
+from celeriac.worker.dispatch import LATE_AFTER, Durations, Slot, Strategy, worth_relieving
 from celeriac.worker.forkserver import Died, Started, signal_group
 from celeriac.worker.held import Held, Verdict
 from celeriac.worker.orders import ORDER_SIGNAL, Order, send_order
@@ -386,6 +386,8 @@ class Slots:
     def _read(self, child: Child) -> None:
         self._read_some(child, _READ_MAX)
         self.dispatch()
+        if not self.waiting:
+            self._relieve()
 
     def _read_all(self, child: Child) -> None:
         while self._read_some(child, _READ_MAX):
@@ -478,6 +480,12 @@ class Slots:
             return bool(back)
         self._wait_again(back)
         return bool(back)
+
+    def _relieve(self) -> None:
+        """Have what waits for long behind the runs of one child begin in another that has nothing to do."""
+        slot = worth_relieving(self._slots)
+        if slot is not None and self._take_back(self._children[slot.number]):
+            self.dispatch()
 
     def _wait_again(self, back: Sequence[Held]) -> None:
         """Have messages wait in front of all others, as if they had not been sent."""

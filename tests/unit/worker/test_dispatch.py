@@ -12,11 +12,13 @@ from celeriac.worker.dispatch import (
     PREFETCH_MAX,
     WINDOW_MAX,
     WINDOW_SECONDS,
+    WORTH_MOVING,
     Adaptive,
     Durations,
     Fair,
     Slot,
     prefetch_by_time,
+    worth_relieving,
 )
 
 NOW = 100.0
@@ -196,3 +198,22 @@ def test_estimates_of_ever_new_names_are_bounded():
 
     assert durations.expected("task-0") < inf
     assert durations.expected("task-10049") == inf
+
+
+def test_a_child_is_relieved_of_what_would_wait_for_long_when_another_has_a_body_free():
+    busy, busier = slot(0, 0.01, 0.002), slot(1, 0.01, 0.01)
+
+    assert worth_relieving([slot(2), busy, busier]) is busier
+    assert worth_relieving([slot(2, inf, capacity=2), busy]) is busy
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param([slot(0, 0.01, 0.01), slot(1, 0.01)], id="nobody-is-free"),
+        pytest.param([slot(0), slot(1, 0.01)], id="nothing-waits"),
+        pytest.param([slot(0), slot(1, WORTH_MOVING / 4, WORTH_MOVING / 4)], id="it-begins-at-once-anyway"),
+    ],
+)
+def test_nothing_is_moved_where_nobody_gains(others):
+    assert worth_relieving(others) is None

@@ -274,6 +274,26 @@ async def test_an_outcome_that_nobody_asked_for_costs_the_child_its_life(childre
     assert children.killed == [(0, signal.SIGKILL, True)]
 
 
+async def test_a_child_with_nothing_to_do_is_given_what_waits_behind_the_runs_of_another(
+    children: Children, monkeypatch
+):
+    monkeypatch.setattr("celeriac.worker.slots._LOOK_AT_HEADS_EVERY", PATIENCE)
+    slots = await started(children, 1, 1)
+    send(slots, *(held(number, expected=0.004) for number in range(1, 5)))
+    runs = children.read(0), children.read(1)
+    assert numbers(runs) == [1, 2]
+
+    children.answer(1, runs[1])
+    await until(lambda: numbers(children.ended) == [2])
+    children.answer(1, children.read(1))
+
+    await until(lambda: numbers(children.ended) == [2, 4])
+    await until(lambda: slots.running == 2 and not slots.idle)
+    assert children.read(1).number == 3
+    with pytest.raises(BlockingIOError):
+        children.read(0)
+
+
 @pytest.mark.usefixtures("hasty")
 async def test_what_a_blocked_child_has_not_read_runs_elsewhere_and_nothing_more_is_sent_to_it(children: Children):
     slots = await started(children, 4, 4)
