@@ -16,9 +16,8 @@ from typing import Final
 
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
-from celeriac.brokers.base import Incarnation, Release, Settlement
+from celeriac.brokers.base import Incarnation
 from celeriac.exceptions import LeaseLost, OperationalError
-from celeriac.states import FAILURE, REVOKED
 from celeriac.wire.times import iso_text
 from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
@@ -28,13 +27,13 @@ from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
+from celeriac.worker.endings import Endings
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
-from celeriac.worker.held import Held, Holdings, Verdict
+from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limits import Limits
-from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.node_signals import NodeSignals
@@ -42,17 +41,10 @@ from celeriac.worker.reloading import Reloading
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
-from celeriac.worker.runs import Outcome
 from celeriac.worker.settle import (
-    acks_failure,
-    after_crash,
-    after_kill,
-    after_run,
     after_start,
-    how_it_died,
-    lost_error,
 )
-from celeriac.worker.settler import Ending, Settler
+from celeriac.worker.settler import Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Crew, Plan
 from celeriac.worker.stopping import Stage, Stopping
@@ -95,7 +87,6 @@ class Supervisor:
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
         self._errbacks = Errbacks(app)
-        self._lost_runs = LostRuns(app)
         self._durations = Durations()
         self._policy = Policy(
             max_crashes=app.conf.task_max_crashes,
@@ -147,9 +138,9 @@ class Supervisor:
             self._crew,
             strategy,
             self._durations,
-            on_outcome=self._note_outcome,
-            on_crash=self._note_crash,
-            on_killed=self._note_killed,
+            on_outcome=lambda held, outcome: self._endings.note_outcome(held, outcome),
+            on_crash=lambda held, died: self._endings.note_crash(held, died),
+            on_killed=lambda held, verdict: self._endings.note_killed(held, verdict),
             on_start=self._note_start,
             foretell=None if self._consumer.notes_last else self._foretell,
             recycling=plan.recycling,
@@ -164,18 +155,29 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
-        self._aftermath = Aftermath(self._slots, self._holdings)
         self._time_keeper = TimeKeeper(self._slots, can_kill=self._crew.can_kill)
-        self._cancelling = Cancelling(
+        cancelling = Cancelling(
             self._slots,
             grace=app.conf.task_cancel_grace,
             can_signal=self._crew.can_kill and all(capacity == 1 for capacity in plan.capacities),
             can_kill=self._crew.can_kill,
         )
-        self._revoked_signal = RevokedSignal(app, plan.node, self._announcer)
-        dropper = Dropper(app, self._settler, self._revoked_signal, done_at=self._done_at, form=plan.form)
-        self._revoking = Revoking(
-            Revoked(app.broker), self._holdings, self._slots, dropper, end_run=self._cancelling.end_run
+        revoked_signal = RevokedSignal(app, plan.node, self._announcer)
+        dropper = Dropper(app, self._settler, revoked_signal, done_at=self._done_at, form=plan.form)
+        self._revoking = Revoking(Revoked(app.broker), self._holdings, self._slots, dropper, end_run=cancelling.end_run)
+        self._endings = Endings(
+            app,
+            self._consumer,
+            self._settler,
+            cancelling=cancelling,
+            aftermath=Aftermath(self._slots, self._holdings),
+            errbacks=self._errbacks,
+            revoked_signal=revoked_signal,
+            policy=self._policy,
+            form=plan.form,
+            now=lambda: self._intake.now(),
+            done_at=self._done_at,
+            is_cold=self._cold.is_set,
         )
         self._control = Control(app, plan.node, self._revoking)
         self._intake = Intake(
@@ -256,113 +258,12 @@ class Supervisor:
             node, form = self._plan.node, self._plan.form
             self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=node, form=form))
 
-    def _note_outcome(self, held: Held, outcome: Outcome) -> None:
-        if held.ended is not None:
-            return
-        if outcome.dead_reason is not None:
-            logger.error("message %s was dead-lettered: %s", held.intake.id, outcome.dead_reason)
-        if held.revocation is not None:
-            verdict = self._cancelling.after_outcome(held, outcome)
-            if verdict is not None:
-                self._end_by(held, verdict)
-                return
-            if outcome.state == REVOKED:
-                self._tell_revoked(held, verdict)
-        self._settler.add(Ending(held, after_run(held.delivery, outcome)))
-
-    def _note_killed(self, held: Held, verdict: Verdict) -> None:
-        if held.ended is not None:
-            self._aftermath.give_up(held)
-            return
-        self._end_by(held, verdict)
-        self._aftermath.of(held, verdict)
-
-    def _end_by(self, held: Held, verdict: Verdict) -> None:
-        task, facts = self._app.tasks[held.intake.task], held.intake
-        wanted = wants_result(task, facts.ignore_result) or task.store_errors_even_if_ignored
-        dead = verdict.state == FAILURE and task.acks_late and not acks_failure(task, verdict.error)
-        how = after_kill(
-            held.delivery, facts, verdict, wanted=wanted, dead=dead, done_at=self._done_at(), form=self._plan.form
-        )
-        if verdict.state == FAILURE:
-            how = self._errbacks.add_to(how, calls_inline=True)
-        else:
-            self._tell_revoked(held, verdict)
-        self._settler.add(Ending(held, how))
-
-    def _tell_revoked(self, held: Held, verdict: Verdict | None) -> None:
-        signum = verdict.signum if verdict is not None else None
-        self._revoked_signal.send(
-            held.delivery.message, held.intake.task, terminated=True, signum=signum, expired=False
-        )
-
-    def _note_crash(self, held: Held, died: Died) -> None:
-        if self._cold.is_set() or held.ended is not None:
-            self._end_unfinished(held)
-            return
-        text = how_it_died(died.status, died.peak_kib)
-        logger.error("the child (pid %d) that ran task %s[%s] %s", died.pid, held.intake.task, held.intake.id, text)
-        task = self._app.tasks[held.intake.task]
-        retried = self._lost_runs.retried(held.delivery, text) if task.retry_on_worker_lost else None
-        if retried is not None:
-            self._settler.add(Ending(held, retried))
-            return
-        how = after_crash(
-            held.delivery,
-            held.intake,
-            died=text,
-            again=not held.acked and task.reject_on_worker_lost is not False and not task.retry_on_worker_lost,
-            policy=self._policy,
-            now=self._intake.now(),
-            done_at=self._done_at(),
-            form=self._plan.form,
-        )
-        if isinstance(how, Settlement):
-            how = self._errbacks.add_to(how, calls_inline=True)
-            self._aftermath.of(held, Verdict(FAILURE, lost_error(held.delivery, held.intake, text)))
-            if how.dead_reason is not None:
-                logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
-        self._settler.add(Ending(held, how))
-
-    def _end_unfinished(self, held: Held) -> None:
-        """End what this stop cut short: it runs again elsewhere, or, when it was acked before its run, it failed."""
-        delivery = held.delivery
-        if held.ended is not None:
-            self._aftermath.give_up(held)
-            return
-        if not held.acked:
-            self._settler.add(Ending(held, Release(delivery=delivery)))
-            return
-        lost = after_crash(
-            delivery,
-            held.intake,
-            died="was stopped",
-            again=False,
-            policy=self._policy,
-            now=self._intake.now(),
-            done_at=self._done_at(),
-            form=self._plan.form,
-        )
-        self._settler.add(Ending(held, self._errbacks.add_to(lost) if isinstance(lost, Settlement) else lost))
-
-    def _hand_back(self, unstarted: list[Held]) -> None:
-        """Give back what no child has begun; what the store has forgotten already is published again."""
-        for held in unstarted:
-            if held.ended is not None:
-                self._aftermath.give_up(held)
-                continue
-            how: Settlement | Release = Release(delivery=held.delivery)
-            if held.acked:
-                how = Settlement(delivery=held.delivery, publish=(held.delivery.message,))
-            self._consumer.note_ended(held.delivery)
-            self._settler.add(Ending(held, how))
-
     async def _give_back_what_cannot_start(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             if not self._slots.idle:
                 stale = self._slots.withdraw(claimed_before=time.monotonic() - START_WITHIN)
-                self._hand_back([held for held in stale if not held.acked])
+                self._endings.hand_back([held for held in stale if not held.acked])
                 self._slots.add(held for held in stale if held.acked)
 
     # -- the lease ----------------------------------------------------------------------------------------------
@@ -411,7 +312,7 @@ class Supervisor:
         if notices is None:
             asyncio.get_running_loop().remove_reader(self._crew.fileno())
             for held in self._slots.abandon():
-                self._end_unfinished(held)
+                self._endings.end_unfinished(held)
             if not self._stop.is_set():
                 self._cold.set()
                 self._fail(self._crew.gone)
@@ -512,12 +413,12 @@ class Supervisor:
         await self._control.stop()
         await self._intake.stop()
         if not self._cold.is_set():
-            self._hand_back(self._slots.withdraw())
+            self._endings.hand_back(self._slots.withdraw())
             self._slots.finish()
             await self._wait_for_children()
         if self._slots.alive:
             await self._kill_children()
-        self._hand_back(self._slots.withdraw())  # what dead children had not read
+        self._endings.hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
         await self._revoking.stop()
         await self._upkeep.stop()
