@@ -81,6 +81,8 @@ def run(options: NodeOptions) -> int:
     """
     if options.workdir:
         os.chdir(options.workdir)
+    if not has_terminal() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _nothing)  # a node that starts anyway need not start again
     ours, theirs = packets.pair()
     line, line_end = packets.pair()
     parent = os.getpid()
@@ -113,6 +115,15 @@ def run(options: NodeOptions) -> int:
             return _supervise(node, lambda: ForkedCrew(ours))
         finally:
             _reap(forked)
+
+
+def has_terminal() -> bool:
+    """Say whether somebody sits before this node."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _nothing(number: int, frame: object) -> None:
+    return
 
 
 def _reap(pid: int) -> None:
@@ -324,7 +335,7 @@ class Node:
             stop_grace=conf.worker_stop_grace if options.stop_grace is None else options.stop_grace,
             soft_stop=conf.worker_soft_shutdown_timeout,
             term_is=os.environ.get("REMAP_SIGTERM"),
-            has_terminal=sys.stdin is not None and sys.stdin.isatty(),
+            has_terminal=has_terminal(),
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
             recycling=self.recycling,
