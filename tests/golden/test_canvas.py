@@ -211,3 +211,15 @@ def normal(texts: list[Any]) -> list[str]:
 
 def _without_origin(headers: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in headers.items() if name != "origin"}
+
+
+def test_in_protocol_1_a_chain_is_callbacks_of_callbacks() -> None:
+    theirs = vector.load("task-v1-chain")["decoded"]["body"]
+    APP.conf.task_protocol = 1
+    try:
+        steps = plan(chain(add.s(1, 2), mul.s(3), mul.s(4)), carries_chain=False)
+        [message] = [APP.sender.encode_planned(step, None, []) for step in steps if isinstance(step, Send)]
+    finally:
+        APP.conf.task_protocol = 2
+
+    assert normal([json.loads(message.body)]) == normal([theirs])

@@ -61,7 +61,7 @@ def check(task: Task[..., int], same_task: SameTask[..., int]) -> None:
 WRONG = {
     "from celeriac.utils import nothing": "nothing",
     "from celeriac.schedules import crontab": "celeriac.schedules",
-    "from celeriac.utils.objects import mro_lookup": "celeriac.utils",
+    "from celeriac import nothing_of_it": "nothing_of_it",
 }
 
 

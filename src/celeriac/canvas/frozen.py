@@ -24,7 +24,7 @@ def frozen_ids(call: Mapping[str, Any]) -> Iterator[str]:
                 yield from frozen_ids(kwargs["body"])
         case _:
             options = call.get("options") or {}
-            if isinstance(options.get("task_id"), str):
+            if isinstance(options.get("task_id"), str) and not options.get("ignore_result"):
                 yield options["task_id"]
             for each in options.get("chain") or ():
                 yield from frozen_ids(each)

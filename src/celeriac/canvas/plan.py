@@ -113,6 +113,8 @@ def _chain(whole: Chain, args: Args, kwargs: Kwargs, said: Mapping[str, Any], ca
     link, link_error = listed(own.pop("link", None)), listed(own.pop("link_error", None))
     if not steps:
         return None
+    if any(isinstance(step, chord_of) for step in steps):  # said now, and not when the chain has come to it
+        whole.app.canvas.check_joins()
     if link_error:
         for step in steps:
             step.extend_list_option("link_error", link_error)

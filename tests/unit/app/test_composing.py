@@ -34,11 +34,17 @@ def add(app):
 
 def test_a_chord_is_refused_before_anything_is_sent(app, add):
     for whole in (chord([add.s(1, 1)], add.s(2)), chain(add.s(1, 1), group([add.s(1), add.s(2)]), add.s(3))):
-        if whole.subtask_type == "chord":
-            with pytest.raises(NotImplementedError, match="chords are not sent by this version"):
-                whole.delay()
+        with pytest.raises(NotImplementedError, match="chords are not sent by this version"):
+            whole.delay()
 
     assert app.broker.depths() == []
+
+
+def test_a_group_of_a_generator_may_be_a_callback(app, add):
+    add.apply_async((1, 1), link=group(add.s(number) for number in range(3)))
+
+    [depth] = app.broker.depths()
+    assert depth.ready == 1
 
 
 def test_members_are_checked_as_calls_are(app, add):
