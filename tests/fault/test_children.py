@@ -13,7 +13,7 @@ import pytest
 from tests.integration.project import Node, Project, wait_until
 from tests.size import scaled
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 SLOTS = 4
 TASKS = scaled(5_000)
