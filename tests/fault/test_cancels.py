@@ -49,12 +49,13 @@ def test_runs_that_are_ended_at_random_moments_end_once_and_no_innocent_dies(
 
     for number in range(scaled(10_000) // 10):
         for each in range(10):
-            result = project.call("noted", f"run-{number}-{each}", dice.choice((0.0, 0.001, 0.01)))
             if each < 7:
-                innocent.append(result)
+                innocent.append(project.call("noted", f"run-{number}-{each}", dice.choice((0.0, 0.001, 0.005))))
             else:
+                result = project.call("noted", f"run-{number}-{each}", dice.choice((0.01, 0.05, 0.3)))
                 unwanted.append(result)
-                soon.append((time.monotonic() + dice.expovariate(1 / 0.05), result))
+                soon.append((time.monotonic() + dice.expovariate(1 / 0.1), result))
+        time.sleep(0.02)  # about as fast as they run: most are under way when they are ended
         now = time.monotonic()
         for _, result in [one for one in soon if one[0] <= now]:
             end(result, dice, pool)
