@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.fault.matrix_tasks import SOURCE
-from tests.fault.test_matrix import POOLS, every_pool
+from tests.fault.test_matrix import BODIES_AT_ONCE, POOLS, every_pool
 from tests.integration.project import Node, Project, opened, opened_store, wait_until
 from tests.integration.stores import SqliteStore
 from tests.size import scaled
@@ -53,6 +53,7 @@ def project(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
 @every_pool
 def test_a_node_that_works_on_and_on_needs_no_more_than_before(project: Project, pool: str, tell: Any) -> None:
     node = project.start(*POOLS[pool])
+    fill_every_body(project, BODIES_AT_ONCE[pool])
     work(project, for_seconds=max(2.0, SECONDS / 6))
     before, kept = looks(node), kept_by(project)
 
@@ -70,6 +71,18 @@ def test_a_node_that_works_on_and_on_needs_no_more_than_before(project: Project,
         assert look.threads <= before[pid].threads + FEW, (before[pid], look)
     assert node.stop() == 0
     project.assert_clean()
+
+
+def fill_every_body(project: Project, count: int) -> None:
+    """Have each thread run a coroutine: its loop, with three or more descriptors, is made with the first one."""
+    names = [f"filled-{number}" for number in range(count)]
+    held = [project.call("asteps", name, "gate-of-all") for name in names]
+    for name in names:
+        project.wait_begun(name)
+    project.open_gate("gate-of-all")
+    for result in held:
+        result.get(timeout=30)
+        result.forget()
 
 
 def work(project: Project, *, for_seconds: float) -> int:
