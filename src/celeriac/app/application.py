@@ -384,7 +384,7 @@ class Celery(Registering, Configured):
             raise missing_of_app(self.__dict__.get("main"), name, dir(type(self)))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self._tasks)} tasks>"
+        return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self._tasks.own())} tasks>"
 
 
 def _attempt_of(task_id: str, backend: ResultBackend) -> int:

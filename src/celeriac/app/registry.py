@@ -42,6 +42,10 @@ class Registry(Mapping[str, "Task[..., Any]"]):
         """Add a task, in the place of another one of its name."""
         self._tasks[task.name] = task
 
+    def own(self) -> list[str]:
+        """Return the names of the tasks that a program has made: those that every app has begin with ``celery.``."""
+        return [name for name in self if not name.startswith("celery.")]
+
     def __getitem__(self, name: str) -> Task[..., Any]:
         try:
             return self._tasks[name]

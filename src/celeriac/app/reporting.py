@@ -43,7 +43,7 @@ def bugreport(app: Celery | None = None) -> str:
         f"platform -> system:{platform.system()} {platform.release()} {platform.machine()} "
         f"imp:{platform.python_implementation()}\n"
         f"            {sys.executable}\n"
-        f"app      -> {app.main or 'without a name'}, tasks:{len(app.tasks)}\n"
+        f"app      -> {app.main or 'without a name'}, tasks:{len(app.tasks.own())}\n"
         f"settings -> transport:{broker} results:{backend}\n"
         f"\n{app.conf.humanize()}\n"
     )

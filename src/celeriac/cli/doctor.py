@@ -47,7 +47,8 @@ def examine(session: Session) -> Iterator[Finding]:
         found = locate(session)
         found.app.load_tasks()
         app = found.app
-        yield Finding(subject="app", found=f"{found.spec}, {len(app.tasks)} {plural('task', len(app.tasks))}")
+        own = len(app.tasks.own())
+        yield Finding(subject="app", found=f"{found.spec}, {own} {plural('task', own)}")
     except ImproperlyConfigured as error:
         yield _no_app(session, error)
     yield from checks.settings(app.conf)

@@ -85,8 +85,8 @@ def details(run: AsyncResult[Any]) -> dict[str, Any]:
 def _children(run: AsyncResult[Any]) -> list[str] | None:
     try:
         return [child.id for child in run.children or ()] or None
-    except (NotImplementedError, DecodeError):
-        return None  # what Celery has sent may be a group, which is not in this version
+    except DecodeError:
+        return None
 
 
 def _say_details(session: Session, run: AsyncResult[Any]) -> None:

@@ -32,7 +32,7 @@ def banner(
         *(f"                .> {queue}" for queue in queues),
         "",
         "[tasks]",
-        *(f"  . {name}" for name in sorted(app.tasks) if not name.startswith("celery.")),
+        *(f"  . {name}" for name in sorted(app.tasks.own())),
         "",
     ]
     return "\n".join(lines)

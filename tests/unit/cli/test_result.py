@@ -54,7 +54,7 @@ def test_a_run_that_has_sent_a_group_can_be_shown(command, shop):
 
     run = command("result", "t1", "--json")
 
-    assert (run.code, run.document["result"], "children" in run.document) == (0, 5, False)
+    assert (run.code, run.document["result"], run.document["children"]) == (0, 5, ["g1"])
 
 
 def test_json_has_what_else_a_record_tells(command, shop):
