@@ -12,14 +12,16 @@ what makes that answer true:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.app.context import Context
 from celeriac.exceptions import TaskCancelled
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def checkpoint() -> None:
@@ -94,6 +96,8 @@ class Interruptible(Generator[Any, Any, Any]):
             self._task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        import asyncio  # 14 ms that programs which only send need not wait for
+
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         if self._context.interrupt is not None:

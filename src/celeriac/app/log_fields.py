@@ -7,7 +7,6 @@ a program gives itself (``extra={"task_id": …}``) are its own.
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import logging
 import threading
@@ -107,6 +106,8 @@ def carry_into_threads() -> None:
     Python does that from 3.14 on, where it is asked to (`thread_inherit_context`). Only log lines are concerned: a
     thread is not inside of a run, and `current_task` is None there.
     """
+    import concurrent.futures  # for workers only
+
     start: Any = threading.Thread.start
     submit: Any = concurrent.futures.ThreadPoolExecutor.submit
     if getattr(start, "carries_runs", False):

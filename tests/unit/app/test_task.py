@@ -14,7 +14,7 @@ import pytest
 from celeriac import AsyncResult, Celery, Task
 from celeriac.app.context import Context, entered
 from celeriac.brokers.base import ResultMeta
-from celeriac.exceptions import CeleryWarning, MaxRetriesExceededError, Retry
+from celeriac.exceptions import MaxRetriesExceededError, Retry
 from celeriac.wire.protocol import read_request
 from tests.unit.app.messages import arguments_of, headers_of
 
@@ -69,18 +69,6 @@ class TestRegisteringClasses:
 
         with pytest.raises(ValueError, match="names 'card', which is none of its arguments"):
             app.register_task(Pay)
-
-    def test_warnings_point_to_the_line_that_registers(self, app):
-        class Pay(Task):
-            name = "shop.pay"
-            rate_limit = "1/s"
-
-            def run(self): ...
-
-        with pytest.warns(CeleryWarning, match="rate_limit") as caught:
-            app.register_task(Pay)
-
-        assert caught[0].filename == __file__
 
 
 class TestUpdatingStates:
