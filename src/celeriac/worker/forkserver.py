@@ -32,6 +32,9 @@ from celeriac.worker import packets
 
 _PR_SET_PDEATHSIG: Final = 1
 
+_NOT_STARTED: Final = 1 << 8
+"""Wait status of a child that never was: as of one that exits with 1."""
+
 
 class Spawn(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Start a child for a slot. The descriptors of its socket and of its line come with it."""
@@ -194,9 +197,15 @@ class ForkServer:
     def _spawn(self, slot: int, end: int, line: int) -> None:
         self._before_spawn()
         starts = self._execute if self._fresh or self._threaded else self._fork
-        pid = starts(slot, end, line)
-        os.close(end)
-        os.close(line)
+        try:
+            pid = starts(slot, end, line)
+        except OSError as exc:  # no process or no memory left: what runs in other children must not end with it
+            sys.stderr.write(f"no child could be started: {exc}\n")
+            self._tell(Died(slot, 0, _NOT_STARTED, 0))
+            return
+        finally:
+            os.close(end)
+            os.close(line)
         self._pids[slot] = pid
         self._tell(Started(slot, pid))
 

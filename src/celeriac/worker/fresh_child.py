@@ -5,6 +5,7 @@ python -m celeriac.worker.fresh_child OPTIONS END LINE SLOT PARENT
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
@@ -20,6 +21,8 @@ def main(arguments: list[str]) -> None:
     """Be a child. The arguments are those that the forkserver appends to `Node.child_command`."""
     options, end, line, slot, parent = arguments
     become_child(int(parent))
+    for descriptor in (end, line):  # inheritable up to here; what bodies start has no business with them
+        os.set_inheritable(int(descriptor), False)
     node = Node(msgspec.json.decode(options, type=NodeOptions))
     say_init(node.worker)
     node.run_child(int(slot), socket.socket(fileno=int(end)), socket.socket(fileno=int(line)))
