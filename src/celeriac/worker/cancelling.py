@@ -54,6 +54,7 @@ class Cancelling:
             told = held.revocation is not None or self._cancel(held, revocation)
         if told:
             held.revocation = revocation
+            held.if_killed = verdict
             grace = self._grace if revocation.grace is None else revocation.grace
             self._loop.call_later(grace, self._kill, held, verdict, grace)
 

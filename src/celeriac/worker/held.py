@@ -57,6 +57,8 @@ class Held(msgspec.Struct, eq=False, gc=False):
         is_soft_told: the body was told that its soft limit is over; `is_hard_told` where nothing can be killed.
         revocation: because of which the run is being ended, or None.
         verdict: what the run comes to when its child dies, because it is being ended; or None.
+        if_killed: what the run comes to when its child is killed for the sake of another, because it was told to end
+            itself; or None.
         ended: this is no run, but what is to be called after one (`aftermath.py`); or None.
     """
 
@@ -73,6 +75,7 @@ class Held(msgspec.Struct, eq=False, gc=False):
     is_hard_told: bool = False
     revocation: Revocation | None = None
     verdict: Verdict | None = None
+    if_killed: Verdict | None = None
     ended: Ended | None = None
 
 

@@ -216,6 +216,8 @@ class Slots:
         child.leave()
         self._choose_among()
         self._spawn(child.slot.place)
+        if not child.sent:
+            self._loop.call_later(_END_WITHIN, self._expect_gone, child)
 
     def _hand_over(self, child: Child) -> None:
         """Give the bodies that are free in a child that leaves to its successor."""
@@ -238,12 +240,14 @@ class Slots:
         for held in child.sent.values():
             if held.verdict is not None:
                 self._on_killed(held, held.verdict)
+            elif held.if_killed is not None and (child.is_doomed or len(child.sent) > 1):
+                self._on_killed(held, held.if_killed)
             elif child.is_doomed and not held.acked:
                 innocent.append(held)
             else:
                 running.append(held)
         self._wait_again(innocent)
-        suspected = [held for held in running if not held.acked] if len(running) > 1 else []
+        suspected = [held for held in running if not held.acked] if len(child.sent) > 1 else []
         for held in running:
             if held.acked or not suspected:
                 self._on_crash(held, notice)
@@ -252,13 +256,14 @@ class Slots:
                 "child %d, which was running %d tasks, %s; they run again, one at a time in a child of their own, "
                 "because it is not known which of them did it",
                 notice.pid,
-                len(running),
+                len(child.sent),
                 how_it_died(notice.status, notice.peak_kib),
             )
             self._suspect(suspected)
 
     def _suspect(self, held: Iterable[Held]) -> None:
         for one in held:
+            one.is_soft_told = one.is_hard_told = False
             self._on_start(one, None)
             self.suspects.add(one)
 
@@ -435,6 +440,7 @@ class Slots:
             return
         if child.is_alone and not self.suspects:
             child.leave()
+            self._loop.call_later(_END_WITHIN, self._expect_gone, child)
         if self._recycling is not None and not (child.is_alone or child.adopted):
             self._look_at_size(child)
         if self._learn is not None:
@@ -491,6 +497,7 @@ class Slots:
         """Have messages wait in front of all others, as if they had not been sent."""
         self.waiting.extendleft(reversed(back))
         for held in back:
+            held.is_soft_told = held.is_hard_told = False
             self._on_start(held, None)
 
     # -- ending runs --------------------------------------------------------------------------------------------
@@ -580,6 +587,8 @@ class Slots:
         if child.is_stalled or not child.is_stuck(_STALLED_AFTER):
             return False
         self._read_all(child)
+        if next(iter(child.sent), 0) != child.head or not (child.sent or child.is_deaf):
+            return False  # it was this loop that had not heard of it
         self._take_back(child)  # of a child whose runs take long this finds nothing
         return not child.sent
 

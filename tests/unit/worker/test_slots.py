@@ -711,3 +711,79 @@ async def test_a_doomed_child_whose_run_has_ended_otherwise_is_replaced(children
     slots.kill_doomed()
 
     assert children.killed == [(0, signal.SIGKILL, True)]
+
+
+# -- what comes together --------------------------------------------------------------------------------------------
+
+
+async def test_a_child_whose_outcome_has_just_come_is_not_killed_for_its_long_run(children: Children):
+    slots = await started(children, 1)
+    slots._looking_at_heads.cancel()
+    send(slots, held(1))
+    run = children.read(0)
+    child = slots._children[0]
+    while not child.is_stuck(5):
+        pass
+
+    children.answer(0, run)  # the loop has not come to read it when it looks
+    slots._look_for_stalled()
+
+    assert numbers(children.ended) == [1]
+    assert children.killed == []
+
+
+async def test_a_run_that_was_told_to_end_does_not_begin_again_after_its_neighbour_was_killed(children: Children):
+    slots = await started(children, 3)
+    helds = [held(number) for number in range(1, 4)]
+    send(slots, *helds)
+    for _ in helds:
+        children.read(0)
+    helds[0].if_killed = LATE
+    helds[2].is_soft_told = True
+
+    assert slots.kill_run(helds[1], LATE)
+    children.die(0)
+
+    assert [number for number, _ in children.killed_runs] == [1, 2]
+    assert numbers(slots.waiting) == [3]
+    assert not helds[2].is_soft_told  # its next body has not heard of it
+
+
+async def test_a_run_that_was_told_to_end_is_no_suspect_when_its_child_dies(children: Children):
+    slots = await started(children, 2)
+    one, other = held(1), held(2)
+    send(slots, one, other)
+    children.read(0), children.read(0)
+    one.if_killed = LATE
+
+    children.die(0)
+
+    await until(lambda: slots.running == 1)
+    assert children.killed_runs == [(1, LATE)]
+    assert children.read(1).number == 2
+
+
+async def test_a_child_for_suspects_that_does_not_end_is_killed(children: Children, monkeypatch):
+    monkeypatch.setattr("celeriac.worker.slots._END_WITHIN", 0.02)
+    slots = await started(children, 2)
+    send(slots, held(1, crashes=1))
+    await until(lambda: slots.running == 1)
+    children.answer(1, children.read(1))
+    await until(lambda: children.ended)
+
+    await until(lambda: children.killed)
+
+    assert children.killed == [(1, signal.SIGKILL, True)]
+
+
+async def test_a_child_that_has_grown_too_large_and_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr("celeriac.worker.slots._END_WITHIN", 0.02)
+    monkeypatch.setattr("celeriac.worker.recycling.memory_kib", lambda pid: 201)
+    children = Children(recycling=Recycling(max_memory_kib=200))
+    await started(children, 1)
+    await run_in(children, 0, held(1))
+
+    await until(lambda: children.killed)
+
+    assert children.killed == [(0, signal.SIGKILL, True)]
+    close(children)
