@@ -718,6 +718,7 @@ async def test_a_doomed_child_whose_run_has_ended_otherwise_is_replaced(children
 
 async def test_a_child_whose_outcome_has_just_come_is_not_killed_for_its_long_run(children: Children):
     slots = await started(children, 1)
+    assert slots._looking_at_heads is not None
     slots._looking_at_heads.cancel()
     send(slots, held(1))
     run = children.read(0)
