@@ -538,6 +538,10 @@ class Slots:
             if child.is_doomed and not any(held.verdict for held in child.sent.values()):
                 self._starter.kill(child.slot.number, signal.SIGKILL, group=True)
 
+    def runs(self, held: Held) -> bool:
+        """Say whether a child runs a message right now; what that child has not read waits here afterwards."""
+        return self._pin(held) is not None
+
     def is_with_child(self, held: Held) -> bool:
         """Say whether a child has been sent a message and has not answered it."""
         return self._child_of(held) is not None

@@ -118,11 +118,15 @@ class TimeKeeper:
         for held in self._slots.with_children():
             if held.time_limit is None or held.verdict is not None:
                 continue
-            began_at = held.began_at or now
-            self._see_to(held, held.time_limit, now - began_at + NOT_LATER_THAN)
             due = _next_due(held, held.time_limit)
+            if due is not None and now - (held.began_at or now) + NOT_LATER_THAN >= due:
+                if not self._slots.runs(held):
+                    continue
+                # Only now is it known when it began: what ran before it may have ended unheard.
+                self._see_to(held, held.time_limit, now - held.began_at + NOT_LATER_THAN)
+                due = _next_due(held, held.time_limit)
             if due is not None:
-                following = min(following or float("inf"), began_at + due)
+                following = min(following or float("inf"), (held.began_at or now) + due)
         if following is not None:
             wait = max(NOT_LATER_THAN, following - time.monotonic())
             self._timer = self._loop.call_later(wait, self._look)

@@ -142,3 +142,20 @@ async def test_where_nothing_can_be_killed_the_hard_limit_is_told(children: Chil
     assert children.orders(0) == ["hard"]
     assert one.verdict is None
     keeper.stop()
+
+
+async def test_what_has_begun_while_the_node_was_late_has_not_used_up_the_time_before(children: Children):
+    keeper = TimeKeeper(children.slots)
+    first, second = held(1, expected=0.0001), limited(2, 5.0)
+    second.expected = 0.0001
+    await running(children, keeper, first, second)
+    children.answer(0, children.read(0))
+    assert children.read(0).number == 2
+    second.began_at -= 60  # it was sent long ago, and nobody has heard of the first one's end
+
+    keeper._look()
+
+    assert children.ended == [first]
+    assert second.verdict is None
+    assert children.killed == []
+    keeper.stop()
