@@ -140,11 +140,31 @@ class Slots:
         while number in self._children:
             number += places(self._capacities)
         slot = Slot(number, 1 if is_alone else self._room_at(place), place=place)
-        end, handle = packets.pair()
-        line, line_end = packets.pair()
+        try:
+            end, handle = packets.pair()
+        except OSError as exc:
+            self._spawn_later(place, exc)
+            return
+        try:
+            line, line_end = packets.pair()
+        except OSError as exc:
+            end.close()
+            handle.close()
+            self._spawn_later(place, exc)
+            return
         self._keep(Child(slot, end, handle, {}, is_alone=is_alone, line=line))
         self._starter.spawn(number, handle, line_end)
         line_end.close()
+
+    def _spawn_later(self, place: int, error: OSError) -> None:
+        """Try again to start a child for which there are no descriptors now: others may give theirs back."""
+        delay = _RESPAWN_DELAYS[-1]
+        logger.error("no child can be started, trying again in %.1f s: %s", delay, error)
+        if place == len(self._capacities):
+            self._alone_after = time.monotonic() + delay
+            self._loop.call_later(delay, self.dispatch)
+        else:
+            self._loop.call_later(delay, self._spawn, place)
 
     def _child_at(self, place: int) -> Child | None:
         """Return the child that has a place, and keeps it."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -788,3 +789,20 @@ async def test_a_child_that_has_grown_too_large_and_does_not_end_is_killed(monke
 
     assert children.killed == [(0, signal.SIGKILL, True)]
     close(children)
+
+
+async def test_a_child_for_which_there_are_no_descriptors_is_started_later(children: Children, monkeypatch):
+    monkeypatch.setattr("celeriac.worker.slots._RESPAWN_DELAYS", (0.01,))
+    slots = await started(children, 1)
+    pair, calls = packets.pair, iter([True, False, True, True])
+
+    def scarce_pair() -> tuple[socket.socket, socket.socket]:
+        if not next(calls, True):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return pair()
+
+    monkeypatch.setattr(packets, "pair", scarce_pair)
+    children.die(0)
+
+    await until(lambda: slots.idle)
+    assert slots.alive == 1
