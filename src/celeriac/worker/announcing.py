@@ -6,9 +6,11 @@ the node its lease.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -50,8 +52,10 @@ class Announcer:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._waiting.put(None)
-        thread.join(timeout)
+        began = time.monotonic()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout)
+        thread.join(max(0.0, timeout - (time.monotonic() - began)))
         if thread.is_alive():
             logger.warning("receivers of signals are still busy after %g s; they are not waited for", timeout)
 
@@ -60,5 +64,5 @@ class Announcer:
             signal, tell = said
             try:
                 tell()
-            except Exception:
+            except BaseException:  # SystemExit too: without this thread nothing more would be told, nor claimed
                 logger.exception("the receivers of %s could not be told", signal)

@@ -83,10 +83,13 @@ class Revoking:
         dropped = {held.number for held in self._slots.take_out(concerned)}
         for held in concerned:
             revocation = by_id[held.intake.id]
-            if held.number in dropped:
-                self._drop(held, revocation)
-            elif revocation.ends_runs:
-                self._end_run(held, revocation)
+            try:
+                if held.number in dropped:
+                    self._drop(held, revocation)
+                elif revocation.ends_runs:
+                    self._end_run(held, revocation)
+            except Exception:  # the others must not stay between the slots and their ends
+                logger.exception("%s[%s] could not be revoked here", held.intake.task, held.intake.id)
 
     async def sifted(self, helds: list[Held], *, version: int) -> list[Held]:
         """Drop the revoked ones among messages that no slot knows of, and return the others.

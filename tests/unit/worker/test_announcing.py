@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from functools import partial
 
@@ -59,3 +60,39 @@ def test_a_stop_does_not_wait_for_ever_and_may_come_twice(caplog):
 
     assert "still busy" in caplog.text
     gate.set()
+
+
+def test_a_receiver_that_exits_ends_nothing_but_itself(caplog):
+    told: list[str] = []
+    announcer = Announcer()
+
+    announcer.say("exits", sys.exit)
+    announcer.say("second", lambda: told.append("second"))
+    announcer.stop(PATIENCE)
+
+    assert told == ["second"]
+    assert "the receivers of exits could not be told" in caplog.text
+
+
+def test_a_stop_does_not_wait_for_room(monkeypatch, caplog):
+    monkeypatch.setattr("celeriac.worker.announcing._WAITING_MAX", 2)
+    gate, begun = threading.Event(), threading.Event()
+    announcer = Announcer()
+
+    def hang() -> None:
+        begun.set()
+        gate.wait()
+
+    announcer.say("hangs", hang)
+    assert begun.wait(PATIENCE)
+    for _ in range(2):
+        announcer.say("waits", gate.wait)
+
+    stopping = threading.Thread(target=announcer.stop, args=(0.01,), daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE / 2)
+    has_stopped = not stopping.is_alive()
+    gate.set()
+
+    assert has_stopped
+    assert "still busy" in caplog.text
