@@ -110,12 +110,14 @@ class Interrupts:
 def _raise_elsewhere(context: Context, exc: BaseException) -> None:
     """Have `exc` raised in the thread that runs a body, or when it begins.
 
-    Between the question whether it runs and the call there is no point at which another thread could go on.
+    Between the question whether it runs and the call there is no point at which another thread could go on. After the
+    call there is one, and the body may be over then: what is to be known of it is noted before.
     """
     carrier, thread, set_async_exc = _carrier(exc), ctypes.c_ulong(context.thread), _set_async_exc
+    cancelled = exc if isinstance(exc, TaskCancelled) else context.cancelled
     if context.in_body:
+        context.cancelled = cancelled
         set_async_exc(thread, carrier)
-        note_told(context, exc)
     else:
         context.interrupt = exc
 

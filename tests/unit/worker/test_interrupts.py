@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -103,3 +104,19 @@ def test_orders_that_come_with_one_signal_are_all_read(line):
 def test_what_people_say_is_cut_to_what_an_order_carries():
     assert bounded("x" * 10_000) == "x" * 2_000
     assert bounded(None) is None
+
+
+def test_a_body_in_another_thread_is_known_to_be_cancelled_before_it_can_end_of_it(line, monkeypatch):
+    supervisor, interrupts = line
+    context = Context()
+    context.thread, context.in_body = threading.get_ident() + 1, True
+    known: list[BaseException | None] = []
+    monkeypatch.setattr(
+        "celeriac.worker.interrupts._set_async_exc", lambda thread, carrier: known.append(context.cancelled)
+    )
+    interrupts.begin(7, context)
+
+    assert send_order(supervisor, Interrupt(7, "cancel", None, "why", "amy"))
+    interrupts.obey()
+
+    assert [type(one) for one in known] == [TaskCancelled]
