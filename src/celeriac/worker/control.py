@@ -58,7 +58,10 @@ class Control:
         await self._loop.stop()
         station, self._station = self._station, None
         if station is not None:
-            await station.close()
+            try:
+                await station.close()
+            except Exception:  # what this node holds must be given back all the same
+                logger.exception("the station for control commands could not be closed")
 
     async def _run(self) -> None:
         try:
@@ -80,6 +83,10 @@ class Control:
             except CeleriacError as exc:
                 delay = backoff.next()
                 logger.warning("this node hears no control commands, trying again in %.1f s: %s", delay, exc)
+                await asyncio.sleep(delay)
+            except Exception:
+                delay = backoff.next()
+                logger.exception("hearing control commands failed, trying again in %.1f s", delay)
                 await asyncio.sleep(delay)
 
     async def _hear(self, station: Station, notice: Notice) -> None:
