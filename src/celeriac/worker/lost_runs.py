@@ -40,7 +40,13 @@ class LostRuns:
         context = Context.from_request(request, task=task, queue=message.queue)
         sender = self._app.sender
         start = sender.start_of(task.default_retry_delay, None)
-        following = sender.build_retry(context, request.args, request.kwargs, start, {}, announced=False)
+        try:
+            following = sender.build_retry(context, request.args, request.kwargs, start, {}, announced=False)
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, its run has to end
+            logger.warning(
+                "message %s is not retried, because its next attempt cannot be sent: %s", message.task_id, exc
+            )
+            return None
         text = f"the process that ran task {request.task}[{request.id}] {died}"
         record = Recorder(self._app.conf).outcome(context, RETRY, WorkerLostError(text), None)
         meta = None
