@@ -81,7 +81,6 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "properties that are no JSON": ({"properties": b"nothing"}, "properties"),
     "properties as text": ({"properties": "{}"}, "column properties"),
     "callbacks": ({"body": body(callbacks=[{"args": [], "kwargs": {}}])}, "callbacks"),
-    "a chain": ({"body": body(chain=[{"task": "tasks.add", "args": [], "kwargs": {}}])}, "chain"),
     "a chord": ({"body": body(chord={"task": "tasks.add", "args": [], "kwargs": {}})}, "chord"),
 }
 

@@ -110,13 +110,3 @@ def test_a_result_that_a_callback_cannot_get_fails_the_run(project: Project):
     with pytest.raises(EncodeError, match=r"task 'tasks\.echo'.* cannot be sent"):
         result.get(timeout=10)
     wait_until(lambda: project.notes == [["undo", result.id]], what="the errback")
-
-
-def test_chains_are_dead_letters_for_a_later_version(project: Project):
-    project.start()
-
-    result = project.call("echo", 1, link={"task": "celery.chain", "subtask_type": "chain", "kwargs": {"tasks": []}})
-
-    with pytest.raises(Exception, match="a chain among its callbacks"):
-        result.get(timeout=10)
-    assert "replay it after an upgrade" in project.dead_reasons()[0]

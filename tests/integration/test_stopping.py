@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from unittest.mock import ANY
 
 import pytest
@@ -295,7 +296,16 @@ def test_a_third_signal_ends_everything_at_once(project: Project, pool):
     node.wait_gone(within=10)
 
 
+@pytest.fixture
+def hangups_count() -> Iterator[None]:
+    """Have processes started here hear SIGHUP, also when all of this runs under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.engines("sqlite")
+@pytest.mark.usefixtures("hangups_count")
 def test_a_hangup_restarts_the_node_as_the_same_process(project: Project):
     node = project.start()
     pid = node.pid

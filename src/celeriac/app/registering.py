@@ -186,7 +186,7 @@ class Registering:
             RuntimeError: it would happen by itself, and the app was made with ``autofinalize=False``.
             ImproperlyConfigured: the settings are wrong; the tasks are not complete, and the next use says so again.
         """
-        if auto and not self.autofinalize and not self.finalized:
+        if auto and not (self.autofinalize or self.finalized or self._is_finalizing):
             raise RuntimeError(f"app {self.main!r} was used before its `finalize` (autofinalize=False)")
         annotations = read_annotations(self.conf.task_annotations)  # before the lock: it may import modules
         with self._finalizing:

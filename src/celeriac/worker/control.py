@@ -43,6 +43,7 @@ class Control:
             "revoke": self._revoke,
             "terminate": self._terminate,
             "cancel": self._cancel,
+            "ping": self._ping,
         }
         self._loop = Background(self._run, "control")
         self._station: Station | None = None
@@ -120,6 +121,9 @@ class Control:
         except Exception as exc:
             logger.exception("control command %r failed", command.method)
             return {"error": repr(exc)}
+
+    async def _ping(self, command: Command) -> object:
+        return {"ok": "pong"}
 
     # -- revoking -----------------------------------------------------------------------------------------------
 
