@@ -236,7 +236,7 @@ class ForkServer:
         pid = self._pids.get(slot)
         if pid is None:
             return
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter: a body has changed its user
             os.kill(pid, number)
         if group:
             signal_group(pid, number)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 
 import msgspec
 
+from celeriac.exceptions import SettingWithoutEffect
 from celeriac.worker.forkserver import become_child
 from celeriac.worker.node import Node
 from celeriac.worker.node_signals import say_init
@@ -23,6 +25,7 @@ def main(arguments: list[str]) -> None:
     become_child(int(parent))
     for descriptor in (end, line):  # inheritable up to here; what bodies start has no business with them
         os.set_inheritable(int(descriptor), False)
+    warnings.simplefilter("ignore", SettingWithoutEffect)  # the supervisor reads the same, and warns
     node = Node(msgspec.json.decode(options, type=NodeOptions))
     say_init(node.worker)
     node.run_child(int(slot), socket.socket(fileno=int(end)), socket.socket(fileno=int(line)))
