@@ -13,7 +13,6 @@ from celeriac.app.result_set import ResultSet
 from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.chord import follow
-from celeriac.canvas.group import group
 from celeriac.canvas.links import listed
 from celeriac.canvas.plan import Join, Plan, Send, Step, plan
 from celeriac.canvas.signature import Signature
@@ -60,7 +59,7 @@ class Composing:
         if self._app.conf.task_always_eager:
             return whole.apply(args, kwargs, **options)
         parent = worker_context()
-        steps = _Steps(plan(whole, args, kwargs, options, carries_chain=self._app.conf.task_protocol != 1))
+        steps = self._planned(whole, args, kwargs, options)
         published = 0
         for batch in _Batches(self._app, steps, options, parent):
             try:
@@ -102,8 +101,7 @@ class Composing:
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
         """
-        carries_chain = self._app.conf.task_protocol != 1
-        steps = _Steps(plan(call, args, None, options, carries_chain=carries_chain))
+        steps = self._planned(call, args, None, options)
         messages = []
         for step in steps:
             if isinstance(step, Join):
@@ -111,6 +109,15 @@ class Composing:
             else:
                 messages.append(self._app.sender.build_planned(step, parent, announced=announced))
         return messages, steps.result
+
+    def _planned(
+        self,
+        call: Signature[Any],
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+    ) -> _Steps:
+        return _Steps(plan(call, args, kwargs, options, carries_chain=self._app.conf.task_protocol != 1))
 
     def _note(self, parent: Context | None, result: Any, options: Mapping[str, Any]) -> None:
         if parent is None or result is None or options.get("add_to_parent") is False:
@@ -165,7 +172,7 @@ class Composing:
     def _apply_chord(
         self, whole: chord_of, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, own: dict[str, Any]
     ) -> Any:
-        header = whole.tasks if isinstance(whole.tasks, group) else group(whole.tasks, app=whole.given_app)
+        header = whole.as_group()
         args, kwargs = (*(args or ()), *whole.args), {**whole.kwargs["kwargs"], **(kwargs or {})}
         if whole.body is None:
             return header.apply(args, kwargs, **_throwing(own))

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.chord import follow
-from celeriac.canvas.composed import Composed
+from celeriac.canvas.composed import Several
 from celeriac.canvas.group import group
 from celeriac.canvas.links import listed
 from celeriac.canvas.shown import without_repeats
@@ -16,7 +16,7 @@ from celeriac.canvas.stamping import StampingVisitor
 
 
 @Signature.register_type("chain")
-class Chain(Composed[Any]):
+class Chain(Several[Any]):
     """Hold the steps of a chain. Programs make one by `chain`, which knows how steps combine.
 
     Args:
@@ -195,12 +195,6 @@ class Chain(Composed[Any]):
         if visitor is not None:
             visitor.on_chain_end(self, **said)
         return self
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __repr__(self) -> str:
         if not self.tasks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from celeriac.canvas.composed import Composed
+from celeriac.canvas.composed import Several
 from celeriac.canvas.group import group
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
@@ -13,7 +13,7 @@ from celeriac.canvas.stamping import StampingVisitor
 
 
 @Signature.register_type()
-class chord(Composed[Any]):
+class chord(Several[Any]):
     """Send a header of calls that run side by side, and the body with the list of what they returned.
 
     Args:
@@ -85,20 +85,27 @@ class chord(Composed[Any]):
     def body(self, value: Any) -> None:
         self.kwargs["body"] = value
 
+    @property
+    def members(self) -> Any:
+        """The signatures of the header, whatever that is."""
+        header = self.tasks
+        return header.tasks if isinstance(header, group) else header
+
+    def as_group(self) -> group:
+        """Return the header as a group."""
+        header = self.tasks
+        return header if isinstance(header, group) else group(header, app=self._app)
+
     def header_group(self) -> group:
         """Return the header as a group, which is the header from now on."""
-        header = self.tasks
-        if not isinstance(header, group):
-            header = self.tasks = group(header, app=self._app)
+        header = self.tasks = self.as_group()
         return header
 
     def app_if_any(self) -> Any:
         """Return the app that it belongs to, or None when the current one is meant."""
         if self._app is not None:
             return self._app
-        header = self.tasks
-        members = header if isinstance(header, group) else group(header)
-        found = members.app_if_any()
+        found = self.as_group().app_if_any()
         return self.body.app_if_any() if found is None and self.body is not None else found
 
     # -- calling ------------------------------------------------------------------------------------------------
@@ -176,7 +183,7 @@ class chord(Composed[Any]):
         if self.body is None:
             return super().link_error(errback)
         if self.app.conf.task_allow_error_cb_on_chord_header:
-            for each in self.tasks.tasks if isinstance(self.tasks, group) else self.tasks:
+            for each in self.members:
                 each.link_error(maybe_signature(errback, app=self._app, clone=True))
         self.body.link_error(errback)
         return errback
@@ -208,8 +215,7 @@ class chord(Composed[Any]):
         if visitor is not None:
             said |= visitor.on_chord_header_start(self, **headers) or {}
         self.stamp_links(visitor, append_stamps, **said)
-        header = self.tasks
-        for each in header.tasks if isinstance(header, group) else header:
+        for each in self.members:
             each.stamp(visitor, append_stamps, **said)
         if visitor is not None:
             visitor.on_chord_header_end(self, **said)
@@ -219,23 +225,16 @@ class chord(Composed[Any]):
             self.body.stamp(visitor, append_stamps, **said)
         return self
 
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def __bool__(self) -> bool:
-        return True
-
     def __repr__(self) -> str:
-        header = self.tasks.tasks if isinstance(self.tasks, group) else self.tasks
-        body = self.body
+        header, body = list(self.members), self.body
         if body is None:
-            return f"<chord without body: {list(header)!r}>"
+            return f"<chord without body: {header!r}>"
         if body.get("subtask_type") == "chain" and body.tasks:
             first, *rest = body.tasks
             then = " | ".join(map(repr, rest))
-            shown = f"%({first.reprcall(list(header))} | {then})" if rest else f"%({first.reprcall(list(header))})"
+            shown = f"%({first.reprcall(header)} | {then})" if rest else f"%({first.reprcall(header)})"
             return without_repeats(first["task"], shown)
-        return "%" + without_repeats(body["task"], body.reprcall(list(header)))
+        return "%" + without_repeats(body["task"], body.reprcall(header))
 
 
 def follow(result: Any, before: Any) -> None:

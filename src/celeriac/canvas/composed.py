@@ -19,3 +19,15 @@ class Composed(Signature[R_co]):
     async def adelay(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
         """Do what `delay` does without blocking the event loop."""
         return await self.aapply_async(partial_args, partial_kwargs)
+
+
+class Several(Composed[R_co]):
+    """Hold several signatures in `tasks`; its length is their number, and an empty one is true as well."""
+
+    tasks: Any
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __bool__(self) -> bool:
+        return True

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from celeriac.canvas.composed import Composed
+from celeriac.canvas.composed import Several
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.canvas.stamping import StampingVisitor
@@ -17,7 +17,7 @@ from celeriac.ids import new_id
 
 
 @Signature.register_type()
-class group(Composed[list[Any]]):
+class group(Several[list[Any]]):
     """Send calls that run side by side; the result is the list of what they return, in their order.
 
     Args:
@@ -218,12 +218,6 @@ class group(Composed[list[Any]]):
         if visitor is not None:
             visitor.on_group_end(self, **said)
         return self
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __repr__(self) -> str:
         if not self.tasks:

@@ -155,7 +155,7 @@ def _chord(
     said: Mapping[str, Any],
     carries: bool,
 ) -> Plan:
-    header = whole.tasks if isinstance(whole.tasks, group) else group(whole.tasks, app=whole.given_app)
+    header = whole.as_group()
     own = {**whole.options, **said}
     args, kwargs = (*(args or ()), *whole.args), {**whole.kwargs["kwargs"], **(kwargs or {})}
     if whole.body is None:
