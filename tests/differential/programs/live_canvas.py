@@ -107,6 +107,15 @@ def chains_that_end_in_groups():
     return {name: ended(result) for name, result in sent.items()}
 
 
+def wait_for_steps(result):
+    """Wait for the steps before the last one, which may be told of a little later."""
+    deadline = time.monotonic() + PATIENCE
+    while result is not None:
+        while not result.ready() and time.monotonic() < deadline:
+            time.sleep(POLL)
+        result = result.parent
+
+
 @program()
 def chains_that_fail():
     sent = {
@@ -116,7 +125,7 @@ def chains_that_fail():
     }
     for result in sent.values():
         raised(get, result)
-    time.sleep(1)  # the steps before may be told of a little later
+        wait_for_steps(result)
     return {name: ended(result) for name, result in sent.items()}
 
 
