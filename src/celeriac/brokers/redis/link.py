@@ -10,6 +10,7 @@ that watches deadlines would cost less here, and has to be seen to at forks and 
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import select
@@ -38,6 +39,8 @@ _NAPS: Final = (0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # seconds before each a
 _ENOUGH: Final = 0.05  # seconds that another attempt must have: one that is cut short leaves a doubt
 _PING_WITHIN: Final = 1.0
 _LOOK_EVERY: Final = 0.05
+_BRISK: Final = 100e-6  # seconds for which an answer is looked for again and again: to sleep and be woken takes as long
+_DULL: Final = 32  # answers that are waited for asleep, after one that took longer than that
 
 
 class Scripted(Protocol):
@@ -58,25 +61,31 @@ class Scripted(Protocol):
 class Line:
     """Hold one connection at most; used by one thread at a time.
 
+    The answer of a server on the same machine is there before this thread has gone to sleep, and waking it up again
+    takes longer than all the rest. So a thread looks again and again for a while, and lets others run in between. Where
+    that was in vain it sleeps at once the next times.
+
     Attributes:
         sock: logged in, with nothing unread on it; or None.
         used_at: monotonic instant of its last answer.
         asked: something was sent since this was last set to False.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_reader", "asked", "sock", "used_at")
+    __slots__ = ("__weakref__", "_buffer", "_dull", "_reader", "asked", "sock", "used_at")
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
         self.used_at = 0.0
         self._buffer = bytearray(_READ_SIZE)
         self._reader: Reader = new_reader()
+        self._dull: float = 0
         self.asked = False
 
     def take(self, sock: socket.socket) -> None:
         """Begin to use a connection that is logged in."""
         self.sock = sock
         self._reader = new_reader()
+        self._dull = 0 if type(sock).__module__ == "socket" else math.inf  # not those of TLS and gevent
         self.used_at = monotonic()
 
     def drop(self) -> None:
@@ -107,7 +116,9 @@ class Line:
         assert sock is not None
         answer = reader.gets()
         while answer is MORE:
-            count = sock.recv_into(buffer)
+            count = self._read_soon(sock, deadline_at)
+            if count is None:
+                count = sock.recv_into(buffer)
             if not count:
                 raise ConnectionResetError("the server closed the connection")
             reader.feed(buffer, 0, count)
@@ -116,6 +127,24 @@ class Line:
                 sock.settimeout(left(deadline_at))
         self.used_at = monotonic()
         return answer
+
+    def _read_soon(self, sock: socket.socket, deadline_at: float) -> int | None:
+        """Read what comes within a moment; None when nothing has come, or it is not worth looking."""
+        if self._dull:
+            self._dull -= 1
+            return None
+        buffer, until = self._buffer, monotonic() + _BRISK
+        sock.setblocking(False)
+        while True:
+            try:
+                return sock.recv_into(buffer)
+            except BlockingIOError:
+                if monotonic() > until:
+                    break
+                os.sched_yield()
+        self._dull = _DULL
+        sock.settimeout(left(deadline_at))
+        return None
 
     def is_broken(self) -> bool:
         """Say whether an idle connection was closed by the server, or has an answer on it that nobody asked for."""
