@@ -53,6 +53,26 @@ def link(redis_db, request):
     link.close()
 
 
+def test_answers_that_take_long_and_large_ones_come_whole_between_quick_ones(link):
+    large = b"x" * 1_000_000
+
+    for number in range(40):
+        answers = link.pipeline(
+            [("SET", "key", large), ("BLPOP", "nothing", "0.002"), ("GET", "key"), ("GET", "other")],
+            deadline_at=soon(),
+        )
+        assert answers == [b"OK", None, large, None]
+        assert link.call("INCR", "count", deadline_at=soon()) == number + 1
+
+
+def test_a_wait_past_the_deadline_ends_with_it(link):
+    link.call("PING", deadline_at=soon())
+
+    with pytest.raises(BrokerUnavailable):
+        link.call("BLPOP", "nothing", "30", deadline_at=soon(0.3))
+    assert link.call("PING", deadline_at=soon()) == b"PONG"
+
+
 def test_a_command_is_answered_in_bytes_and_numbers(link):
     link.call("SET", "key", b"\xff\x00", deadline_at=soon())
 
