@@ -20,7 +20,11 @@ __all__ = ["redis_db", "redis_server", "redis_url"]
 
 # Before anybody imports them, wherever pytest begins to collect.
 pytest.register_assert_rewrite(
-    "celeriac.testing.brokers", "celeriac.testing.backends", "celeriac.testing.buses", "celeriac.testing.pools"
+    "celeriac.testing.brokers",
+    "celeriac.testing.backends",
+    "celeriac.testing.joins",
+    "celeriac.testing.buses",
+    "celeriac.testing.pools",
 )
 
 # Containers run tests as root, and some of their nodes open pickles.

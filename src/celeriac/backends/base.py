@@ -7,12 +7,15 @@ here; `wire/results.py` gives them a meaning.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, Final
 
 import msgspec
 
+from celeriac.backends.joins import CountedMember, KeptJoin
 from celeriac.brokers.base import Checkup, ResultMeta
+from celeriac.brokers.joins import JoinEffects
+from celeriac.message import Message
 
 RESULT_EXPIRES: Final = 86_400.0
 """Seconds for which a result is kept, unless `result_expires` says otherwise."""
@@ -45,9 +48,11 @@ class ResultBackend(ABC):
 
     Attributes:
         expires_by_itself: the store deletes what has expired; `expire` has nothing to do.
+        counts_members: it keeps joins, so chords can be sent.
     """
 
     expires_by_itself: ClassVar[bool] = False
+    counts_members: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -148,6 +153,34 @@ class ResultBackend(ABC):
     def delete_group(self, group_id: str) -> None:
         """Delete what was saved of a group; an unknown id is no error."""
         self.forget([_GROUP + group_id])
+
+    def join(self, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        """Change joins; returning means that it is kept.
+
+        All of it may be done again. Members are counted by id and index, so one that is counted twice counts once. A
+        join that is not joined is kept for `JOIN_EXPIRES` from its last change, one that is for `JOINED_EXPIRES`;
+        what is counted or started in a joined one changes nothing.
+
+        Returns:
+            The internal messages of joins that are complete, to be published before anything that depends on it is
+            settled. A message is returned each time that a member of its join is counted, until `joined` names it.
+
+        Raises:
+            NotImplementedError: this backend keeps no joins (`counts_members`).
+            OperationalError: the backend cannot be reached or written.
+        """
+        raise NotImplementedError(f"the result backend {self.url} cannot count the members of chords in this version")
+
+    def kept_join(self, group_id: str) -> KeptJoin | None:
+        """Return what is kept of a join; None when there is none, or it has expired."""
+        raise NotImplementedError(f"the result backend {self.url} keeps no chords in this version")
+
+    def members(self, group_id: str) -> Iterator[Sequence[CountedMember]]:
+        """Yield the members of a join that have ended, in the order of their index, some hundreds at a time.
+
+        Those of one index come in any order, those without one last.
+        """
+        raise NotImplementedError(f"the result backend {self.url} keeps no chords in this version")
 
     @abstractmethod
     def expire(self) -> int:

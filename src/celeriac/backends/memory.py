@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.backends.joins import CountedMember, KeptJoin, apply_effects
 from celeriac.backends.lifetimes import Lifetimes
 from celeriac.backends.loop_waits import waits_of
+from celeriac.backends.memory_joins import MemoryJoins, delete_expired_joins
 from celeriac.brokers.base import ResultMeta
+from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.memory.store import KeptResult, Store, StoreSink, Transaction, store_named
 from celeriac.clock import Clock
+from celeriac.message import Message
 from celeriac.states import READY_STATES, RECEIVED, RETRY, STARTED, SUCCESS
 
 if TYPE_CHECKING:
@@ -42,6 +46,8 @@ class MemoryBackend(ResultBackend, StoreSink):
         name: store to use when there is no broker.
         clock: tells when records expire when there is no broker; None: the store's.
     """
+
+    counts_members: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -129,6 +135,29 @@ class MemoryBackend(ResultBackend, StoreSink):
     def _final(self, task_ids: Collection[str]) -> dict[str, StoredResult]:
         return {id_: found for id_, found in self.get_many(task_ids).items() if found.state in READY_STATES}
 
+    # -- joins --------------------------------------------------------------------------------------------------
+
+    def join(self, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        with self.kept_in.transaction() as transaction:
+            return apply_effects(effects, MemoryJoins(self.kept_in, transaction), now=self._clock.now(), repeats=True)
+
+    def join_within(self, transaction: object, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        assert isinstance(transaction, Transaction), "callers ask shares_store_with() first"
+        return apply_effects(effects, MemoryJoins(self.kept_in, transaction), now=self._clock.now())
+
+    def kept_join(self, group_id: str) -> KeptJoin | None:
+        with self.kept_in.locked():
+            kept: KeptJoin | None = self.kept_in.joins.get(group_id)
+            return None if kept is None or kept.expires_at <= self._clock.now() else kept
+
+    def members(self, group_id: str) -> Iterator[Sequence[CountedMember]]:
+        with self.kept_in.locked():
+            found: list[CountedMember] = list(self.kept_in.join_members.get(group_id, {}).values())
+        if found:
+            yield sorted(found, key=lambda one: float("inf") if one.index is None else one.index)
+
+    # -- forgetting ---------------------------------------------------------------------------------------------
+
     def forget(self, task_ids: Collection[str]) -> None:
         with self.kept_in.transaction() as transaction:
             for task_id in task_ids:
@@ -136,7 +165,9 @@ class MemoryBackend(ResultBackend, StoreSink):
 
     def expire(self) -> int:
         with self.kept_in.transaction() as transaction:
-            return self.kept_in.delete_expired(transaction, now=self._clock.now(), at_most=EXPIRE_AT_ONCE)
+            now = self._clock.now()
+            deleted = self.kept_in.delete_expired(transaction, now=now, at_most=EXPIRE_AT_ONCE)
+            return deleted + delete_expired_joins(self.kept_in, transaction, now=now, at_most=EXPIRE_AT_ONCE)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of, and the results stay."""

@@ -7,15 +7,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.backends.joins import CountedMember, KeptJoin, apply_effects
 from celeriac.backends.lifetimes import Lifetimes
 from celeriac.backends.loop_waits import patiently, waits_of
+from celeriac.backends.sqlite_joins import KEPT, MEMBERS, SqliteJoins, delete_joins, kept_of, member_of
 from celeriac.brokers.base import ResultMeta, ResultSink
+from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.message import Message
 from celeriac.states import READY_STATES
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ class SqliteBackend(ResultBackend, ResultSink):
         failure_expires: the same for FAILURE; None: as the others, 0 keeps it for ever.
         clock: what expiry goes by; tests pass their own.
     """
+
+    counts_members: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -130,7 +136,38 @@ class SqliteBackend(ResultBackend, ResultSink):
         return self._store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing=doing)
 
     def expire(self) -> int:
-        return self._write(_EXPIRE, [(self._clock.now(),)], "expiring results")
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(_EXPIRE, (now,)).rowcount + delete_joins(connection, now)
+
+        return self._store().write(work, deadline_at=time.monotonic() + READ_TIMEOUT, doing="expiring results")
+
+    # -- joins --------------------------------------------------------------------------------------------------
+
+    def join(self, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> list[Message]:
+            return apply_effects(effects, SqliteJoins(connection), now=now, repeats=True)
+
+        deadline_at = time.monotonic() + READ_TIMEOUT
+        return self._store().write(work, deadline_at=deadline_at, doing="counting members of chords")
+
+    def join_within(self, transaction: object, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        assert isinstance(transaction, sqlite3.Connection)
+        return apply_effects(effects, SqliteJoins(transaction), now=self._clock.now())
+
+    def kept_join(self, group_id: str) -> KeptJoin | None:
+        rows = self._store().read(KEPT, (group_id,))
+        kept = kept_of(rows[0]) if rows else None
+        return None if kept is None or kept.expires_at <= self._clock.now() else kept
+
+    def members(self, group_id: str) -> Iterator[Sequence[CountedMember]]:
+        behind: tuple[object, ...] = (-1, "")
+        while rows := self._store().read(MEMBERS, (group_id, *behind, _READ_CHUNK)):
+            yield [member_of(row) for row in rows]
+            behind = rows[-1][:2]
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.revocations import FEED_MAX, Feed, Revocation
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
@@ -189,6 +190,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         frees: the unique key that ends with the run, or None; it is left alone when another run has it.
         room: what the run was inside of, or None; those that wait for it are let in.
         others: records of runs that never begin because of how this one ended.
+        joins: what it does to the joins of chords, or None; the internal messages of those that it completes are
+            published with it.
     """
 
     delivery: Delivery
@@ -198,6 +201,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     frees: str | None = None
     room: Room | None = None
     others: tuple[ResultMeta, ...] = ()
+    joins: JoinEffects | None = None
 
     @property
     def results(self) -> tuple[ResultMeta, ...]:
@@ -579,6 +583,10 @@ class ResultSink(ABC):
     @abstractmethod
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         """Store records inside a transaction of the shared store (its own type; adapters know it)."""
+
+    @abstractmethod
+    def join_within(self, transaction: object, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        """Change joins inside such a transaction; return the internal messages to publish in it, each join's once."""
 
     @abstractmethod
     def announce(self) -> None:

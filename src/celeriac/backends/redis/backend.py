@@ -11,6 +11,7 @@ from celeriac.backends.lifetimes import Lifetimes
 from celeriac.backends.redis.records import ResultKeys, read_results
 from celeriac.backends.redis.subscriber import Subscriber
 from celeriac.brokers.base import Checkup, ResultMeta, ResultSink
+from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
@@ -18,6 +19,7 @@ from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.server import check_up
 from celeriac.exceptions import MessageTooLarge
+from celeriac.message import Message
 from celeriac.states import FAILURE, READY_STATES
 
 ANSWER_WITHIN: Final = 5.0
@@ -96,6 +98,9 @@ class RedisBackend(ResultBackend, ResultSink):
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         assert isinstance(transaction, list), "callers ask shares_store_with() first"
         transaction += [self._row(one) for one in results]
+
+    def join_within(self, transaction: object, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        return self.join(effects)  # raises: no node settles what was never sent
 
     def announce(self) -> None:
         """Do nothing: the script that keeps a record publishes it."""

@@ -170,6 +170,9 @@ class MemoryConsumer(Consumer):
                 if settlement.frees is not None:
                     self._store.free(transaction, settlement.frees, settlement.delivery.message.task_id)
             following = [message for settlement in accepted for message in settlement.publish]
+            effects = [settlement.joins for settlement in accepted if settlement.joins is not None]
+            if results is not None and effects:
+                following += results.join_within(transaction, effects)
             self._store.publish(transaction, following, now)
             let_in = False
             for room in {settlement.room for settlement in accepted if settlement.room is not None}:
@@ -180,7 +183,7 @@ class MemoryConsumer(Consumer):
         self._store.note_published(following)
         for settlement in accepted:
             self.note_ended(settlement.delivery)
-        if let_in or any(settlement.publish for settlement in accepted):
+        if let_in or following:
             self._store.wake()
         if results is not None and records:
             results.announce()

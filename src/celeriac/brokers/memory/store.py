@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -169,6 +169,10 @@ class Store:
         self._delayed: list[tuple[float, int]] = []
         self._held: defaultdict[int, set[int]] = defaultdict(set)
         self._expiring: list[tuple[float, str]] = []
+        self.joins: dict[str, Any] = {}
+        """Joins by the id of their group, as `backends/memory_joins.py` keeps them; members and additions likewise."""
+        self.join_members: dict[str, dict[tuple[str, int | None], Any]] = {}
+        self.join_additions: dict[str, dict[tuple[str, int | None], Any]] = {}
 
     @contextmanager
     def locked(self) -> Iterator[None]:

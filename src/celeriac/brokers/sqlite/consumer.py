@@ -227,6 +227,7 @@ class SqliteConsumer(Consumer):
 
         now = self._clock.now()
         let_in: list[bool] = []
+        published: list[bool] = []
 
         def work(connection: sqlite3.Connection) -> list[Settlement]:
             accepted, refused = self._end(connection, settlements)
@@ -237,7 +238,11 @@ class SqliteConsumer(Consumer):
             if results is not None and records:
                 results.write_within(connection, records)
             following = [message for one in accepted for message in one.publish]
+            effects = [one.joins for one in accepted if one.joins is not None]
+            if results is not None and effects:
+                following += results.join_within(connection, effects)
             if following:
+                published.append(True)
                 keys.publish_following(connection, following, now)
             left = [(one.delivery.tag, one.room) for one in accepted if one.room is not None]
             if left and rooms.leave(connection, left):
@@ -247,7 +252,7 @@ class SqliteConsumer(Consumer):
         refused = await self._write(work, "settling")
         if results is not None:
             results.announce()
-        if let_in or any(one.publish for one in settlements):
+        if let_in or published:
             self._store.work.ring()
         return refused
 

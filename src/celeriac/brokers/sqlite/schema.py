@@ -118,8 +118,38 @@ CREATE TABLE IF NOT EXISTS revoked (
     said TEXT NOT NULL               -- see celeriac.brokers.revocations.said_by
 );
 CREATE INDEX IF NOT EXISTS revoked_age ON revoked(expires_at);
+
+CREATE TABLE IF NOT EXISTS joining (              -- see celeriac.backends.joins.KeptJoin
+    group_id TEXT PRIMARY KEY,
+    size INTEGER,                    -- NULL: nobody has started it
+    added INTEGER NOT NULL,
+    counted INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    expires_at REAL NOT NULL,
+    is_left INTEGER NOT NULL DEFAULT 0,  -- 1: it is done, and some of its members are still there
+    header BLOB,
+    message BLOB                     -- msgpack of celeriac.message.Message
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS joining_age  ON joining(expires_at);
+CREATE INDEX IF NOT EXISTS joining_left ON joining(group_id) WHERE is_left;
+
+CREATE TABLE IF NOT EXISTS join_member (
+    group_id TEXT NOT NULL,
+    place INTEGER NOT NULL,          -- in the header; the largest number there is: none
+    task_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    item BLOB NOT NULL,
+    PRIMARY KEY (group_id, place, task_id)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS join_addition (
+    group_id TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    task_id TEXT NOT NULL,
+    PRIMARY KEY (group_id, place, task_id)
+) WITHOUT ROWID;
 """
-_LAST_OF_RELEASES: Final = ("inside", "revoked")
+_LAST_OF_RELEASES: Final = ("inside", "revoked", "join_addition")
 """A table of each release that has added some: when all of them are there, nothing is missing."""
 
 _MARKS: Final = ", ".join(f"'{name}'" for name in _LAST_OF_RELEASES)
