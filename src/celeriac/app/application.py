@@ -23,6 +23,7 @@ from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
 from celeriac.app.group_result import GroupResult as GroupOfResults
 from celeriac.app.group_result import group_class, set_class
+from celeriac.app.lamport import LamportClock
 from celeriac.app.log_setup import Logging
 from celeriac.app.missing import missing_of_app
 from celeriac.app.oids import oid_of_process, oid_of_thread
@@ -315,6 +316,11 @@ class Celery(Registering, Configured):
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
+
+    @cached_property
+    def clock(self) -> LamportClock:
+        """The logical clock, which orders what nodes and programs say to each other."""
+        return LamportClock()
 
     @cached_property
     def log(self) -> Logging:

@@ -13,6 +13,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.states import PENDING, RECEIVED, REJECTED, RETRY, REVOKED
 from celeriac.wire.control import commands_of
 from celeriac.wire.results import exception_map, write_record
+from celeriac.wire.stamps import is_stamp_id
 from celeriac.wire.times import iso_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def record(app: Celery, revocations: Sequence[Revocation]) -> None:
     Celery forget what they run as soon as it has begun; where there are any, they record what they have not begun.
     """
     backend = app.backend
-    if backend is None:
+    revocations = [one for one in revocations if not is_stamp_id(one.task_id)]  # nobody knows whose they are
+    if backend is None or not revocations:
         return
     try:
         if app.broker.has_other_workers(commands_of(app.conf.control_exchange)):

@@ -10,7 +10,7 @@ import fnmatch
 import re
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -24,6 +24,20 @@ IDS_MAX: Final = 50_000
 """Ids in one command: what Celery's workers remember in all."""
 
 _PATTERN_MAX: Final = 255
+_REPEATS_MAX: Final = 3
+_NOT_REPEATING: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[:!=P<]")
+"""Parts of a regular expression whose signs repeat nothing: what is escaped, classes, the begins of groups."""
+_REPEATS: Final = re.compile(r"[*+{]")
+_OF_GROUPS: Final = re.compile(r"\)[*+{]")
+_OPTIONAL_MAX: Final = 8
+"""Parts that need not be there: each of them may double the time."""
+
+
+class _Clocked(msgspec.Struct, gc=False):
+    clock: Annotated[int, msgspec.Meta(ge=0, lt=2**62)] = 0
+
+
+_read_clock: Final = msgspec.json.Decoder(_Clocked).decode
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +51,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         matcher: what the pattern is: ``glob``, or ``pcre`` for a regular expression that matches the beginning.
         ticket: tells its answers from others; None when no answer is wanted.
         reply_to: exchange and routing key of the inbox for answers, or None.
+        clock: of the sender, after it has counted this; 0 when it does not say.
     """
 
     method: str
@@ -46,6 +61,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     matcher: str | None = None
     ticket: str | None = None
     reply_to: tuple[str, str] | None = None
+    clock: int = 0
 
     @property
     def is_for_all(self) -> bool:
@@ -65,9 +81,21 @@ def _matches(pattern: str, matcher: str, node: str) -> bool:
     if len(pattern) > _PATTERN_MAX or matcher not in ("glob", "pcre"):
         return False
     try:
-        return re.match(fnmatch.translate(pattern) if matcher == "glob" else pattern, node) is not None
-    except re.error:
+        if matcher == "glob":
+            return re.match(fnmatch.translate(pattern), node) is not None
+        return not _may_take_long(pattern) and re.match(pattern, node) is not None
+    except (re.error, RecursionError, OverflowError):
         return False
+
+
+def _may_take_long(pattern: str) -> bool:
+    """Say whether matching a name might take longer than a node can wait: whoever reaches the bus may send this."""
+    bare = _NOT_REPEATING.sub("x", pattern)
+    return (
+        len(_REPEATS.findall(bare)) > _REPEATS_MAX
+        or bare.count("?") > _OPTIONAL_MAX
+        or _OF_GROUPS.search(bare) is not None
+    )
 
 
 def commands_of(namespace: str) -> str:
@@ -96,7 +124,7 @@ def write_command(command: Command, *, exchange: str, expires_at: float = 0.0) -
     if command.ticket is not None and command.reply_to is not None:
         inbox, routing_key = command.reply_to
         body |= {"ticket": command.ticket, "reply_to": {"exchange": inbox, "routing_key": routing_key}}
-    headers = dumps({"clock": 0, "expires": expires_at})
+    headers = dumps({"clock": command.clock, "expires": expires_at})
     return Notice(exchange=exchange, body=dumps(body), headers=headers, persistent=True)
 
 
@@ -124,7 +152,16 @@ def read_command(notice: Notice) -> Command:
         matcher=matcher if isinstance(matcher, str) else None,
         ticket=ticket if isinstance(ticket, str) else None,
         reply_to=_address(body.get("reply_to")),
+        clock=clock_of(notice),
     )
+
+
+def clock_of(notice: Notice) -> int:
+    """Return the clock that a notice bears; 0 when it bears none that counts."""
+    try:
+        return _read_clock(notice.headers).clock
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
 
 
 def _address(reply_to: Any) -> tuple[str, str] | None:
@@ -134,12 +171,16 @@ def _address(reply_to: Any) -> tuple[str, str] | None:
     return None
 
 
-def write_answer(command: Command, node: str, value: Any) -> Notice | None:
-    """Write what a node answers to a command; None when no answer is wanted."""
+def write_answer(command: Command, node: str, value: Any, *, clock: int = 0) -> Notice | None:
+    """Write what a node answers to a command; None when no answer is wanted.
+
+    Raises:
+        EncodeError: the value is nothing that JSON carries.
+    """
     if command.ticket is None or command.reply_to is None:
         return None
     exchange, routing_key = command.reply_to
-    headers = dumps({"ticket": command.ticket, "clock": 0})
+    headers = dumps({"ticket": command.ticket, "clock": clock})
     return Notice(exchange=exchange, routing_key=routing_key, body=dumps({node: value}), headers=headers)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from celeriac.brokers.base import QueueDepth
@@ -23,19 +23,16 @@ class Burst:
     from starting. Nor does what other nodes have claimed.
 
     Args:
-        queues: what the node consumes.
-        depths: counts what queues hold; called in a thread.
+        depths: counts what the queues hold that the node consumes; called in a thread.
         end: called once, in the thread of `finish`, with a line that says what is left.
     """
 
     def __init__(
         self,
-        queues: Sequence[str],
+        depths: Callable[[], Iterable[QueueDepth]],
         *,
-        depths: Callable[[Sequence[str]], Iterable[QueueDepth]],
         end: Callable[[str], None],
     ) -> None:
-        self._queues = queues
         self._depths = depths
         self._end = end
         self._over = False
@@ -56,7 +53,7 @@ class Burst:
         Raises:
             BrokerUnavailable: the broker could not be asked.
         """
-        depths = list(self._depths(self._queues))
+        depths = list(self._depths())
         if any(depth.ready for depth in depths):
             return None
         return _what_is_left(sum(depth.delayed for depth in depths))

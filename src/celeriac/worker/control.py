@@ -1,62 +1,79 @@
-"""Hear control commands, do them, and answer. What is not in the table of commands is answered as unknown."""
+"""Hear control commands, have them done, and answer. What they do is in `commands/`.
+
+What only looks, and what is done at once, is answered before the next command is read. What has to wait for a store
+waits in a line of its own, and commands of users run in threads: neither keeps this node from answering others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from celeriac.app import revoking as shared
 from celeriac.app.application import Celery
 from celeriac.brokers.bus import Station
-from celeriac.brokers.revocations import Revocation
 from celeriac.brokers.topics import Topic
-from celeriac.exceptions import CeleriacError, DecodeError, ImproperlyConfigured, OperationalError
-from celeriac.wire.control import Command, commands_of, flag, ids_in, read_command, signal_name, text, write_answer
+from celeriac.exceptions import CeleriacError, DecodeError, EncodeError, ImproperlyConfigured, MessageTooLarge
+from celeriac.wire.control import Command, commands_of, read_command, write_answer
 from celeriac.wire.notices import Notice
+from celeriac.wire.reprs import bounded_repr
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
-from celeriac.worker.revoking import Revoking
+from celeriac.worker.commands.panel import Handler, is_built_in
+from celeriac.worker.commands.state import Helm, State
+from celeriac.worker.commands.table import command_named
 
 logger: Final = logging.getLogger("celeriac.worker")
 
 _WITHIN: Final = 5.0
 _SHOWN_MAX: Final = 100
 
+_LINE_MAX: Final = 1_000
+"""Commands that may wait for a store; more are answered as refused."""
+
+_THREADS_MAX: Final = 16
+"""Commands of users that may run at the same time."""
+
+_KINDS_MAX: Final = 256
+"""Kinds of trouble of which each is logged once."""
+
 
 class Control:
-    """Do what is said to this node on the bus, in one background task, one command after another.
+    """Do what is said to this node on the bus, beside all else that it does.
 
     Args:
         app: whose bus is heard.
         node: name of this node.
-        revoking: what is revoked is handed to it.
+        helm: what commands reach.
     """
 
-    def __init__(self, app: Celery, node: str, revoking: Revoking) -> None:
+    def __init__(self, app: Celery, node: str, helm: Helm) -> None:
         self._app = app
         self._node = node
-        self._revoking = revoking
-        self._commands: Mapping[str, Callable[[Command], Awaitable[object]]] = {
-            "revoke": self._revoke,
-            "terminate": self._terminate,
-            "cancel": self._cancel,
-            "ping": self._ping,
-        }
-        self._loop = Background(self._run, "control")
+        self._helm = helm
+        self._listening = Background(self._listen, "control")
+        self._working = Background(self._work, "control-line")
+        self._line: asyncio.Queue[tuple[Station, Command, Handler]] = asyncio.Queue(_LINE_MAX)
         self._station: Station | None = None
-        self._unreadable = 0
+        self._threads: set[asyncio.Task[None]] = set()
+        self._complaints: set[str] = set()
 
     def start(self) -> None:
         """Begin to listen, unless the settings say not to, or there is nothing to hear."""
         if self._app.conf.worker_enable_remote_control:
-            self._loop.start()
+            self._listening.start()
+            self._working.start()
 
     async def stop(self) -> None:
         """Listen no more. May be called twice."""
-        await self._loop.stop()
+        await self._listening.stop()
+        await self._working.stop()
+        for task in list(self._threads):
+            task.cancel()
         station, self._station = self._station, None
         if station is not None:
             try:
@@ -64,7 +81,7 @@ class Control:
             except Exception:  # what this node holds must be given back all the same
                 logger.exception("the station for control commands could not be closed")
 
-    async def _run(self) -> None:
+    async def _listen(self) -> None:
         try:
             station = self._station = self._app.bus.station()
         except ImproperlyConfigured as exc:
@@ -76,7 +93,7 @@ class Control:
             try:
                 heard = await station.subscribe(topics, deadline_at=time.monotonic() + _WITHIN)
                 # What was said while nobody listened: it may be stored.
-                await self._revoking.refresh()
+                await self._helm.revoking.refresh()
                 while notices := await heard.hear():
                     backoff.reset()
                     for notice in notices:
@@ -94,87 +111,145 @@ class Control:
         try:
             command = read_command(notice)
         except DecodeError as exc:
-            self._unreadable += 1
-            if self._unreadable == 1:
-                logger.warning("ignored what is no control command: %s; more of them are only counted", exc)
+            self._complain("unreadable", "ignored what is no control command: %s", exc)
             return
+        self._app.clock.adjust(command.clock)
         if not command.is_for(self._node):
             return
-        answer = write_answer(command, self._node, await self._do(command))
-        if answer is not None:
-            try:
-                await station.reply([answer], deadline_at=time.monotonic() + _WITHIN)
-            except CeleriacError as exc:
-                logger.warning("the answer to control command %r got lost: %s", command.method[:_SHOWN_MAX], exc)
-
-    async def _do(self, command: Command) -> object:
-        """Do a command, and return what Celery's workers would answer."""
-        do = self._commands.get(command.method)
-        if do is None:
-            logger.info("control command %r is not known here", command.method[:_SHOWN_MAX])
-            return {"error": repr(KeyError(command.method[:_SHOWN_MAX]))}
-        try:
-            return await do(command)
-        except (DecodeError, ValueError) as exc:
-            logger.warning("control command %r cannot be done: %s", command.method, exc)
-            return {"error": repr(exc)}
-        except Exception as exc:
-            logger.exception("control command %r failed", command.method)
-            return {"error": repr(exc)}
-
-    async def _ping(self, command: Command) -> object:
-        return {"ok": "pong"}
-
-    # -- revoking -----------------------------------------------------------------------------------------------
-
-    async def _revoke(self, command: Command) -> object:
-        return await self._end(command, terminate=flag(command.arguments, "terminate"))
-
-    async def _terminate(self, command: Command) -> object:
-        return await self._end(command, terminate=True)
-
-    async def _cancel(self, command: Command) -> object:
-        return await self._end(command, cancel=True)
-
-    async def _end(self, command: Command, *, terminate: bool = False, cancel: bool = False) -> object:
-        said = command.arguments
-        ids = ids_in(said.get("task_id"))
-        cancel = cancel or flag(said, "cancel")
-        grace = said.get("grace")
-        revocations = shared.revocations_of(
-            ids,
-            reason=text(said, "reason"),
-            by=text(said, "by"),
-            terminate=terminate,
-            signal=signal_name(said.get("signal")),
-            grace=float(grace) if isinstance(grace, (int, float)) and grace >= 0 else None,
-            cancel=cancel,
-        )
-        concerned = self._revoking.held_of(ids)
-        if flag(said, "stored"):
-            await self._revoking.refresh()
-        elif command.is_for_all:
-            await self._store(revocations)
+        handler = command_named(command.method)
+        if handler is None:
+            method = command.method[:_SHOWN_MAX]
+            self._complain("unknown", "control command %r is not known here", method)
+            await self._answer(station, command, {"error": repr(KeyError(method))})
+        elif not is_built_in(handler):
+            await self._start_thread(station, command, handler)
+        elif inspect.iscoroutinefunction(handler):
+            await self._line_up(station, command, handler)
         else:
-            self._revoking.revoke_here(revocations)
-        if terminate:
-            logger.info("Terminating %s (%s)", ", ".join(concerned) or "nothing", revocations[0].signal)
-            return {"ok": f"terminate: {', '.join(concerned) or 'tasks unknown'}"}
-        if cancel:
-            logger.info("Cancelling %s", ", ".join(concerned) or "nothing")
-            return {"ok": f"cancel: {', '.join(concerned) or 'tasks unknown'}"}
-        logger.info("Tasks flagged as revoked: %s", ", ".join(ids[:_SHOWN_MAX]))
-        return {"ok": f"tasks {{{', '.join(map(repr, ids))}}} flagged as revoked"}
+            await self._answer(station, command, self._done(command, handler))
 
-    async def _store(self, revocations: list[Revocation]) -> None:
-        """Store what a client of Celery has said to those who listen now, so that it lasts and everybody obeys."""
+    def _done(self, command: Command, handler: Handler) -> Any:
+        """Do a command that waits for nothing, and return the answer."""
         try:
-            news = set(await asyncio.to_thread(shared.store, self._app, revocations))
-        except OperationalError as exc:
-            logger.warning("what is revoked cannot be stored, and holds in this node only: %s", exc)
-            self._revoking.revoke_here(revocations)
+            return handler(self._state_for(command), **command.arguments)
+        except Exception as exc:  # noqa: BLE001 - whoever asks is told, and the log as well
+            return self._failed(command, exc)
+
+    # -- what waits for a store ---------------------------------------------------------------------------------
+
+    async def _line_up(self, station: Station, command: Command, handler: Handler) -> None:
+        try:
+            self._line.put_nowait((station, command, handler))
+        except asyncio.QueueFull:
+            await self._refuse(station, command, f"{_LINE_MAX:,} commands wait here already")
+
+    async def _work(self) -> None:
+        while True:
+            station, command, handler = await self._line.get()
+            try:
+                answer = await handler(self._state_for(command), **command.arguments)
+            except Exception as exc:  # noqa: BLE001 - as above
+                answer = self._failed(command, exc)
+            await self._answer(station, command, answer)
+
+    # -- commands of users --------------------------------------------------------------------------------------
+
+    async def _start_thread(self, station: Station, command: Command, handler: Handler) -> None:
+        if len(self._threads) >= _THREADS_MAX:
+            await self._refuse(station, command, f"{_THREADS_MAX} commands of your own run here already")
             return
-        await self._revoking.refresh()
-        told = [one for one in revocations if one.task_id in news]
-        if told:  # else another node has heard it first, and does this
-            await asyncio.to_thread(shared.record, self._app, told)
+        task = asyncio.create_task(self._do_in_thread(station, command, handler), name=f"command {command.method}")
+        self._threads.add(task)
+        task.add_done_callback(self._threads.discard)
+
+    async def _do_in_thread(self, station: Station, command: Command, handler: Handler) -> None:
+        state = self._state_for(command)
+        try:
+            answer = await in_daemon(lambda: _called(handler, state, command.arguments))
+        except Exception as exc:  # noqa: BLE001 - as above
+            answer = self._failed(command, exc)
+        await self._answer(station, command, answer)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _state_for(self, command: Command) -> State:
+        return State(self._app, self._node, self._helm, is_for_all=command.is_for_all)
+
+    def _failed(self, command: Command, exc: Exception) -> Any:
+        expected = isinstance(exc, (CeleriacError, ValueError, TypeError))
+        self._complain(
+            f"{command.method} {type(exc).__name__}",
+            "control command %r cannot be done: %s",
+            command.method[:_SHOWN_MAX],
+            bounded_repr(exc),
+            exc_info=None if expected else exc,
+        )
+        return {"error": repr(exc)}
+
+    async def _refuse(self, station: Station, command: Command, why: str) -> None:
+        self._complain(f"too many {command.method}", "control command %r was refused: %s", command.method, why)
+        await self._answer(station, command, {"error": f"{why}; try again later"})
+
+    async def _answer(self, station: Station, command: Command, value: Any) -> None:
+        try:
+            answer = self._written(command, value)
+            if answer is not None:
+                await station.reply([answer], deadline_at=time.monotonic() + _WITHIN)
+        except MessageTooLarge as exc:
+            answer = self._written(command, {"error": f"the answer is too large: {exc}"})
+            if answer is not None:
+                await station.reply([answer], deadline_at=time.monotonic() + _WITHIN)
+        except CeleriacError as exc:
+            logger.warning("the answer to control command %r got lost: %s", command.method[:_SHOWN_MAX], exc)
+
+    def _written(self, command: Command, value: Any) -> Notice | None:
+        clock = self._app.clock.forward()
+        try:
+            return write_answer(command, self._node, value, clock=clock)
+        except (EncodeError, MessageTooLarge) as exc:
+            return write_answer(command, self._node, {"error": f"the answer cannot be written: {exc}"}, clock=clock)
+
+    def _complain(self, kind: str, text: str, *words: object, exc_info: Exception | None = None) -> None:
+        """Log what is wrong with commands: once per kind, for anybody may send as many as they like."""
+        if kind in self._complaints or len(self._complaints) >= _KINDS_MAX:
+            return
+        self._complaints.add(kind)
+        logger.warning("%s; more of this kind are not logged", text % words, exc_info=exc_info)
+
+
+def _called(handler: Handler, state: State, arguments: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(handler):
+        return asyncio.run(handler(state, **arguments))
+    return handler(state, **arguments)
+
+
+async def in_daemon(call: Callable[[], Any]) -> Any:
+    """Await a call in a thread of its own, which does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[Any] = loop.create_future()
+
+    def run() -> None:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = call()
+        except Exception as exc:  # noqa: BLE001 - raised where it is awaited
+            error = exc
+        except BaseException as exc:  # noqa: BLE001 - SystemExit of a command ends its thread, not the node
+            error = RuntimeError(repr(exc))
+        try:
+            loop.call_soon_threadsafe(_end, over, value, error)
+        except RuntimeError:  # the loop has ended meanwhile
+            return
+
+    threading.Thread(target=run, name="control command", daemon=True).start()
+    return await over
+
+
+def _end(over: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if over.done():
+        return
+    if error is None:
+        over.set_result(value)
+    else:
+        over.set_exception(error)

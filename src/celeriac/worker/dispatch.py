@@ -177,24 +177,38 @@ def prefetch_by_time(slots: Sequence[Slot], mean: float, now: float) -> int:
     return bodies + sum(min(int(ahead * slot.capacity), PREFETCH_MAX) for slot in slots if not slot.is_late(now))
 
 
+class _Ran(msgspec.Struct, eq=False):
+    seconds: float
+    times: int = 1
+
+
 class Durations:
     """Estimate how long a task runs from how long it ran before."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, float] = {}
+        self._by_name: dict[str, _Ran] = {}
         self.mean = inf
         """Seconds that a run of this node takes, whatever its task."""
 
     def expected(self, name: str) -> float:
         """Return the seconds that a run of the task will take; `inf` when it has never run here."""
-        return self._by_name.get(name, inf)
+        ran = self._by_name.get(name)
+        return inf if ran is None else ran.seconds
+
+    def totals(self) -> dict[str, int]:
+        """Return how many runs of each task have ended."""
+        return {name: ran.times for name, ran in self._by_name.items()}
 
     def note(self, name: str, seconds: float) -> None:
         """Learn from one run. Old runs fade; a sudden long one counts at once."""
         seconds += OVERHEAD_SECONDS
         self.mean = _blend(self.mean, seconds)
-        if name in self._by_name or len(self._by_name) < _NAMES_MAX:
-            self._by_name[name] = _blend(self.expected(name), seconds)
+        ran = self._by_name.get(name)
+        if ran is not None:
+            ran.seconds += _WEIGHT * (seconds - ran.seconds)
+            ran.times += 1
+        elif len(self._by_name) < _NAMES_MAX:
+            self._by_name[name] = _Ran(seconds)
 
 
 def _blend(old: float, new: float) -> float:

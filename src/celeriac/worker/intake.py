@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
+
+import msgspec
 
 from celeriac.app.signals import task_received
 from celeriac.app.task import Task
@@ -23,6 +25,7 @@ from celeriac.wire.serializers import Accept
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.burst import Burst
+from celeriac.worker.consuming import Consuming
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.dropping import Dropper
@@ -57,7 +60,7 @@ class Intake:
     """Keep the node's slots supplied, in one background task.
 
     Args:
-        queues: where to claim from.
+        consuming: where to claim from.
         tasks: what is registered here.
         accept: what may be decoded.
         form: how records are written.
@@ -76,7 +79,7 @@ class Intake:
     def __init__(
         self,
         consumer: Consumer,
-        queues: Sequence[str],
+        consuming: Consuming,
         tasks: Mapping[str, Task[..., Any]],
         *,
         slots: Slots,
@@ -106,7 +109,7 @@ class Intake:
         self._give_up = give_up
         self._burst = burst
         self._consumer = consumer
-        self._queues = queues
+        self._consuming = consuming
         self._tasks = tasks
         self._slots = slots
         self._settler = settler
@@ -125,7 +128,7 @@ class Intake:
         self._errbacks = errbacks
         self._shared_limits = shared_limits
         self._node_rates = node_rates
-        self._none_limited = not (shared_limits.any or node_rates.any)
+        self.note_limits()
         self._time_limits = time_limits
         self._dropper = dropper
         self._revoking = revoking
@@ -151,6 +154,10 @@ class Intake:
     def freed(self) -> None:
         """Look again whether there is room."""
         self._freed.set()
+
+    def note_limits(self) -> None:
+        """Learn that the rate limits of tasks have changed."""
+        self._none_limited = not (self._shared_limits.any or self._node_rates.any)
 
     def now(self) -> float:
         """Return the store's clock as of the last claim, moved on by the time that has passed since."""
@@ -191,8 +198,11 @@ class Intake:
             return
         burst, held = self._burst, len(self._holdings)
         wait = CLAIM_WAIT if burst is None else burst.wait(held)
-        claim = await self._consumer.claim(self._queues, limit=min(room, CLAIM_MAX), wait=wait)
+        queues = self._consuming.names
+        claim = await self._consumer.claim(queues, limit=min(room, CLAIM_MAX), wait=wait)
         self._clock_offset = claim.now - time.monotonic()
+        if queues is not self._consuming.names:
+            claim = self._without_cancelled(claim)
         if burst is not None and not held and not claim.deliveries:
             left = await asyncio.to_thread(burst.look)
             if left is not None:
@@ -206,6 +216,19 @@ class Intake:
             self._taking = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
             await asyncio.shield(self._taking)
         await asyncio.sleep(0)
+
+    def _without_cancelled(self, claim: Claim) -> Claim:
+        """Give back what a claim has taken from queues that were cancelled while it was under way."""
+        names = frozenset(self._consuming.names)
+        kept = []
+        for delivery in claim.deliveries:
+            if delivery.message.queue in names:
+                kept.append(delivery)
+                continue
+            facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
+            held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)
+            self._settler.add(Ending(held, Release(delivery=delivery)))
+        return msgspec.structs.replace(claim, deliveries=kept)
 
     def _room(self) -> int:
         """Say how many messages to claim now; nothing while what is held still lasts for a while."""
@@ -327,7 +350,7 @@ class Intake:
             self._end_unreadable(delivery, exc)
             return None
         task = self._tasks.get(facts.task)
-        revocation = self._revoked.of(facts.id) if self._revoked.any else None
+        revocation = self._revoked.of_message(facts.id, delivery.message.headers) if self._revoked.any else None
         known = task is not None
         decision = decide(delivery, facts, known=known, now=store_now, policy=self._policy, revocation=revocation)
         if not isinstance(decision, RunNow):

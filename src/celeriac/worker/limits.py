@@ -48,6 +48,11 @@ class Limits:
         obeyed = self._rates_obeyed and task.rate_limit_scope == "global"
         return interval_of(task.rate_limit) if obeyed else None, task.concurrency_limit
 
+    def reread(self, name: str) -> None:
+        """Learn that the limits of a task have changed."""
+        self._of_tasks[name] = self._read(self._tasks[name])
+        self.any = any(limits != _NONE for limits in self._of_tasks.values())
+
     def requests_of(self, helds: Sequence[Held]) -> list[tuple[Held, RateRequest]]:
         """Return what the store is to be asked about the starts of some messages."""
         return [

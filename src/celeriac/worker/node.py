@@ -338,6 +338,7 @@ class Node:
             has_terminal=has_terminal(),
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
+            pool=f"{self.pool.__module__}:{self.pool.__qualname__}",
             recycling=self.recycling,
             alive_within=conf.worker_proc_alive_timeout or None,
             fresh=self.starts_fresh,

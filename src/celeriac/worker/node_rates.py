@@ -86,6 +86,11 @@ class NodeRates:
         bucket = self._bucket(name)
         return None if bucket is None else bucket.take(now)
 
+    def reread(self, name: str) -> None:
+        """Learn that the rate limit of a task has changed. What was put aside comes back when it was to come."""
+        self._buckets.pop(name, None)
+        self.any = any(self._bucket(one) is not None for one in list(self._tasks))
+
     def _bucket(self, name: str) -> Bucket | None:
         try:
             return self._buckets[name]

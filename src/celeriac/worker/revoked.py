@@ -9,6 +9,7 @@ from typing import Final
 
 from celeriac.brokers.base import Broker
 from celeriac.brokers.revocations import Feed, Revocation
+from celeriac.wire.stamps import is_stamp_id, stamp_ids, stamps_of
 
 KEEP: Final = 50_000
 """Ids that a node remembers (15 MB); of others the store is asked, message by message."""
@@ -25,6 +26,7 @@ class Revoked:
         version: up to which the copy is complete; a claim that tells another one has messages that must wait for
             `refresh`.
         any: something is revoked; else nobody need ask.
+        stamps: a stamp is, so messages must be looked into.
         is_partial: the store knows of more than is remembered here: ask `among`.
     """
 
@@ -35,7 +37,23 @@ class Revoked:
         self._reading = asyncio.Lock()
         self.version = 0
         self.any = False
+        self.stamps = False
         self.is_partial = False
+
+    def of_message(self, task_id: str, headers: bytes) -> Revocation | None:
+        """Return the revocation of a message: of its id, or of one of its stamps."""
+        found = self.of(task_id)
+        if found is None and self.stamps:
+            for stamp_id in stamp_ids(stamps_of(headers)):
+                found = self.of(stamp_id)
+                if found is not None:
+                    return found
+        return found
+
+    def ids(self) -> list[str]:
+        """Return the ids of tasks that are remembered as revoked, the oldest first."""
+        now = time.time()
+        return [one.task_id for one in self._known.values() if one.expires_at > now and not is_stamp_id(one.task_id)]
 
     def of(self, task_id: str) -> Revocation | None:
         """Return the revocation of an id, as far as it is remembered."""
@@ -50,6 +68,7 @@ class Revoked:
         self._known.pop(revocation.task_id, None)
         self._known[revocation.task_id] = revocation
         self.any = True
+        self.stamps = self.stamps or is_stamp_id(revocation.task_id)
         if len(self._known) > self._keep:
             del self._known[next(iter(self._known))]
             self.is_partial = True
@@ -71,7 +90,7 @@ class Revoked:
     def _take(self, feed: Feed) -> list[Revocation]:
         if feed.version < self.version:  # another store stands in its place, or all is forgotten
             self._known.clear()
-            self.any = self.is_partial = False
+            self.any = self.stamps = self.is_partial = False
             self.version = 0
             return []
         for one in feed.revocations:

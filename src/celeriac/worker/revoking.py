@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from celeriac.app.revoking import revocations_of
 from celeriac.brokers.revocations import Revocation, error_of
 from celeriac.exceptions import OperationalError
+from celeriac.wire.stamps import Stamps, is_stamp_id, stamp_ids, stamps_of
 from celeriac.worker.background import Background
 from celeriac.worker.decide import Drop
 from celeriac.worker.dropping import Dropper
@@ -76,13 +78,11 @@ class Revoking:
         self._apply(revocations)
 
     def _apply(self, revocations: Sequence[Revocation]) -> None:
-        by_id = {one.task_id: one for one in revocations}
-        concerned = [held for held in self._holdings.all() if held.intake.id in by_id]
+        concerned = self._concerned({one.task_id: one for one in revocations})
         if not concerned:
             return
-        dropped = {held.number for held in self._slots.take_out(concerned)}
-        for held in concerned:
-            revocation = by_id[held.intake.id]
+        dropped = {held.number for held in self._slots.take_out([held for held, _ in concerned])}
+        for held, revocation in concerned:
             try:
                 if held.number in dropped:
                     self._drop(held, revocation)
@@ -90,6 +90,32 @@ class Revoking:
                     self._end_run(held, revocation)
             except Exception:  # the others must not stay between the slots and their ends
                 logger.exception("%s[%s] could not be revoked here", held.intake.task, held.intake.id)
+
+    def _concerned(self, by_id: Mapping[str, Revocation]) -> list[tuple[Held, Revocation]]:
+        """Return what is held of revoked ids and stamps, each message with what revokes it."""
+        held_now = self._holdings.all()
+        found = [(held, by_id[held.intake.id]) for held in held_now if held.intake.id in by_id]
+        if any(map(is_stamp_id, by_id)):
+            for held in held_now:
+                ids = stamp_ids(stamps_of(held.delivery.message.headers))
+                revocation = next((by_id[one] for one in ids if one in by_id), None)
+                if revocation is not None and held.intake.id not in by_id:
+                    found.append((held, revocation))
+        return found
+
+    def running_with(self, stamps: Stamps) -> dict[str, set[str]]:
+        """Return which of some stamps are on messages that children have here."""
+        found: dict[str, set[str]] = {}
+        for held in self._slots.with_children():
+            there = stamps_of(held.delivery.message.headers)
+            for name, values in stamps.items():
+                if common := set(values) & set(there.get(name, ())):
+                    found.setdefault(name, set()).update(common)
+        return found
+
+    def revoke_ids_here(self, task_ids: Sequence[str]) -> None:
+        """Revoke ids for this node alone, because another node says that they are."""
+        self.revoke_here(revocations_of(task_ids))
 
     async def sifted(self, helds: list[Held], *, version: int) -> list[Held]:
         """Drop the revoked ones among messages that no slot knows of, and return the others.
@@ -103,7 +129,10 @@ class Revoking:
         if version != self.revoked.version:
             await self.refresh()
         if self.revoked.is_partial and helds:
-            found = await self.revoked.among([held.intake.id for held in helds])
+            ids = [held.intake.id for held in helds]
+            if self.revoked.stamps:
+                ids += [one for held in helds for one in stamp_ids(stamps_of(held.delivery.message.headers))]
+            found = await self.revoked.among(ids)
             for one in found.values():
                 if self.revoked.of(one.task_id) is None:
                     self.revoked.add(one)  # newest again, so that `without_revoked` sees it
@@ -115,7 +144,7 @@ class Revoking:
             return helds
         left = []
         for held in helds:
-            revocation = self.revoked.of(held.intake.id)
+            revocation = self.revoked.of_message(held.intake.id, held.delivery.message.headers)
             if revocation is None:
                 left.append(held)
             else:

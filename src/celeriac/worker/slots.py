@@ -642,6 +642,15 @@ class Slots:
         self.dispatch()
         return found
 
+    def crew(self) -> list[Child]:
+        """Return the children that have not died, for those who only look."""
+        return list(self._children.values())
+
+    @property
+    def capacities(self) -> Sequence[int]:
+        """Bodies at once in each child that the node is to have."""
+        return self._capacities
+
     # -- stopping -----------------------------------------------------------------------------------------------
 
     @property

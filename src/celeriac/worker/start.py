@@ -48,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         has_terminal: somebody sits before this node: SIGHUP says that they have gone.
         accept: which messages may be decoded.
         form: how the supervisor writes records.
+        pool: module and class of what runs the bodies, for people.
         recycling: what a child may come to before another one takes its place.
         alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
         fresh: children are fresh interpreters because that was asked for.
@@ -69,6 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     form: RecordForm
     say_ready: Callable[[], None]
     say: Callable[[str], None]
+    pool: str = ""
     recycling: Recycling | None = None
     alive_within: float | None = None
     fresh: bool = False

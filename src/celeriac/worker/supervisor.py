@@ -23,6 +23,8 @@ from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.burst import Burst
 from celeriac.worker.cancelling import Cancelling
+from celeriac.worker.commands.state import Helm
+from celeriac.worker.consuming import Consuming
 from celeriac.worker.control import Control
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Durations
@@ -33,6 +35,7 @@ from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
+from celeriac.worker.limit_changes import LimitChanges
 from celeriac.worker.limits import Limits
 from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_rates import NodeRates
@@ -51,6 +54,7 @@ from celeriac.worker.stopping import Stage, Stopping
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits
 from celeriac.worker.upkeep import Upkeep
+from celeriac.worker.views import View
 from celeriac.worker.watchdog import Watchdog
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -179,10 +183,14 @@ class Supervisor:
             done_at=self._done_at,
             is_cold=self._cold.is_set,
         )
-        self._control = Control(app, plan.node, self._revoking)
+        consuming = Consuming(plan.queues)
+        rates_obeyed = not app.conf.worker_disable_rate_limits
+        shared_limits = Limits(app.tasks, rates_obeyed=rates_obeyed)
+        node_rates = NodeRates(app.tasks, rates_obeyed=rates_obeyed)
+        time_limits = TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit)
         self._intake = Intake(
             self._consumer,
-            plan.queues,
+            consuming,
             app.tasks,
             slots=self._slots,
             settler=self._settler,
@@ -200,14 +208,40 @@ class Supervisor:
             lease_lost=self._begin_again,
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
-            shared_limits=Limits(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
-            node_rates=NodeRates(app.tasks, rates_obeyed=not app.conf.worker_disable_rate_limits),
-            time_limits=TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit),
-            burst=Burst(plan.queues, depths=app.broker.depths, end=self._end_burst) if plan.burst else None,
+            shared_limits=shared_limits,
+            node_rates=node_rates,
+            time_limits=time_limits,
+            burst=Burst(lambda: app.broker.depths(consuming.names), end=self._end_burst) if plan.burst else None,
             dropper=dropper,
             revoking=self._revoking,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
         )
+        helm = Helm(
+            view=View(
+                app,
+                plan.node,
+                holdings=self._holdings,
+                slots=self._slots,
+                durations=self._durations,
+                strategy=strategy,
+                strategy_name=plan.dispatch if isinstance(plan.dispatch, str) else plan.dispatch.__qualname__,
+                pool=plan.pool,
+                prefetch_multiplier=plan.prefetch_multiplier,
+                recycling=plan.recycling,
+            ),
+            revoking=self._revoking,
+            consuming=consuming,
+            limits=LimitChanges(
+                shared=shared_limits,
+                node_rates=node_rates,
+                time_limits=time_limits,
+                holdings=self._holdings,
+                slots=self._slots,
+                noted=self._intake.note_limits,
+            ),
+            lifetime=self,
+        )
+        self._control = Control(app, plan.node, helm)
         self._leases = Leases(
             self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
         )

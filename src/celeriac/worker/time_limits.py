@@ -60,6 +60,10 @@ class TimeLimits:
         soft = facts.soft_time_limit or (usual.soft if usual is not None else None)
         return TimeLimit(hard, soft) if hard or soft else None
 
+    def reread(self, name: str) -> None:
+        """Learn that the limits of a task have changed."""
+        self._of_tasks.pop(name, None)
+
     def _of_task(self, name: str) -> TimeLimit | None:
         task = self._tasks[name]
         hard, soft = task.time_limit or self._hard, task.soft_time_limit or self._soft

@@ -8,7 +8,7 @@ from celeriac.worker.burst import Burst
 
 def burst(*depths: QueueDepth, said: list[str] | None = None) -> Burst:
     heard: list[str] = [] if said is None else said
-    return Burst(["a", "b"], depths=lambda queues: depths, end=heard.append)
+    return Burst(lambda: depths, end=heard.append)
 
 
 def test_what_is_ready_keeps_the_node():

@@ -28,8 +28,8 @@ async def test_whatever_fails_is_tried_again_and_keeps_no_node_from_ending(caplo
     station = BrokenStation()
     conf = SimpleNamespace(worker_enable_remote_control=True, control_exchange="celery")
     app: Any = SimpleNamespace(conf=conf, bus=SimpleNamespace(station=lambda: station))
-    revoking: Any = None
-    control = Control(app, "node@host", revoking)
+    helm: Any = None
+    control = Control(app, "node@host", helm)
 
     control.start()
     async with asyncio.timeout(10):

@@ -1,0 +1,50 @@
+"""Which queues a node consumes; they may change while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+NAME_MAX: Final = 255
+
+QUEUES_MAX: Final = 10_000
+"""Queues of one node."""
+
+
+class Consuming:
+    """Hold the names of the queues that are claimed from.
+
+    Args:
+        names: at the start.
+
+    Attributes:
+        names: now; another tuple after each change.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(dict.fromkeys(names))
+
+    def add(self, name: str) -> bool:
+        """Consume one more queue, from the next claim on; False when it is consumed already.
+
+        Raises:
+            ValueError: that is no name of a queue, or there are too many.
+        """
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_MAX:
+            raise ValueError(f"a queue has a name of 1 to {NAME_MAX} characters, got {name!r:.100}")
+        if name in self.names:
+            return False
+        if len(self.names) >= QUEUES_MAX:
+            raise ValueError(f"this node consumes {QUEUES_MAX:,} queues already; cancel some, or start another node")
+        self.names = (*self.names, name)
+        return True
+
+    def cancel(self, name: str) -> bool:
+        """Consume a queue no more; False when it was not consumed. Nothing of it is begun that is claimed after this.
+
+        A node may be left without any queue: it waits for one to be added.
+        """
+        if name not in self.names:
+            return False
+        self.names = tuple(one for one in self.names if one != name)
+        return True
