@@ -17,7 +17,7 @@ from celeriac.states import REVOKED, SUCCESS
 from celeriac.worker.held import Held, Verdict
 from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Order, Signal, bounded
 from celeriac.worker.runs import Outcome
-from celeriac.worker.slots import Slots
+from celeriac.worker.under_way import UnderWay
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -29,14 +29,14 @@ class Cancelling:
     """End runs from outside.
 
     Args:
-        slots: where they run.
+        under_way: the runs.
         grace: seconds that a run has to end by itself, where the one who ends it has not said how long.
         can_signal: False where a child runs several bodies, or is the node's only one: all is cancelled then.
         can_kill: False where that would kill the node (pool `solo`).
     """
 
-    def __init__(self, slots: Slots, *, grace: float, can_signal: bool = True, can_kill: bool = True) -> None:
-        self._slots = slots
+    def __init__(self, under_way: UnderWay, *, grace: float, can_signal: bool = True, can_kill: bool = True) -> None:
+        self._under_way = under_way
         self._grace = grace
         self._can_signal = can_signal
         self._can_kill = can_kill
@@ -60,7 +60,7 @@ class Cancelling:
 
     def _cancel(self, held: Held, revocation: Revocation) -> bool:
         order = Interrupt(held.number, "cancel", None, bounded(revocation.reason), bounded(revocation.by))
-        return self._slots.interrupt(held, order)
+        return self._under_way.interrupt(held, order)
 
     def _terminate(self, held: Held, verdict: Verdict) -> bool:
         number = verdict.signum
@@ -69,17 +69,17 @@ class Cancelling:
             return self._condemn(held, verdict, Interrupt(held.number, "soft"))
         if number in _LEFT_TO_SUPERVISOR:
             return self._condemn(held, verdict, Signal(held.number, number))
-        return self._slots.kill_run(held, verdict, number)
+        return self._under_way.kill_run(held, verdict, number)
 
     def _condemn(self, held: Held, verdict: Verdict, order: Order) -> bool:
-        if not self._slots.condemn(held, verdict):
+        if not self._under_way.condemn(held, verdict):
             return False
-        if not self._slots.interrupt(held, order):
-            self._slots.kill_doomed()  # it has ended at this very moment
-        return self._slots.is_with_child(held)
+        if not self._under_way.interrupt(held, order):
+            self._under_way.kill_doomed()  # it has ended at this very moment
+        return self._under_way.is_with_child(held)
 
     def _kill(self, held: Held, verdict: Verdict, grace: float) -> None:
-        if not self._slots.is_with_child(held):
+        if not self._under_way.is_with_child(held):
             return
         facts = held.intake
         if not self._can_kill:
@@ -89,7 +89,7 @@ class Cancelling:
                 facts.id,
                 grace,
             )
-        elif self._slots.kill_run(held, verdict):
+        elif self._under_way.kill_run(held, verdict):
             logger.warning(
                 "task %s[%s] did not end within %.1f s of being told to; killing it", facts.task, facts.id, grace
             )
@@ -98,7 +98,7 @@ class Cancelling:
         """Return what a run comes to that has ended after somebody wanted it to; None is what it came to itself."""
         if held.verdict is None:
             return None
-        self._slots.kill_doomed()
+        self._under_way.kill_doomed()
         return None if outcome.state == SUCCESS else held.verdict
 
 

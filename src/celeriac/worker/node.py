@@ -38,6 +38,7 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.left_threads import end_without
+from celeriac.worker.lives import places
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.node_signals import (
@@ -56,7 +57,6 @@ from celeriac.worker.pools.table import find_pool
 from celeriac.worker.privileges import check_privileges, is_root
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
-from celeriac.worker.slots import places
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, EXIT_RESTART, Supervisor

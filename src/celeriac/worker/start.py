@@ -25,10 +25,11 @@ from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.instance import Worker
+from celeriac.worker.lives import Starter
 from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
-from celeriac.worker.slots import Slots, Starter
+from celeriac.worker.slots import Slots
 
 _LEAVE_WITHIN: Final = 1.0
 

@@ -49,10 +49,12 @@ from celeriac.worker.settle import (
 )
 from celeriac.worker.settler import Settler
 from celeriac.worker.slots import Slots
+from celeriac.worker.stalled import StalledWatch
 from celeriac.worker.start import Crew, Plan
 from celeriac.worker.stopping import Stage, Stopping
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits
+from celeriac.worker.under_way import UnderWay
 from celeriac.worker.upkeep import Upkeep
 from celeriac.worker.views import View
 from celeriac.worker.watchdog import Watchdog
@@ -116,6 +118,7 @@ class Supervisor:
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)
         self._watch_crew()
+        self._stalled.start()
         # From the inside out: whoever hands something on starts after the one who takes it.
         self._settler.start()
         self._leases.start()
@@ -150,6 +153,8 @@ class Supervisor:
             recycling=plan.recycling,
             alive_within=plan.alive_within,
         )
+        under_way = UnderWay(self._slots)
+        self._stalled = StalledWatch(self._slots)
         self._settler = Settler(
             self._consumer,
             app.broker,
@@ -159,9 +164,9 @@ class Supervisor:
             done_at=self._done_at,
             form=plan.form,
         )
-        self._time_keeper = TimeKeeper(self._slots, can_kill=self._crew.can_kill)
+        self._time_keeper = TimeKeeper(under_way, can_kill=self._crew.can_kill)
         cancelling = Cancelling(
-            self._slots,
+            under_way,
             grace=app.conf.task_cancel_grace,
             can_signal=self._crew.can_kill and all(capacity == 1 for capacity in plan.capacities),
             can_kill=self._crew.can_kill,
@@ -259,11 +264,11 @@ class Supervisor:
 
     async def _announce(self) -> None:
         stopping = asyncio.create_task(self._stop.wait())
-        coming_up = asyncio.create_task(self._slots.up.wait())
+        coming_up = asyncio.create_task(self._slots.lives.up.wait())
         await asyncio.wait({stopping, coming_up}, return_when=asyncio.FIRST_COMPLETED)
         for task in (stopping, coming_up):
             task.cancel()
-        if self._slots.up.is_set():
+        if self._slots.lives.up.is_set():
             self._plan.say_ready()
             self._signals.ready()
 
@@ -360,8 +365,8 @@ class Supervisor:
     def _note(self, notice: Notice) -> None:
         match notice:
             case Imported(threads=threads):
-                if (threads or self._plan.fresh) and self._slots.alive_within is not None:
-                    self._slots.alive_within += _IMPORT_WITHIN
+                if (threads or self._plan.fresh) and self._slots.lives.alive_within is not None:
+                    self._slots.lives.alive_within += _IMPORT_WITHIN
                 if threads and not self._plan.fresh:
                     logger.warning(
                         "importing the app started threads (%s); children are started as fresh interpreters, "
@@ -369,7 +374,7 @@ class Supervisor:
                         ", ".join(threads),
                     )
             case Started():
-                self._slots.note_started(notice)
+                self._slots.lives.note_started(notice)
             case Died():
                 self._slots.note_died(notice)
 
@@ -458,6 +463,7 @@ class Supervisor:
         await self._upkeep.stop()
         await self._leases.stop()
         self._time_keeper.stop()
+        self._stalled.stop()
         self._slots.close()
         with contextlib.suppress(OperationalError):
             await self._consumer.close()

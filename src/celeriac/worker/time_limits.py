@@ -18,7 +18,7 @@ from celeriac.states import FAILURE
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held, TimeLimit, Verdict
 from celeriac.worker.orders import Interrupt
-from celeriac.worker.slots import Slots
+from celeriac.worker.under_way import UnderWay
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -90,12 +90,12 @@ class TimeKeeper:
     """Tell bodies that their soft limits are over, and kill those whose hard limits are.
 
     Args:
-        slots: where they run.
+        under_way: the runs.
         can_kill: False where that would kill the node (pool `solo`): hard limits are raised in the body.
     """
 
-    def __init__(self, slots: Slots, *, can_kill: bool = True) -> None:
-        self._slots = slots
+    def __init__(self, under_way: UnderWay, *, can_kill: bool = True) -> None:
+        self._under_way = under_way
         self._can_kill = can_kill
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -119,12 +119,12 @@ class TimeKeeper:
         self._timer = None
         now = time.monotonic()
         following = None
-        for held in self._slots.with_children():
+        for held in self._under_way.all():
             if held.time_limit is None or held.verdict is not None:
                 continue
             due = _next_due(held, held.time_limit)
             if due is not None and now - (held.began_at or now) + NOT_LATER_THAN >= due:
-                if not self._slots.runs(held):
+                if not self._under_way.runs(held):
                     continue
                 # Only now is it known when it began: what ran before it may have ended unheard.
                 self._see_to(held, held.time_limit, now - held.began_at + NOT_LATER_THAN)
@@ -134,7 +134,7 @@ class TimeKeeper:
         if following is not None:
             wait = max(NOT_LATER_THAN, following - time.monotonic())
             self._timer = self._loop.call_later(wait, self._look)
-        self._slots.dispatch()
+        self._under_way.let_go()
 
     def _see_to(self, held: Held, limit: TimeLimit, ran: float) -> None:
         facts = held.intake
@@ -143,16 +143,16 @@ class TimeKeeper:
                 logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit.hard, facts.task, facts.id)
         elif limit.soft is not None and ran >= limit.soft and not held.is_soft_told:
             held.is_soft_told = True
-            if held.revocation is None and self._slots.interrupt(held, Interrupt(held.number, "soft")):
+            if held.revocation is None and self._under_way.interrupt(held, Interrupt(held.number, "soft")):
                 logger.warning("Soft time limit (%ss) exceeded for %s[%s]", limit.soft, facts.task, facts.id)
 
     def _end(self, held: Held, seconds: float) -> bool:
         if self._can_kill:
-            return self._slots.kill_run(held, Verdict(FAILURE, TimeLimitExceeded(seconds)))
+            return self._under_way.kill_run(held, Verdict(FAILURE, TimeLimitExceeded(seconds)))
         if held.is_hard_told:
             return False
         held.is_hard_told = held.is_soft_told = True
-        return self._slots.interrupt(held, Interrupt(held.number, "hard", seconds))
+        return self._under_way.interrupt(held, Interrupt(held.number, "hard", seconds))
 
 
 def _next_due(held: Held, limit: TimeLimit) -> float | None:

@@ -12,7 +12,7 @@ from celeriac.worker.cancelling import Cancelling, verdict_of
 from celeriac.worker.held import Held
 from celeriac.worker.orders import Interrupt, Leave, Order, Signal, read_orders
 from celeriac.worker.runs import Outcome
-from tests.unit.worker.test_slots import Children, held, until
+from tests.unit.worker.crew import Children, held, until
 
 GRACE = 0.05
 
@@ -28,7 +28,7 @@ CANCEL = revocation(cancel=True, reason="why", by="amy")
 async def children() -> AsyncIterator[Children]:
     made = Children()
     made.slots.start((1,))
-    await made.slots.up.wait()
+    await made.slots.lives.up.wait()
     yield made
     made.slots.close()
     made.close()
@@ -48,7 +48,7 @@ def orders(children: Children) -> list[Order]:
 
 async def test_a_cancelled_run_is_told_who_and_why_and_killed_after_the_grace(children: Children):
     one = begun(children)
-    Cancelling(children.slots, grace=GRACE).end_run(one, CANCEL)
+    Cancelling(children.under_way, grace=GRACE).end_run(one, CANCEL)
 
     assert orders(children) == [Interrupt(1, "cancel", None, "why", "amy")]
     await until(lambda: one.verdict)
@@ -59,7 +59,7 @@ async def test_a_cancelled_run_is_told_who_and_why_and_killed_after_the_grace(ch
 
 async def test_a_body_is_told_once(children: Children):
     one = begun(children)
-    cancelling = Cancelling(children.slots, grace=60)
+    cancelling = Cancelling(children.under_way, grace=60)
 
     cancelling.end_run(one, CANCEL)
     cancelling.end_run(one, CANCEL)
@@ -69,7 +69,7 @@ async def test_a_body_is_told_once(children: Children):
 
 async def test_a_cancelled_run_that_has_ended_is_not_killed(children: Children):
     one = begun(children)
-    cancelling = Cancelling(children.slots, grace=GRACE)
+    cancelling = Cancelling(children.under_way, grace=GRACE)
     cancelling.end_run(one, CANCEL)
     children.answer(0, run_of(one))
     await until(lambda: children.ended)
@@ -97,7 +97,7 @@ def run_of(one: Held) -> Any:
 async def test_signals_reach_the_child_in_their_own_ways(children: Children, name, order, killed):
     one = begun(children)
 
-    Cancelling(children.slots, grace=60).end_run(one, revocation(terminate=True, signal=name))
+    Cancelling(children.under_way, grace=60).end_run(one, revocation(terminate=True, signal=name))
 
     assert orders(children) == order
     assert children.killed == [killed]
@@ -108,7 +108,7 @@ async def test_signals_reach_the_child_in_their_own_ways(children: Children, nam
 
 async def test_sigkill_is_not_kept_waiting_by_a_gentler_signal(children: Children):
     one = begun(children)
-    cancelling = Cancelling(children.slots, grace=60)
+    cancelling = Cancelling(children.under_way, grace=60)
 
     cancelling.end_run(one, revocation(terminate=True))
     cancelling.end_run(one, revocation(terminate=True, signal="SIGKILL"))
@@ -119,7 +119,7 @@ async def test_sigkill_is_not_kept_waiting_by_a_gentler_signal(children: Childre
 async def test_where_signals_would_hit_neighbours_terminating_is_cancelling(children: Children):
     one = begun(children)
 
-    Cancelling(children.slots, grace=60, can_signal=False).end_run(one, revocation(terminate=True))
+    Cancelling(children.under_way, grace=60, can_signal=False).end_run(one, revocation(terminate=True))
 
     assert orders(children) == [Interrupt(1, "cancel")]
     assert one.verdict is None
@@ -128,7 +128,7 @@ async def test_where_signals_would_hit_neighbours_terminating_is_cancelling(chil
 async def test_where_nothing_can_be_killed_that_is_said(children: Children, caplog):
     one = begun(children)
 
-    Cancelling(children.slots, grace=GRACE, can_kill=False).end_run(one, CANCEL)
+    Cancelling(children.under_way, grace=GRACE, can_kill=False).end_run(one, CANCEL)
 
     await until(lambda: "cannot kill it" in caplog.text)
     assert one.verdict is None
@@ -137,7 +137,7 @@ async def test_where_nothing_can_be_killed_that_is_said(children: Children, capl
 @pytest.mark.parametrize(("state", "stands"), [("SUCCESS", True), ("FAILURE", False), ("RETRY", False)])
 async def test_a_terminated_run_that_has_an_outcome_keeps_a_success_only(children: Children, state, stands):
     one = begun(children)
-    cancelling = Cancelling(children.slots, grace=60)
+    cancelling = Cancelling(children.under_way, grace=60)
     cancelling.end_run(one, revocation(terminate=True))
     children.answer(0, run_of(one))
     await until(lambda: children.ended)

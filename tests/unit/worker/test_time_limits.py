@@ -10,7 +10,7 @@ from celeriac.states import FAILURE
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held, TimeLimit
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits, concern_of
-from tests.unit.worker.test_slots import Children, held, until
+from tests.unit.worker.crew import Children, held, until
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def limited(number: int, hard: float | None, soft: float | None = None) -> Held:
 
 async def running(children: Children, keeper: TimeKeeper, *helds: Held) -> None:
     children.slots.start((1,))
-    await children.slots.up.wait()
+    await children.slots.lives.up.wait()
     children.slots.add(helds)
     children.slots.dispatch()
     for one in helds:
@@ -88,7 +88,7 @@ async def running(children: Children, keeper: TimeKeeper, *helds: Held) -> None:
 
 
 async def test_a_run_is_told_once_and_then_killed(children: Children):
-    keeper = TimeKeeper(children.slots)
+    keeper = TimeKeeper(children.under_way)
     one = limited(1, 0.1, 0.05)
     await running(children, keeper, one)
     children.read(0)
@@ -105,7 +105,7 @@ async def test_a_run_is_told_once_and_then_killed(children: Children):
 
 
 async def test_what_waits_unread_uses_nothing_up(children: Children):
-    keeper = TimeKeeper(children.slots)
+    keeper = TimeKeeper(children.under_way)
     first, second = held(1, expected=0.0001), limited(2, 0.05)
     second.expected = 0.0001
     await running(children, keeper, first, second)
@@ -118,7 +118,7 @@ async def test_what_waits_unread_uses_nothing_up(children: Children):
 
 
 async def test_a_run_that_has_answered_is_left_alone(children: Children):
-    keeper = TimeKeeper(children.slots)
+    keeper = TimeKeeper(children.under_way)
     one = limited(1, 0.03)
     await running(children, keeper, one)
     children.answer(0, children.read(0))
@@ -132,7 +132,7 @@ async def test_a_run_that_has_answered_is_left_alone(children: Children):
 
 
 async def test_where_nothing_can_be_killed_the_hard_limit_is_told(children: Children):
-    keeper = TimeKeeper(children.slots, can_kill=False)
+    keeper = TimeKeeper(children.under_way, can_kill=False)
     one = limited(1, 0.03)
     await running(children, keeper, one)
     children.read(0)
@@ -145,7 +145,7 @@ async def test_where_nothing_can_be_killed_the_hard_limit_is_told(children: Chil
 
 
 async def test_what_has_begun_while_the_node_was_late_has_not_used_up_the_time_before(children: Children):
-    keeper = TimeKeeper(children.slots)
+    keeper = TimeKeeper(children.under_way)
     first, second = held(1, expected=0.0001), limited(2, 5.0)
     second.expected = 0.0001
     await running(children, keeper, first, second)
