@@ -4,48 +4,33 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.app.current import current_app
+from celeriac.app.broadcasting import Answers
+from celeriac.app.commanding import Commanding
 from celeriac.app.missing import missing_of_control
 from celeriac.app.result import AsyncResult
 from celeriac.app.revoking import record, revocations_of, store
 from celeriac.app.timing import finite_seconds
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
-from celeriac.ids import new_id
-from celeriac.wire.control import Command, answers_of, commands_of, read_answer, signal_name, write_command
-
-if TYPE_CHECKING:
-    from celeriac.app.application import Celery
-    from celeriac.brokers.bus import Inbox
+from celeriac.wire.control import signal_name
+from celeriac.wire.stamps import stamp_ids, stamps_in
 
 logger: Final = logging.getLogger("celeriac.control")
 
 Ids = str | AsyncResult[Any] | Iterable[str | AsyncResult[Any]]
-Answers = list[dict[str, Any]]
 
 _TOLD_AT_ONCE: Final = 10_000
 """Ids in one command."""
 
-_ANSWERS_WITHIN: Final = 1.0
 
-
-class Control:
+class Control(Commanding):
     """Tell the nodes of an app what to do, and Celery's workers, where they share the broker.
 
     Args:
         app: None is the current one.
     """
-
-    def __init__(self, app: Celery | None = None) -> None:
-        self._app = app
-
-    @property
-    def app(self) -> Celery:
-        """The app whose nodes are told."""
-        return self._app or current_app()
 
     def revoke(
         self,
@@ -117,6 +102,32 @@ class Control:
         said = {"cancel": True, "reason": reason, "by": by or _whoever_this_is(), "grace": grace}
         return self._revoke(task_id, destination, said, options)
 
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        destination: Sequence[str] | None = None,
+        terminate: bool = False,
+        signal: str | int = "SIGTERM",
+        **options: Any,
+    ) -> Answers | None:
+        """Do as `revoke` with all tasks that bear one of some stamps, those that are sent later too.
+
+        Args:
+            headers: values by the names of stamps: ``{"tenant": ["t1", "t2"]}``.
+            destination, terminate, signal, options: see `revoke`.
+
+        Raises:
+            DecodeError: no stamp is named, or too many.
+            BrokerUnavailable: it could not be stored in time.
+        """
+        ids = stamp_ids(stamps_in(headers))
+        said: dict[str, Any] = {"terminate": bool(terminate), "signal": signal_name(signal)}
+        told = {"headers": headers, **said}
+        if destination or options.get("pattern"):
+            return self.broadcast("revoke_by_stamped_headers", told, destination, **options)
+        store(self.app, revocations_of(ids, **said))
+        return self._tell("revoke_by_stamped_headers", {**told, "stored": True}, options)
+
     def _revoke(
         self, task_id: Ids, destination: Sequence[str] | None, said: dict[str, Any], options: dict[str, Any]
     ) -> Answers | None:
@@ -134,75 +145,22 @@ class Control:
         for first in range(0, len(ids), _TOLD_AT_ONCE):
             share = ids[first : first + _TOLD_AT_ONCE]
             named: str | list[str] = share[0] if len(ids) == 1 else share
-            try:
-                told = self.broadcast("revoke", {"task_id": named, **arguments}, destination, **options)
-            except (ImproperlyConfigured, OperationalError) as exc:
-                if not is_for_all or options.get("reply"):
-                    raise
-                logger.warning("the nodes were not told, and notice within seconds what is revoked: %s", exc)
-                return None
-            answers += told or []
+            told = {"task_id": named, **arguments}
+            if is_for_all:
+                answers += self._tell("revoke", told, options) or []
+            else:
+                answers += self.broadcast("revoke", told, destination, **options) or []
         return answers if options.get("reply") else None
 
-    def broadcast(
-        self,
-        command: str,
-        arguments: dict[str, Any] | None = None,
-        destination: Sequence[str] | None = None,
-        connection: Any = None,
-        reply: bool = False,
-        timeout: float | None = _ANSWERS_WITHIN,
-        limit: int | None = None,
-        callback: Callable[[dict[str, Any]], object] | None = None,
-        channel: Any = None,
-        pattern: str | None = None,
-        matcher: str | None = None,
-        **more: Any,
-    ) -> Answers | None:
-        """Send a command to nodes, and return their answers if they are wanted.
-
-        Args:
-            command: its name.
-            arguments: by name; `more` are added.
-            destination: names of nodes; None is all of them.
-            connection, channel: of no effect; taken because Celery has them.
-            reply: collect answers.
-            timeout: seconds for which to wait for them; None is one second.
-            limit: how many to wait for; None is as many as there are in `destination`, or that come in time.
-            callback: called with each answer.
-            pattern: what names of nodes must match instead of being in `destination`.
-            matcher: ``glob`` or ``pcre``, which is how `pattern` is read.
-
-        Returns:
-            ``[{node: answer}, …]`` with `reply`; else None.
-
-        Raises:
-            ImproperlyConfigured: the broker has no bus.
-            BrokerUnavailable: it could not be sent in time.
-        """
-        bus, namespace = self.app.bus, self.app.conf.control_exchange
-        if isinstance(destination, str):
-            destination = [destination]
-        asked = Command(
-            method=command,
-            arguments={**(arguments or {}), **more},
-            destination=tuple(destination or ()),
-            pattern=pattern,
-            matcher=matcher,
-        )
-        deadline_at = time.monotonic() + self.app.conf.task_publish_timeout
-        if not reply:
-            bus.broadcast([write_command(asked, exchange=commands_of(namespace))], deadline_at=deadline_at)
+    def _tell(self, command: str, arguments: dict[str, Any], options: dict[str, Any]) -> Answers | None:
+        """Say what is stored already: nodes that cannot be told notice it by themselves."""
+        try:
+            return self.broadcast(command, arguments, **options)
+        except (ImproperlyConfigured, OperationalError) as exc:
+            if options.get("reply"):
+                raise
+            logger.warning("the nodes were not told, and notice within seconds what is revoked: %s", exc)
             return None
-        seconds = _ANSWERS_WITHIN if timeout is None else timeout
-        with bus.inbox(answers_of(namespace), deadline_at=deadline_at) as inbox:
-            ticket = new_id()
-            asked = _with_inbox(asked, inbox, ticket)
-            expires_at = time.time() + seconds
-            notice = write_command(asked, exchange=commands_of(namespace), expires_at=expires_at)
-            bus.broadcast([notice], deadline_at=deadline_at)
-            most = limit or len(asked.destination) or None
-            return _collect(inbox, ticket, until=time.monotonic() + seconds, most=most, callback=callback)
 
     if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
 
@@ -230,33 +188,3 @@ def _whoever_this_is() -> str:
     except (KeyError, OSError, ImportError):  # a container's user may have no name
         user = "somebody"
     return f"{user}@{socket.gethostname()}"
-
-
-def _with_inbox(command: Command, inbox: Inbox, ticket: str) -> Command:
-    return Command(
-        method=command.method,
-        arguments=command.arguments,
-        destination=command.destination,
-        pattern=command.pattern,
-        matcher=command.matcher,
-        ticket=ticket,
-        reply_to=(inbox.exchange, inbox.routing_key),
-    )
-
-
-def _collect(
-    inbox: Inbox, ticket: str, *, until: float, most: int | None, callback: Callable[[dict[str, Any]], object] | None
-) -> Answers:
-    answers: Answers = []
-    while most is None or len(answers) < most:
-        notices = inbox.collect(deadline_at=until)
-        for notice in notices:
-            answer = read_answer(notice, ticket)
-            if answer is None:
-                continue
-            answers.append(answer)
-            if callback is not None:
-                callback(answer)
-        if time.monotonic() >= until:
-            break
-    return answers

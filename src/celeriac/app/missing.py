@@ -45,16 +45,9 @@ INTERNALS_OF_WORKERS: Final = frozenset({"Request", "Strategy", "start_strategy"
 """What a class of tasks may replace in Celery's worker."""
 
 
-_CONTROL: Final = "this version of celeriac has revoke, terminate and cancel; other commands come later"
-
-_OF_CONTROL: Final[Mapping[str, str]] = dict.fromkeys(
-    (
-        *("add_consumer", "autoscale", "cancel_consumer", "disable_events", "discard_all", "election"),
-        *("enable_events", "heartbeat", "inspect", "mailbox", "ping", "pool_grow", "pool_restart", "pool_shrink"),
-        *("purge", "rate_limit", "revoke_by_stamped_headers", "shutdown", "time_limit"),
-    ),
-    _CONTROL,
-)
+_OF_CONTROL: Final[Mapping[str, str]] = {
+    "mailbox": "commands are said by `app.control.broadcast`, whatever carries them",
+}
 
 
 def missing_of_app(app: str, name: str, known: list[str]) -> AttributeError:

@@ -59,15 +59,12 @@ NEEDLESS_OPTIONS: Final = {
 LATER_COMMANDS: Final = {
     "amqp": Later("RabbitMQ"),
     "beat": Later(_SCHEDULES, _CRON),
-    "control": Later("remote control"),
     "events": Later(_EVENTS, "`celeriac queue list` shows what waits."),
     "flower": Later("the web page"),
-    "graph": Later("remote control"),
-    "inspect": Later("remote control", "`celeriac queue list` and `celeriac doctor` show queues and nodes."),
+    "graph": Later("pictures of nodes", "`celeriac inspect stats` shows their numbers."),
     "list": Later("RabbitMQ", "`celeriac queue list` shows the queues."),
     "logtool": Later("tools for log files"),
     "multi": Later(_BACKGROUND, "Start several workers, each with its own -n."),
-    "status": Later("remote control", "`celeriac doctor` names the nodes that run."),
     "upgrade": Later("tools for moving from Celery", "Old names of settings are understood as they are."),
 }
 """Commands of Celery that are to come."""

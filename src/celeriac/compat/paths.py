@@ -58,7 +58,6 @@ def _instead(what: str) -> Missing:
 # --- parts that are to come ---
 
 BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
-CONTROL: Final = _later("inspecting of nodes", "`app.control` has revoke, terminate and cancel")
 EVENTS: Final = _later("events", "until then connect to signals (celeriac.signals), or ask `celeriac queue list`")
 KOMBU: Final = _never(
     "there are no kombu connections, producers and consumers. A call opens and keeps what it needs; "
@@ -139,7 +138,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app.backends": BACKENDS,
     "celeriac.app.base": at("celeriac.app.application", "Celery"),
     "celeriac.app.builtins": INTERNAL,
-    "celeriac.app.control": {**at("celeriac.app.control", "Control"), **no(CONTROL, "Inspect flatten_reply")},
+    "celeriac.app.control": {
+        **at("celeriac.app.control", "Control"),
+        **at("celeriac.app.inspecting", "Inspect flatten_reply"),
+    },
     "celeriac.app.defaults": {
         **at("celeriac.app.config", "NAMESPACES=SETTINGS"),
         **no(_instead("`app.conf`, or the table celeriac.app.config.SETTINGS"), "Option flatten find"),
@@ -384,9 +386,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         "autoscale components consumer heartbeat pidbox state strategy worker",
         WORKER,
     ),
-    "celeriac.worker.control": no(
-        _later("control commands of your own"), "Panel control_command inspect_command ok nok revoke terminate"
-    ),
+    "celeriac.worker.control": {
+        **at("celeriac.worker.commands.panel", "Panel control_command inspect_command ok nok=not_ok"),
+        **at("celeriac.worker.commands.revoking", "revoke terminate"),
+    },
     "celeriac.worker.loops": no(WORKER, "asynloop synloop"),
     "celeriac.worker.request": no(WORKER, "Request Context"),
 }
