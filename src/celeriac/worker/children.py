@@ -129,7 +129,9 @@ class Child(msgspec.Struct, eq=False):
                 yield decode_run(packet).number
 
     def ask(self) -> None:
-        """Have it say that it reads."""
+        """Have it say that it reads; one that leaves can be told nothing more."""
+        if self.is_leaving:
+            return
         self.is_deaf = True
         with contextlib.suppress(OSError):  # it is dying, and the notice of that comes next
             packets.send(self.end, ARE_YOU_THERE, packets.DONT_WAIT)
@@ -146,6 +148,7 @@ class Child(msgspec.Struct, eq=False):
     def leave(self) -> None:
         """Tell it to end when its current runs have."""
         self.is_leaving = True
+        self.is_deaf = False  # the question may be among what it has not read, and cannot be put again
         with contextlib.suppress(OSError):
             self.end.shutdown(socket.SHUT_WR)
 

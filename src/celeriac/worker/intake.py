@@ -260,7 +260,7 @@ class Intake:
 
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
-        if self._revoked.is_partial:
+        if self._revoked.is_partial or (runnable and not self._consumer.holds(runnable[0].delivery)):
             return False
         return self._settler.one_store and all(
             self._tasks[held.intake.task].acks_late and (self._none_limited or self._is_unlimited(held.intake.task))
@@ -274,7 +274,7 @@ class Intake:
         try:
             runnable = await self._revoking.sifted(runnable, version=version)
             # Once more at the end: what was revoked meanwhile has met nobody who could take it out.
-            self._slots.add(self._revoking.without_revoked(await self._sifted(runnable)))
+            self._slots.add(self._still_ours(self._revoking.without_revoked(await self._sifted(runnable))))
         except Exception:
             for held in runnable:  # not held any more, so that `reconcile` gives back what is still in the store
                 if not held.acked:
@@ -282,6 +282,16 @@ class Intake:
             self._slots.add(held for held in runnable if held.acked)
             raise
         self._slots.dispatch()
+
+    def _still_ours(self, runnable: list[Held]) -> list[Held]:
+        """Leave out what belongs to others, because this node was declared dead while the store was asked."""
+        left = []
+        for held in runnable:
+            if held.acked or self._consumer.holds(held.delivery):
+                left.append(held)
+            else:
+                self._holdings.remove(held)
+        return left
 
     async def _sifted(self, runnable: list[Held]) -> list[Held]:
         """Do what the store must know before a run begins; leave out what must not begin."""

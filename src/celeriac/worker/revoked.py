@@ -34,6 +34,7 @@ class Revoked:
         self._broker = broker
         self._keep = keep
         self._known: dict[str, Revocation] = {}
+        self._here: dict[str, Revocation] = {}
         self._reading = asyncio.Lock()
         self.version = 0
         self.any = False
@@ -63,8 +64,15 @@ class Revoked:
             return None
         return found
 
+    def add_here(self, revocation: Revocation) -> None:
+        """Remember one for this node alone, whatever the store says."""
+        self._here[revocation.task_id] = revocation
+        if len(self._here) > self._keep:
+            del self._here[next(iter(self._here))]
+        self.add(revocation)
+
     def add(self, revocation: Revocation) -> None:
-        """Remember one in this node alone."""
+        """Remember one, as the newest."""
         self._known.pop(revocation.task_id, None)
         self._known[revocation.task_id] = revocation
         self.any = True
@@ -92,6 +100,8 @@ class Revoked:
             self._known.clear()
             self.any = self.stamps = self.is_partial = False
             self.version = 0
+            for one in self._here.values():
+                self.add(one)
             return []
         for one in feed.revocations:
             self.add(one)

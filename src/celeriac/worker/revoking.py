@@ -74,7 +74,7 @@ class Revoking:
     def revoke_here(self, revocations: Sequence[Revocation]) -> None:
         """Revoke ids for this node alone, until it ends."""
         for one in revocations:
-            self.revoked.add(one)
+            self.revoked.add_here(one)
         self._apply(revocations)
 
     def _apply(self, revocations: Sequence[Revocation]) -> None:

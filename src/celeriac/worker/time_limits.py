@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from celeriac.app.task import Task
@@ -27,6 +28,9 @@ SOLO: Final = "solo"
 
 NOT_LATER_THAN: Final = 0.002
 """Seconds by which a look may be early for a limit: timers are not exact."""
+
+TRY_AGAIN_AFTER: Final = 0.05
+"""Seconds until the next try to tell a body something for which there was no room in its child's line."""
 
 
 class TimeLimits:
@@ -130,7 +134,8 @@ class TimeKeeper:
                 self._see_to(held, held.time_limit, now - held.began_at + NOT_LATER_THAN)
                 due = _next_due(held, held.time_limit)
             if due is not None:
-                following = min(following or float("inf"), (held.began_at or now) + due)
+                due_at = (held.began_at or now) + due
+                following = min(following or inf, due_at if due_at > now + NOT_LATER_THAN else now + TRY_AGAIN_AFTER)
         if following is not None:
             wait = max(NOT_LATER_THAN, following - time.monotonic())
             self._timer = self._loop.call_later(wait, self._look)
@@ -142,8 +147,10 @@ class TimeKeeper:
             if self._end(held, limit.hard):
                 logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit.hard, facts.task, facts.id)
         elif limit.soft is not None and ran >= limit.soft and not held.is_soft_told:
-            held.is_soft_told = True
-            if held.revocation is None and self._under_way.interrupt(held, Interrupt(held.number, "soft")):
+            if held.revocation is not None:  # it was told to end already
+                held.is_soft_told = True
+            elif self._under_way.interrupt(held, Interrupt(held.number, "soft")):
+                held.is_soft_told = True
                 logger.warning("Soft time limit (%ss) exceeded for %s[%s]", limit.soft, facts.task, facts.id)
 
     def _end(self, held: Held, seconds: float) -> bool:
@@ -151,8 +158,10 @@ class TimeKeeper:
             return self._under_way.kill_run(held, Verdict(FAILURE, TimeLimitExceeded(seconds)))
         if held.is_hard_told:
             return False
+        if not self._under_way.interrupt(held, Interrupt(held.number, "hard", seconds)):
+            return False
         held.is_hard_told = held.is_soft_told = True
-        return self._under_way.interrupt(held, Interrupt(held.number, "hard", seconds))
+        return True
 
 
 def _next_due(held: Held, limit: TimeLimit) -> float | None:

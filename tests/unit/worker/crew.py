@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -89,6 +90,12 @@ class Children:
     def orders(self, slot: int) -> list[str]:
         """Return the kinds of the interrupts that a child was ordered."""
         return [each.kind for each in read_orders(self.lines[slot]) if isinstance(each, Interrupt)]
+
+    def forget_orders(self, slot: int) -> None:
+        """Read what a child was ordered, whatever it is."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.lines[slot].recv(1024, socket.MSG_DONTWAIT)
 
     def die(self, slot: int) -> None:
         self.ends.pop(slot).close()

@@ -178,3 +178,18 @@ async def test_a_child_for_which_there_are_no_descriptors_is_started_later(child
 
     await until(lambda: slots.idle)
     assert slots.alive == 1
+
+
+async def test_a_child_that_was_told_to_leave_is_not_asked_whether_it_reads(monkeypatch):
+    monkeypatch.setattr("celeriac.worker.children.LATE_AFTER", 0.01)
+    several = Children(recycling=Recycling(max_tasks=3))
+    slots = await started(several, 3)
+    send(slots, held(1), held(2), held(3))
+    assert several.read(0).number == 1
+    child = slots.lives.children[0]
+    assert child.is_leaving
+
+    await until(lambda: len(child.sent) == 1)
+
+    assert not child.is_deaf
+    close(several)

@@ -75,6 +75,19 @@ async def test_an_expired_revocation_is_forgotten(broker):
     assert revoked.of("a") is None
 
 
+async def test_what_was_revoked_for_this_node_alone_outlives_a_store_that_has_forgotten(broker):
+    revoked = Revoked(broker)
+    revoke(broker, "a")
+    await revoked.refresh()
+    now = time.time()
+    revoked.add_here(Revocation(task_id="b", at=now, expires_at=now + 600))
+
+    revoked._take(Feed(version=revoked.version - 1, revocations=[], more=False))
+
+    assert (revoked.of("a"), revoked.any) == (None, True)
+    assert revoked.of("b") is not None
+
+
 async def test_of_more_than_is_remembered_the_store_is_asked(broker):
     revoked = Revoked(broker, keep=3)
     revoke(broker, *"abcde")

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from celeriac.worker.recycling import Recycling
 from celeriac.worker.stalled import StalledWatch
-from tests.unit.worker.crew import Children, held, numbers, send, started, until
+from tests.unit.worker.crew import Children, close, held, numbers, send, started, until
 
 LOOK_EVERY = 0.01
 
@@ -113,3 +114,21 @@ async def test_a_child_whose_outcome_has_just_come_is_not_killed_for_its_long_ru
 
     assert numbers(children.ended) == [1]
     assert children.killed == []
+
+
+async def test_looking_goes_on_when_a_child_is_replaced_for_what_a_look_has_read(monkeypatch):
+    monkeypatch.setattr("celeriac.worker.recycling.memory_kib", lambda pid: 201)
+    children = Children(recycling=Recycling(max_memory_kib=200))
+    slots = await started(children, 1)
+    watch = StalledWatch(slots)
+    send(slots, held(1))
+    run = children.read(0)
+    while not slots.lives.children[0].is_stuck(5):
+        pass
+    children.answer(0, run)
+
+    watch._look()
+
+    assert (numbers(children.ended), slots.alive) == ([1], 2)
+    watch.stop()
+    close(children)

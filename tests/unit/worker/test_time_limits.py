@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,7 @@ from celeriac import Celery
 from celeriac.exceptions import TimeLimitExceeded
 from celeriac.states import FAILURE
 from celeriac.wire.protocol import Intake
+from celeriac.worker import packets
 from celeriac.worker.held import Held, TimeLimit
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits, concern_of
 from tests.unit.worker.crew import Children, held, until
@@ -158,4 +161,32 @@ async def test_what_has_begun_while_the_node_was_late_has_not_used_up_the_time_b
     assert children.ended == [first]
     assert second.verdict is None
     assert children.killed == []
+    keeper.stop()
+
+
+def fill(line) -> None:
+    """Leave no room in a child's line."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            packets.send(line, b"\x90", packets.DONT_WAIT)
+
+
+@pytest.mark.parametrize(("can_kill", "limits", "kind"), [(True, (60, 0.01), "soft"), (False, (0.01, None), "hard")])
+async def test_a_run_that_cannot_be_told_now_is_told_as_soon_as_there_is_room(
+    children: Children, can_kill, limits, kind
+):
+    keeper = TimeKeeper(children.under_way, can_kill=can_kill)
+    one = limited(1, *limits)
+    await running(children, keeper, one)
+    children.read(0)
+    line = children.slots.lives.children[0].line
+    fill(line)
+    await asyncio.sleep(0.02)
+    keeper._look()
+    assert (one.is_soft_told, one.is_hard_told) == (False, False)
+
+    children.forget_orders(0)
+
+    await until(lambda: one.is_soft_told or one.is_hard_told)
+    assert children.orders(0) == [kind]
     keeper.stop()

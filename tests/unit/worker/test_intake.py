@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import UTC
+from uuid import uuid4
+
+from celeriac import Celery
+from celeriac.brokers.base import Incarnation
+from celeriac.brokers.revocations import Revocation
+from celeriac.worker.announcing import Announcer
+from celeriac.worker.consuming import Consuming
+from celeriac.worker.decide import Policy
+from celeriac.worker.dispatch import Adaptive, Durations
+from celeriac.worker.dropping import Dropper
+from celeriac.worker.errbacks import Errbacks
+from celeriac.worker.held import Holdings
+from celeriac.worker.intake import Intake
+from celeriac.worker.limits import Limits
+from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_rates import NodeRates
+from celeriac.worker.revoked import Revoked
+from celeriac.worker.revoked_signal import RevokedSignal
+from celeriac.worker.revoking import Revoking
+from celeriac.worker.settler import Settler
+from celeriac.worker.time_limits import TimeLimits
+from tests.unit.worker.crew import Children, started, until
+
+
+class Node:
+    """Be what is around the intake of a node: an app in memory, and children that a test plays."""
+
+    def __init__(self, app: Celery, children: Children) -> None:
+        self.slots = children.slots
+        self.consumer = app.broker.consumer(Incarnation.begin("w1@here"))
+        self.holdings = Holdings()
+        form = app.conf.record_form
+        settler = Settler(
+            self.consumer, app.broker, None, self.holdings, on_settled=lambda: None, done_at=str, form=form
+        )
+        signal = RevokedSignal(app, "w1@here", Announcer())
+        dropper = Dropper(app, settler, signal, done_at=str, form=form)
+        revoking = Revoking(
+            Revoked(app.broker), self.holdings, self.slots, dropper, end_run=lambda held, revocation: None
+        )
+        self.intake = Intake(
+            self.consumer,
+            Consuming(("celery",)),
+            app.tasks,
+            slots=self.slots,
+            settler=settler,
+            holdings=self.holdings,
+            strategy=Adaptive(),
+            durations=Durations(),
+            policy=Policy(max_crashes=3, max_node_losses=10, unknown_release_for=60.0),
+            limits=app.conf.limits,
+            zone=UTC,
+            backend=None,
+            limit=None,
+            done_at=str,
+            accept=app.conf.accept,
+            form=form,
+            lease_lost=lambda: None,
+            errbacks=Errbacks(app),
+            shared_limits=Limits(app.tasks, rates_obeyed=True),
+            node_rates=NodeRates(app.tasks, rates_obeyed=True),
+            time_limits=TimeLimits(app.tasks, hard=None, soft=None),
+            dropper=dropper,
+            revoking=revoking,
+            signals=MessageSignals(app, "w1@here", None, Announcer()),
+        )
+
+
+async def test_what_was_claimed_under_a_lease_that_is_lost_meanwhile_does_not_begin(children: Children, monkeypatch):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t")(lambda: None)
+        node = Node(app, children)
+        await started(children, 1)
+        await node.consumer.open()
+        asked, answer = threading.Event(), threading.Event()
+        told = app.broker.revocations
+
+        def slow(since: int) -> object:
+            asked.set()
+            answer.wait(10)
+            return told(since)
+
+        monkeypatch.setattr(app.broker, "revocations", slow)
+        # So that the store must be asked before anything begins.
+        another = Revocation(task_id="another", at=0.0, expires_at=1e12)
+        app.broker.revoke([another], deadline_at=time.monotonic() + 5)
+        task.delay()
+        turn = asyncio.create_task(node.intake._turn())
+        await until(asked.is_set)
+
+        await node.consumer.open()  # as a new owner: what was claimed belongs to others now
+        answer.set()
+        await turn
+
+        assert (children.slots.running, len(node.slots.waiting), len(node.holdings)) == (0, 0, 0)
