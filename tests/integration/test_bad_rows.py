@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "properties that are no JSON": ({"properties": b"nothing"}, "properties"),
     "properties as text": ({"properties": "{}"}, "column properties"),
     "callbacks": ({"body": body(callbacks=[{"args": [], "kwargs": {}}])}, "callbacks"),
-    "a chord": ({"body": body(chord={"task": "tasks.add", "args": [], "kwargs": {}})}, "chord"),
+    "a chord": ({"body": body(chord={"args": [], "kwargs": {}})}, "chord"),
 }
 
 

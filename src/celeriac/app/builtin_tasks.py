@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from celeriac.app.bodies import add_join_task
+from celeriac.app.members import JOIN_TASK
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
 from celeriac.canvas.signature import maybe_signature, signature
@@ -71,6 +73,8 @@ def add_builtin_tasks(app: Celery) -> None:
         if name not in app.tasks:
             make: Any = app.task(name=name, typing=False)
             make(function)
+    if JOIN_TASK not in app.tasks:
+        add_join_task(app)
 
 
 def _task_of(app: Celery, task: dict[str, Any]) -> Any:

@@ -10,6 +10,8 @@ from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, read_call_options
 from celeriac.app.result_set import ResultSet
+from celeriac.app.starting import check_joins, start_now, start_of
+from celeriac.brokers.joins import JoinEffects
 from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord as chord_of
 from celeriac.canvas.chord import follow
@@ -36,12 +38,8 @@ class Composing:
         self._app = app
 
     def check_joins(self) -> None:
-        """Raise where nothing can wait for the members of a chord."""
-        raise NotImplementedError(
-            "chords are not sent by this version of celeriac: its result backends cannot wait for the members of a "
-            "group yet. They run in this process, by apply() or with task_always_eager; a chain, or a task that waits "
-            "for the group elsewhere, does without"
-        )
+        """Raise where nothing can count the members of a chord."""
+        check_joins(self._app)
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -105,7 +103,8 @@ class Composing:
         messages = []
         for step in steps:
             if isinstance(step, Join):
-                self.check_joins()
+                start = start_of(step, self._app, parent)
+                parent.note_joins(JoinEffects(starts=(start,)))
             else:
                 messages.append(self._app.sender.build_planned(step, parent, announced=announced))
         return messages, steps.result
@@ -251,7 +250,7 @@ class _Batches:
         batch = self._begin()
         for step in self._steps:
             if isinstance(step, Join):
-                self._app.canvas.check_joins()
+                start_now(step, self._app, self._parent)
                 continue
             message = self._app.sender.encode_planned(step, self._parent, batch.heard)
             batch.messages.append(message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
+from celeriac.brokers.joins import JoinEffects
 from celeriac.exceptions import TaskCancelled
 from celeriac.message import Message
 from celeriac.wire.protocol import TaskRequest
@@ -35,6 +36,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         max_retries: what `retry` was told in this run, which counts for its automatic retries as well.
         eager_retry: the next attempt of a run that happens in the calling process.
         following: messages that the outcome of the run must publish.
+        joins: what the outcome does to the joins of chords; None: nothing.
+        is_replaced: another call has taken the place of the run, and reports instead of it.
         crashes: earlier runs of this message whose process died under them.
         is_cancelled: somebody has cancelled the run, and it has a moment left to clean up.
         awaits_body: the task's own `__call__` runs, and has not come to the body yet.
@@ -86,6 +89,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     eager_retry: EagerRetry | None = None
     children: list[AsyncResult[Any]] = msgspec.field(default_factory=list)
     following: list[Message] = msgspec.field(default_factory=list)
+    joins: list[JoinEffects] | None = None
+    is_replaced: bool = False
     current: Task[..., Any] | None = None
     is_cancelled: bool = False
     awaits_body: bool = False
@@ -228,6 +233,10 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or `default` when there is none of that name."""
         return getattr(self, name, default)
+
+    def note_joins(self, effects: JoinEffects) -> None:
+        """Have the outcome of the run do something to joins."""
+        self.joins = [effects] if self.joins is None else [*self.joins, effects]
 
     def note_child(self, result: AsyncResult[Any]) -> None:
         """Remember a call that the run made, for its record, unless its task keeps no trail."""

@@ -53,11 +53,12 @@ def check_following(task_name: str, request: Any) -> None:
         request: anything with the attributes `id`, `callbacks`, `errbacks`, `chain` and `chord` of a message.
 
     Raises:
-        DecodeError: a callback is no signature, or it is the member of a chord.
+        DecodeError: a callback, or the body of its chord, is no signature.
     """
-    carried = ["a chord, whose members have to be counted"] if request.chord else []
-    for name in ("callbacks", "errbacks", "chain"):
-        for each in getattr(request, name) or ():
+    carried = []
+    for name in ("callbacks", "errbacks", "chain", "chord"):
+        said = getattr(request, name) or ()
+        for each in (said,) if isinstance(said, Mapping) else said:
             if not isinstance(each, Mapping) or not isinstance(each.get("task"), str):
                 raise DecodeError(
                     f"{name} of message {request.id} of task {task_name!r} are no signatures: {each!r:.80}"

@@ -47,6 +47,13 @@ class GroupResult(ResultSet):
         app = cls._home or current_app()
         return cls(id, MemberResults(ids, others, app))
 
+    @property
+    def has_groups(self) -> bool:
+        """True when a member is a group itself, or ends in one."""
+        members = self.results
+        made = members.composed() if isinstance(members, MemberResults) else members
+        return any(isinstance(each, ResultSet) for each in made)
+
     # -- keeping it ---------------------------------------------------------------------------------------------
 
     def save(self, backend: Any = None) -> Any:
@@ -163,6 +170,10 @@ class MemberResults(Sequence[Any]):
         if made is None:
             made = self._made[at] = AsyncResult(self._ids[at], app=self._app)
         return made
+
+    def composed(self) -> list[Any]:
+        """Return the results that are made already: among them all that are more than one run."""
+        return list(self._made.values())
 
     def __len__(self) -> int:
         return len(self._ids)

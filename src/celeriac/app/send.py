@@ -357,6 +357,11 @@ class Sender:
             queue.pid, queue.name = os.getpid(), self.app.thread_oid
         return queue.name
 
+    @property
+    def origin(self) -> str:
+        """What messages of this process name as where they come from."""
+        return self._origin_now()
+
     def _origin_now(self) -> str:
         pid, origin = self._origin
         if pid != os.getpid():

@@ -308,6 +308,7 @@ class Task(Calling[P, R]):
         options = {"chain": context.chain} if context.chain else {}
         messages, _ = self.app.canvas.following(other, None, options, context)
         context.following.extend(messages)
+        context.is_replaced = True
         raise Ignore(f"replaced by {other!r}")
 
     def on_replace(self, sig: Signature[Any]) -> Any:

@@ -165,7 +165,7 @@ class Tracer:
             value = guarded(context, self._body, args, kwargs)
             if self.task.is_async or inspect.iscoroutine(value):  # the latter from a plain wrapper of a coroutine one
                 value = await self._surroundings.wait_for(interruptible(value, context))
-            following = len(context.following)
+            following, joins = len(context.following), context.joins
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: a body ends its run only
             if context.cancelled is not None:
                 return await self._cancelled(context, context.cancelled, args, kwargs)
@@ -173,11 +173,12 @@ class Tracer:
         if context.cancelled is not None:
             return await self._cancelled(context, context.cancelled, args, kwargs)
         try:
-            if context.callbacks or context.chain:
+            if context.callbacks or context.chain or context.chord:
                 self._surroundings.follow_success(context, value)
             record = self._surroundings.record(context, SUCCESS, value, None)
         except Exception as exc:
             del context.following[following:]
+            context.joins = joins
             if throw:
                 raise
             return await self._failed(context, exc, args, kwargs)
@@ -272,6 +273,7 @@ class Tracer:
         """End a run whose body was told that it is cancelled, whatever the body has made of that."""
         einfo = ExceptionInfo(exc)
         context.following.clear()
+        context.joins = None
         record = self._surroundings.record(context, REVOKED, exc, None)
         if self._on_cancel is not None:
             await self._call(context, self._on_cancel, exc, context.id, args, kwargs, einfo)

@@ -86,3 +86,12 @@ class JoinEffects(msgspec.Struct, frozen=True, gc=False, array_like=True):
     additions: tuple[JoinAddition, ...] = ()
     counts: tuple[Member, ...] = ()
     joined: tuple[str, ...] = ()
+
+    def __add__(self, other: JoinEffects) -> JoinEffects:
+        """Return what both of them do."""
+        return JoinEffects(
+            self.starts + other.starts,
+            self.additions + other.additions,
+            self.counts + other.counts,
+            self.joined + other.joined,
+        )

@@ -16,13 +16,20 @@ class Consuming:
 
     Args:
         names: at the start.
+        besides: claimed from as well, for the node's own purposes; nobody adds these or cancels them.
 
     Attributes:
         names: now; another tuple after each change.
+        claimed: all that is claimed from; likewise.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(dict.fromkeys(names))
+    def __init__(self, names: Iterable[str], *, besides: Iterable[str] = ()) -> None:
+        self._besides = tuple(besides)
+        self._set(dict.fromkeys(names))
+
+    def _set(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.claimed = tuple(dict.fromkeys((*self.names, *self._besides)))
 
     def add(self, name: str) -> bool:
         """Consume one more queue, from the next claim on; False when it is consumed already.
@@ -36,7 +43,7 @@ class Consuming:
             return False
         if len(self.names) >= QUEUES_MAX:
             raise ValueError(f"this node consumes {QUEUES_MAX:,} queues already; cancel some, or start another node")
-        self.names = (*self.names, name)
+        self._set((*self.names, name))
         return True
 
     def cancel(self, name: str) -> bool:
@@ -46,5 +53,5 @@ class Consuming:
         """
         if name not in self.names:
             return False
-        self.names = tuple(one for one in self.names if one != name)
+        self._set(one for one in self.names if one != name)
         return True

@@ -8,7 +8,9 @@ from typing import Final
 
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
+from celeriac.states import REVOKED
 from celeriac.wire.forms import RecordForm
+from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Drop
 from celeriac.worker.held import Held
 from celeriac.worker.revoked_signal import RevokedSignal
@@ -25,13 +27,22 @@ class Dropper:
     """Settle held messages that are not to run.
 
     Args:
+        counting: counts those that are members of chords.
         done_at: returns the time of now as records write it.
         form: how records are written.
     """
 
     def __init__(
-        self, app: Celery, settler: Settler, signal: RevokedSignal, *, done_at: Callable[[], str], form: RecordForm
+        self,
+        app: Celery,
+        settler: Settler,
+        signal: RevokedSignal,
+        counting: Counting,
+        *,
+        done_at: Callable[[], str],
+        form: RecordForm,
     ) -> None:
+        self._counting = counting
         self._app = app
         self._settler = settler
         self._signal = signal
@@ -49,4 +60,5 @@ class Dropper:
             self._signal.send(message, facts.task, expired=why == (EXPIRED,))
         wanted = wants_result(self._app.tasks.get(facts.task), facts.ignore_result)
         how = after_drop(held.delivery, facts, drop, wanted=wanted, done_at=self._done_at(), form=self._form)
+        how = self._counting.add_to(how, drop.error, state=REVOKED)
         self._settler.add(Ending(held, how))

@@ -9,10 +9,12 @@ from typing import Final
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Consumer, Release, Settlement
+from celeriac.exceptions import DecodeError
 from celeriac.states import FAILURE, REVOKED
 from celeriac.wire.forms import RecordForm
 from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.cancelling import Cancelling
+from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Policy
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died
@@ -36,6 +38,7 @@ class Endings:
         cancelling: knows which runs somebody has ended, and how.
         aftermath: has hooks called that the process of a run cannot call any more.
         errbacks: what follows a failure that no child has told of.
+        counting: counts members of chords of whose end no child has told.
         revoked_signal: tells receivers of what was revoked under way.
         policy: how often a run may crash.
         form: how records are written.
@@ -53,6 +56,7 @@ class Endings:
         cancelling: Cancelling,
         aftermath: Aftermath,
         errbacks: Errbacks,
+        counting: Counting,
         revoked_signal: RevokedSignal,
         policy: Policy,
         form: RecordForm,
@@ -66,6 +70,7 @@ class Endings:
         self._cancelling = cancelling
         self._aftermath = aftermath
         self._errbacks = errbacks
+        self._counting = counting
         self._revoked_signal = revoked_signal
         self._lost_runs = LostRuns(app)
         self._policy = policy
@@ -87,7 +92,10 @@ class Endings:
                 return
             if outcome.state == REVOKED:
                 self._tell_revoked(held, verdict)
-        self._settler.add(Ending(held, after_run(held.delivery, outcome)))
+        how = after_run(held.delivery, outcome)
+        if outcome.dead_reason is not None and outcome.joins is None and isinstance(how, Settlement):
+            how = self._counting.add_to(how, DecodeError(outcome.dead_reason))  # no child could read it
+        self._settler.add(Ending(held, how))
 
     def note_killed(self, held: Held, verdict: Verdict) -> None:
         """End a run whose child was killed because of it."""
@@ -108,7 +116,7 @@ class Endings:
             how = self._errbacks.add_to(how, calls_inline=True)
         else:
             self._tell_revoked(held, verdict)
-        self._settler.add(Ending(held, how))
+        self._settler.add(Ending(held, self._counting.add_to(how, verdict.error, state=verdict.state)))
 
     def _tell_revoked(self, held: Held, verdict: Verdict | None) -> None:
         signum = verdict.signum if verdict is not None else None
@@ -139,8 +147,9 @@ class Endings:
             form=self._form,
         )
         if isinstance(how, Settlement):
-            how = self._errbacks.add_to(how, calls_inline=True)
-            self._aftermath.of(held, Verdict(FAILURE, lost_error(held.delivery, held.intake, text)))
+            error = lost_error(held.delivery, held.intake, text)
+            how = self._counting.add_to(self._errbacks.add_to(how, calls_inline=True), error)
+            self._aftermath.of(held, Verdict(FAILURE, error))
             if how.dead_reason is not None:
                 logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
         self._settler.add(Ending(held, how))
@@ -154,17 +163,20 @@ class Endings:
         if not held.acked:
             self._settler.add(Ending(held, Release(delivery=delivery)))
             return
+        text = "was stopped"
         lost = after_crash(
             delivery,
             held.intake,
-            died="was stopped",
+            died=text,
             again=False,
             policy=self._policy,
             now=self._now(),
             done_at=self._done_at(),
             form=self._form,
         )
-        self._settler.add(Ending(held, self._errbacks.add_to(lost) if isinstance(lost, Settlement) else lost))
+        if isinstance(lost, Settlement):
+            lost = self._counting.add_to(self._errbacks.add_to(lost), lost_error(delivery, held.intake, text))
+        self._settler.add(Ending(held, lost))
 
     def hand_back(self, unstarted: Iterable[Held]) -> None:
         """Give back what no child has begun; what the store has forgotten already is published again."""

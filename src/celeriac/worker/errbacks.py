@@ -11,6 +11,7 @@ from celeriac.app.application import Celery
 from celeriac.app.context import Context
 from celeriac.app.follow import errbacks_due
 from celeriac.brokers.base import Settlement
+from celeriac.brokers.joins import JoinEffects
 from celeriac.message import Message
 from celeriac.wire.protocol import read_request
 from celeriac.wire.serializers import JSON_CONTENT
@@ -44,9 +45,14 @@ class Errbacks:
         except Exception as exc:  # noqa: BLE001 - the message is one that something is wrong with
             logger.warning("the errbacks of message %s cannot be read: %s", message.task_id, exc)
             return settlement
-        return msgspec.structs.replace(settlement, publish=(*settlement.publish, *following))
+        messages, joins = following
+        if joins:
+            before = JoinEffects() if settlement.joins is None else settlement.joins
+            settlement = msgspec.structs.replace(settlement, joins=sum(joins, before))
+        return msgspec.structs.replace(settlement, publish=(*settlement.publish, *messages))
 
-    def _messages(self, message: Message, calls_inline: bool) -> list[Message]:
+    def _messages(self, message: Message, calls_inline: bool) -> tuple[list[Message], list[JoinEffects] | None]:
+        """Return the messages, and what sending them does to joins."""
         request = read_request(message, limits=self._app.conf.limits)
         task = self._app.tasks.get(request.task)
         context = Context.from_request(request, task=task, queue=message.queue)
@@ -58,8 +64,9 @@ class Errbacks:
                 each.task.name,
                 message.task_id,
             )
-        return [
+        messages = [
             message
             for each in errbacks
             for message in self._app.canvas.following(each, None, {}, context, announced=False)[0]
         ]
+        return messages, context.joins

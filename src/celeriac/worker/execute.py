@@ -17,14 +17,17 @@ from celeriac.app.application import Celery
 from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
 from celeriac.app.follow import after_failure, after_success, call_inline, check_following, errbacks_due
+from celeriac.app.members import failed, reports, succeeded
 from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
+from celeriac.app.starting import check_joins
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
+from celeriac.brokers.joins import JoinEffects
 from celeriac.exceptions import DecodeError, NotRegistered, Reject
 from celeriac.message import Message
-from celeriac.states import FAILURE, REJECTED
+from celeriac.states import FAILURE, IGNORED, PROPAGATE_STATES, REJECTED
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.reprs import bounded_repr, told
 from celeriac.worker.ends import error_of
@@ -34,6 +37,8 @@ from celeriac.worker.runs import Outcome, Run
 from celeriac.worker.settle import acks_failure, failure_record
 
 _REASON_MAX_CHARS: Final = 4096
+_UNSUCCESSFUL: Final = PROPAGATE_STATES | {IGNORED}
+"""States in which a member fails its chord: one that raises `Ignore` must not have it wait for ever."""
 
 logger: Final = logging.getLogger("celeriac.trace")
 
@@ -118,6 +123,7 @@ class Executor:
             dead_reason,
             requeue,
             self._others(context, state, traced) if context.chain else (),
+            self._joins(context, state, traced) if context.chord or context.chain or context.joins else None,
         )
 
     async def traced(self, tracer: Tracer, context: Context, request: TaskRequest) -> Traced:
@@ -131,9 +137,19 @@ class Executor:
         traceback = None if traced.einfo is None else traced.einfo.traceback
         return self._recorder.failed_steps(context, traced.value, traceback)
 
+    def _joins(self, context: Context, state: str, traced: Traced) -> JoinEffects | None:
+        """Return what the run does to joins: those of chords that it sends, and of one that it is a member of."""
+        effects = JoinEffects() if context.joins is None else sum(context.joins, JoinEffects())
+        if state in _UNSUCCESSFUL and not context.is_replaced:
+            error = traced.value if isinstance(traced.value, BaseException) else RuntimeError(repr(traced.value))
+            shown = state if state in PROPAGATE_STATES else FAILURE
+            effects += JoinEffects(counts=failed(context, shown, error, app=self._app))
+        return None if effects == JoinEffects() else effects
+
     def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
         """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""
         context.following.clear()
+        context.joins = None
         einfo = ExceptionInfo(exc)
         logger.critical(
             "Task %s[%s] failed by an error around its body: %s\n%s",
@@ -176,11 +192,22 @@ class Executor:
             DecodeError: the request asks for what cannot be done.
         """
         check_following(request.task, request)
+        if request.chord:
+            self._check_member(request)
         task = self._tasks[request.task]
         tracer = self._tracers.get(request.task)
         if tracer is None or tracer.task is not task:
             tracer = self._tracers[request.task] = Tracer(task, self)
         return tracer
+
+    def _check_member(self, request: TaskRequest) -> None:
+        try:
+            check_joins(self._app)
+        except NotImplementedError as exc:
+            raise DecodeError(
+                f"message {request.id} of task {request.task!r} is the member of a chord: {exc}; replay it then: "
+                "celeriac dlq replay"
+            ) from None
 
     # -- the surroundings of a run ------------------------------------------------------------------------------
 
@@ -190,7 +217,10 @@ class Executor:
 
     def follow_success(self, context: Context, value: Any) -> None:
         """Have the callbacks published with the outcome."""
-        context.following.extend(after_success(context, value, sender=self._app.sender))
+        if context.callbacks or context.chain:
+            context.following.extend(after_success(context, value, sender=self._app.sender))
+        if reports(context):
+            context.note_joins(JoinEffects(counts=(succeeded(context, value, app=self._app),)))
 
     async def _call_errbacks(self, context: Context, exc: BaseException) -> None:
         """Call the errbacks that are to be told more than an id, of a run that others have settled."""

@@ -26,6 +26,7 @@ from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.burst import Burst
 from celeriac.worker.consuming import Consuming
+from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Bury, Drop, HoldUntil, PassOn, Policy, RunNow, decide, decide_unreadable
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.dropping import Dropper
@@ -69,6 +70,7 @@ class Intake:
         node_rates: tells what a rate limit of this node lets start now.
         dropper: ends what nobody wants any more.
         revoking: knows what is revoked.
+        counting: counts the members of chords that are buried.
         signals: tells receivers what was claimed.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
         give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
@@ -97,6 +99,7 @@ class Intake:
         form: RecordForm,
         lease_lost: Callable[[], Any],
         errbacks: Errbacks,
+        counting: Counting,
         shared_limits: SharedLimits,
         node_rates: NodeRates,
         time_limits: TimeLimits,
@@ -126,6 +129,7 @@ class Intake:
         self._form = form
         self._lease_lost = lease_lost
         self._errbacks = errbacks
+        self._counting = counting
         self._shared_limits = shared_limits
         self._node_rates = node_rates
         self.note_limits()
@@ -198,10 +202,10 @@ class Intake:
             return
         burst, held = self._burst, len(self._holdings)
         wait = CLAIM_WAIT if burst is None else burst.wait(held)
-        queues = self._consuming.names
+        queues = self._consuming.claimed
         claim = await self._consumer.claim(queues, limit=min(room, CLAIM_MAX), wait=wait)
         self._clock_offset = claim.now - time.monotonic()
-        if queues is not self._consuming.names:
+        if queues is not self._consuming.claimed:
             claim = self._without_cancelled(claim)
         if burst is not None and not held and not claim.deliveries:
             left = await asyncio.to_thread(burst.look)
@@ -219,7 +223,7 @@ class Intake:
 
     def _without_cancelled(self, claim: Claim) -> Claim:
         """Give back what a claim has taken from queues that were cancelled while it was under way."""
-        names = frozenset(self._consuming.names)
+        names = frozenset(self._consuming.claimed)
         kept = []
         for delivery in claim.deliveries:
             if delivery.message.queue in names:
@@ -404,7 +408,7 @@ class Intake:
             case Bury(reason=reason):
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
                 buried = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)
-                how = self._errbacks.add_to(buried)
+                how = self._counting.add_to(self._errbacks.add_to(buried), decision.error)
         self._settler.add(Ending(held, how))
 
     async def _ack_early(self, early: list[Held]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import ResultMeta
+from celeriac.brokers.joins import JoinEffects
 from celeriac.message import Message
 
 
@@ -54,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
         dead_reason: why the message is a dead letter, or None.
         requeue: the message is to be delivered again, though its body has run.
         others: records of runs that never begin because of it: the steps of a chain that would have followed.
+        joins: what it does to the joins of chords, or None.
     """
 
     number: int
@@ -65,6 +67,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     dead_reason: str | None = None
     requeue: bool = False
     others: tuple[ResultMeta, ...] = ()
+    joins: JoinEffects | None = None
 
 
 READY = 0

@@ -41,6 +41,7 @@ def after_run(delivery: Delivery, outcome: Outcome) -> Settlement | Release:
         publish=outcome.publish,
         dead_reason=outcome.dead_reason,
         others=outcome.others,
+        joins=outcome.joins,
     )
 
 

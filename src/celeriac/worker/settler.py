@@ -16,11 +16,13 @@ import msgspec
 
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, Consumer, Release, ResultMeta, ResultSink, Settlement
+from celeriac.brokers.joins import JoinEffects
 from celeriac.exceptions import OperationalError
 from celeriac.states import SUCCESS
 from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.chain_ends import ending_chain
+from celeriac.worker.counting import Counting
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settle import after_refusal_by_store, freeing
 
@@ -57,6 +59,7 @@ class Settler:
         on_settled: called after each batch.
         done_at: returns the time of now as records write it.
         form: how records are written.
+        counting: counts the members of chords that the store would not take as they ended.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Settler:
         on_settled: Callable[[], None],
         done_at: Callable[[], str],
         form: RecordForm = JSON_FORM,
+        counting: Counting | None = None,
     ) -> None:
+        self._counting = counting
         self._consumer = consumer
         self._broker = broker
         self._backend = backend
@@ -168,12 +173,13 @@ class Settler:
         owned = [ending for ending in batch if not ending.held.acked]
         settled = [ending for ending in owned if isinstance(ending.how, Settlement)]
         released = [ending for ending in owned if isinstance(ending.how, Release)]
-        await self._take_steps(acked, self._publish, self._store, self._bury, self._free)
+        await self._take_steps(acked, self._start, self._publish, self._count, self._store, self._bury, self._free)
         if self.one_store:
             await self._take_steps(settled, self._settle)
         else:
-            # What follows goes out first, the terminal record next, the ack last.
-            await self._take_steps(settled, self._publish, self._store, self._ack)
+            # What follows goes out first, then the body of a chord that is complete; the terminal record next, which
+            # proves that all this has happened, and the ack last.
+            await self._take_steps(settled, self._start, self._publish, self._count, self._store, self._ack)
         await self._take_steps(released, self._release)
 
     async def _take_steps(self, batch: list[Ending], *steps: Step) -> None:
@@ -217,6 +223,8 @@ class Settler:
         if isinstance(ending.how, Release):
             return Ending(ending.held, Release(delivery=delivery), is_last_try=True)
         failed = after_refusal_by_store(ending.how, error, self._done_at(), form=self._form)
+        if self._counting is not None:
+            failed = self._counting.add_to(failed, error)
         return _freeing(Ending(ending.held, failed, is_last_try=True))
 
     # -- the steps ----------------------------------------------------------------------------------------------
@@ -226,6 +234,32 @@ class Settler:
         if messages:
             deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
             await asyncio.to_thread(self._broker.publish, messages, deadline_at=deadline_at)
+
+    async def _start(self, batch: Sequence[Ending]) -> None:
+        """Start the joins of what is published next."""
+        effects = [
+            JoinEffects(starts=one.joins.starts, additions=one.joins.additions)
+            for one in _settlements(batch)
+            if one.joins is not None and (one.joins.starts or one.joins.additions)
+        ]
+        await self._join(effects)
+
+    async def _count(self, batch: Sequence[Ending]) -> None:
+        """Count members, and publish the messages of joins that are complete: again, when this is done again."""
+        effects = [
+            JoinEffects(counts=one.joins.counts, joined=one.joins.joined)
+            for one in _settlements(batch)
+            if one.joins is not None and (one.joins.counts or one.joins.joined)
+        ]
+        await self._join(effects)
+
+    async def _join(self, effects: Sequence[JoinEffects]) -> None:
+        if not effects or self._backend is None:
+            return
+        complete = await asyncio.to_thread(self._backend.join, effects)
+        if complete:
+            deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
+            await asyncio.to_thread(self._broker.publish, complete, deadline_at=deadline_at)
 
     async def _store(self, batch: Sequence[Ending]) -> None:
         records = [record for one in _settlements(batch) for record in one.results]
@@ -246,7 +280,9 @@ class Settler:
             await self._consumer.free(runs)
 
     async def _ack(self, batch: Sequence[Ending]) -> None:
-        bare = [msgspec.structs.replace(one, result=None, publish=(), others=()) for one in _settlements(batch)]
+        bare = [
+            msgspec.structs.replace(one, result=None, publish=(), others=(), joins=None) for one in _settlements(batch)
+        ]
         _warn_of(await self._consumer.settle(bare, None))
 
     async def _settle(self, batch: Sequence[Ending]) -> None:

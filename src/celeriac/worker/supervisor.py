@@ -17,6 +17,7 @@ from typing import Final
 from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation
+from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.aftermath import Aftermath
@@ -26,6 +27,7 @@ from celeriac.worker.cancelling import Cancelling
 from celeriac.worker.commands.state import Helm
 from celeriac.worker.consuming import Consuming
 from celeriac.worker.control import Control
+from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
@@ -93,6 +95,7 @@ class Supervisor:
         self._consumer = app.broker.consumer(self._incarnation)
         self._holdings = Holdings()
         self._errbacks = Errbacks(app)
+        self._counting = Counting(app, form=plan.form)
         self._durations = Durations()
         self._policy = Policy(
             max_crashes=app.conf.task_max_crashes,
@@ -163,6 +166,7 @@ class Supervisor:
             on_settled=lambda: self._intake.freed(),
             done_at=self._done_at,
             form=plan.form,
+            counting=self._counting,
         )
         self._time_keeper = TimeKeeper(under_way, can_kill=self._crew.can_kill)
         cancelling = Cancelling(
@@ -172,7 +176,7 @@ class Supervisor:
             can_kill=self._crew.can_kill,
         )
         revoked_signal = RevokedSignal(app, plan.node, self._announcer)
-        dropper = Dropper(app, self._settler, revoked_signal, done_at=self._done_at, form=plan.form)
+        dropper = Dropper(app, self._settler, revoked_signal, self._counting, done_at=self._done_at, form=plan.form)
         self._revoking = Revoking(Revoked(app.broker), self._holdings, self._slots, dropper, end_run=cancelling.end_run)
         self._endings = Endings(
             app,
@@ -181,6 +185,7 @@ class Supervisor:
             cancelling=cancelling,
             aftermath=Aftermath(self._slots, self._holdings),
             errbacks=self._errbacks,
+            counting=self._counting,
             revoked_signal=revoked_signal,
             policy=self._policy,
             form=plan.form,
@@ -188,7 +193,9 @@ class Supervisor:
             done_at=self._done_at,
             is_cold=self._cold.is_set,
         )
-        consuming = Consuming(plan.queues)
+        # Whatever a node consumes, it makes bodies of chords too.
+        joins = app.backend is not None and app.backend.counts_members
+        consuming = Consuming(plan.queues, besides=(JOINS_QUEUE,) if joins else ())
         rates_obeyed = not app.conf.worker_disable_rate_limits
         shared_limits = Limits(app.tasks, rates_obeyed=rates_obeyed)
         node_rates = NodeRates(app.tasks, rates_obeyed=rates_obeyed)
@@ -213,10 +220,11 @@ class Supervisor:
             lease_lost=self._begin_again,
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
+            counting=self._counting,
             shared_limits=shared_limits,
             node_rates=node_rates,
             time_limits=time_limits,
-            burst=Burst(lambda: app.broker.depths(consuming.names), end=self._end_burst) if plan.burst else None,
+            burst=Burst(lambda: app.broker.depths(consuming.claimed), end=self._end_burst) if plan.burst else None,
             dropper=dropper,
             revoking=self._revoking,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),

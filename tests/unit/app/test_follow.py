@@ -223,7 +223,8 @@ class TestChecking:
     @pytest.mark.parametrize(
         ("fields", "text"),
         [
-            ({"chord": {"task": "a"}, "chain": []}, "carries a chord, whose members have to be counted, which"),
+            ({"chord": {"args": []}, "chain": []}, "chord of message run-1 of task 'shop.pay' are no signatures"),
+            ({"chord": {"task": "x.flow", "subtask_type": "flow"}}, "carries a flow among its chord"),
             ({"callbacks": [{"task": "x.flow", "subtask_type": "flow"}]}, "carries a flow among its callbacks"),
             ({"chain": [{"kwargs": {}}]}, "chain of message run-1 of task 'shop.pay' are no signatures"),
             ({"errbacks": [5]}, "errbacks of message run-1 of task 'shop.pay' are no signatures: 5"),

@@ -1,0 +1,139 @@
+"""The task that makes the body of a chord, when all members of the header have ended.
+
+It runs for the internal message of a join (`members.py`), as a run that is replaced by another: by the body, whose id
+it has. When a member has failed it fails in the body's stead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.app.context import Context
+from celeriac.app.members import JOIN_TASK
+from celeriac.app.result_set import ResultSet
+from celeriac.app.task import Task
+from celeriac.backends.base import ResultBackend
+from celeriac.backends.joins import KeptJoin
+from celeriac.brokers.joins import JoinEffects
+from celeriac.canvas.signature import Signature, maybe_signature
+from celeriac.exceptions import ChordError, Ignore, OperationalError
+from celeriac.states import PROPAGATE_STATES
+from celeriac.wire.members import read_item
+from celeriac.wire.results import exception_from_map
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+
+logger: Final = logging.getLogger("celeriac.trace")
+
+_LOOKS: Final = 12
+_LONGEST_WAIT: Final = 60
+
+
+def add_join_task(app: Celery) -> None:
+    """Give an app the task, whatever its other tasks are made of."""
+    make: Any = app.task(
+        name=JOIN_TASK,
+        base=Task,
+        bind=True,
+        typing=False,
+        acks_late=True,
+        acks_on_failure_or_timeout=True,
+        ignore_result=False,
+        track_started=False,
+        rate_limit=None,
+        max_retries=None,
+        autoretry_for=(),
+    )
+
+    def join(self: Task[..., Any], group_id: str, body: dict[str, Any]) -> None:
+        """Send the body of a chord with what its members returned, or fail in its stead."""
+        backend, context = app.backend, self.request
+        if backend is None:
+            raise ChordError(f"the chord of group {group_id} cannot be joined: this node keeps no results")
+        try:
+            kept = backend.kept_join(group_id)
+            if kept is None:
+                _look_again(self, group_id)
+            elif not kept.is_joined:
+                _send_body(context, group_id, kept, maybe_signature(body, app=app), backend, app)
+        except OperationalError as error:
+            raise self.retry(exc=error, countdown=_wait(context.retries)) from error
+        context.is_replaced = True
+        raise Ignore(f"the body of the chord of group {group_id} takes its place")
+
+    make(join)
+
+
+def _look_again(task: Task[..., Any], group_id: str) -> None:
+    """Try again later: the join may be kept elsewhere, where another node looks."""
+    gone = ChordError(f"the members of group {group_id} are gone: nothing is kept of its chord in {task.app.backend}")
+    raise task.retry(exc=gone, countdown=_wait(task.request.retries), max_retries=_LOOKS)
+
+
+def _wait(retries: int) -> int:
+    return min(1 << min(retries, 10), _LONGEST_WAIT)
+
+
+def _send_body(
+    context: Context, group_id: str, kept: KeptJoin, call: Signature[Any], backend: ResultBackend, app: Celery
+) -> None:
+    """Have the body published with the outcome of this run.
+
+    Raises:
+        ChordError: a member has failed, or the body cannot be sent.
+        OperationalError: the backend cannot be reached.
+    """
+    context.note_joins(JoinEffects(joined=(group_id,)))
+    try:
+        values = _values(group_id, kept, backend, app)
+        options = {"parent_id": context.parent_id, "root_id": context.root_id}
+        messages, _ = app.canvas.following(call, (values,), options, context)
+    except OperationalError:
+        context.joins = None
+        raise
+    except ChordError:
+        _speak_for(context, call)
+        raise
+    except Exception as error:
+        _speak_for(context, call)
+        raise ChordError(f"Callback error: {error!r}") from error
+    context.following.extend(messages)
+
+
+def _speak_for(context: Context, call: Signature[Any]) -> None:
+    """Have errbacks and records told of the body, and not of this task."""
+    context.task, context.args, context.kwargs = call.task, call.args, call.kwargs
+
+
+def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) -> list[Any]:
+    """Return what the members returned, in the order of the header, in lists where it is made of lists.
+
+    Raises:
+        ChordError: a member has not succeeded; the text names the first one.
+    """
+    values: dict[str, Any] = {}
+    ordered = []
+    for chunk in backend.members(group_id):
+        for one in chunk:
+            try:
+                value = read_item(one.item, app.conf.record_form)
+            except Exception as error:
+                raise ChordError(f"Join error: {error!r}") from error
+            if one.state in PROPAGATE_STATES:
+                raise ChordError(f"Dependency {one.task_id} raised {exception_from_map(value)!r}")
+            ordered.append(value)
+            values[one.task_id] = value
+    if kept.header is None:
+        return ordered
+    try:
+        return [_value_of(each, values) for each in app.read_group(kept.header).results]
+    except KeyError as error:
+        raise ChordError(f"Join error: member {error} of group {group_id} has not been counted") from error
+
+
+def _value_of(result: Any, values: dict[str, Any]) -> Any:
+    if isinstance(result, ResultSet):
+        return [_value_of(each, values) for each in result.results]
+    return values[result.id]

@@ -1,0 +1,137 @@
+"""What members of chords report when they end, and the internal message that goes out when all of them have.
+
+The message has the id of the body, its place in a chord around it, and its errbacks and what follows it. So whatever
+ends the message without a body, a failed member, a revocation, a dead letter, ends the body, by the rules for any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from celeriac.brokers.joins import JOINS_QUEUE, Member
+from celeriac.canvas.links import listed
+from celeriac.canvas.places import Place, places_of
+from celeriac.exceptions import EncodeError
+from celeriac.message import Message
+from celeriac.states import SUCCESS
+from celeriac.wire.forms import RecordForm
+from celeriac.wire.members import write_item
+from celeriac.wire.protocol import Call, write_message
+from celeriac.wire.results import exception_map
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+
+JOIN_TASK: Final = "celery.join"
+"""The task of internal messages. No other program has one of that name; its prefix says that every app has it."""
+
+_COMPOSED: Final = frozenset({"chain", "group", "chord"})
+
+
+class MemberRun(Protocol):
+    """Be a run as these functions see it: a context, or a request that was read."""
+
+    id: Any
+    group: Any
+    group_index: Any
+    chord: Any
+    chain: Any
+    root_id: Any
+
+
+def reports(run: MemberRun) -> bool:
+    """Say whether a run is the member of a chord."""
+    return bool(run.chord) and isinstance(run.group, str)
+
+
+def succeeded(run: MemberRun, value: Any, *, app: Celery) -> Member:
+    """Return what a member reports that returned `value`.
+
+    Raises:
+        EncodeError: the value, or the body, cannot be carried.
+    """
+    item = write_item(run.id, SUCCESS, value, app.conf.record_form)
+    return _member(_own_place(run), run, SUCCESS, item, app)
+
+
+def failed(
+    run: MemberRun, state: str, error: BaseException, *, app: Celery, form: RecordForm | None = None
+) -> tuple[Member, ...]:
+    """Return what is reported because a run has not succeeded: by it, and by the steps that would have followed it.
+
+    Args:
+        form: how items are written; None: as the settings say.
+    """
+    form = app.conf.record_form if form is None else form
+    places = [_own_place(run)] if reports(run) else []
+    places += [place for step in run.chain or () if isinstance(step, Mapping) for place in places_of(step)]
+    if not places:
+        return ()
+    shown = exception_map(error, form)
+    members = []
+    for place in places:
+        item = write_item(place.task_id, state, shown, form)
+        try:
+            members.append(_member(place, run, state, item, app))
+        except EncodeError:  # somebody else has to tell what the body is
+            members.append(Member(place.group_id, place.task_id, place.place, state, item))
+    return tuple(members)
+
+
+def join_message(
+    body: Mapping[str, Any], group_id: str, *, parent_id: str | None, root_id: str | None, app: Celery
+) -> Message:
+    """Make the internal message of a chord.
+
+    Args:
+        body: the signature, with its ids.
+        group_id: of the header.
+        parent_id: the run because of which it goes out.
+        root_id: first run of the workflow.
+
+    Raises:
+        EncodeError: the body cannot be carried.
+    """
+    options = body.get("options") or {}
+    task_id = options.get("task_id")
+    place: dict[str, Any] = {}
+    behind: list[Any] = listed(options.get("chain"))
+    if body.get("subtask_type") in _COMPOSED:
+        behind = [*behind, body]  # all that is in it reports and fails like steps that would have followed
+    elif options.get("chord") and options.get("group_id"):
+        place = {"chord": options["chord"], "group": options["group_id"], "group_index": options.get("group_index")}
+    call = Call(
+        task=JOIN_TASK,
+        id=task_id if isinstance(task_id, str) else group_id,
+        queue=JOINS_QUEUE,
+        kwargs={"group_id": group_id, "body": body},
+        kwargsrepr=f"{{'group_id': {group_id!r}, 'body': {body.get('task')}}}",
+        errbacks=listed(options.get("link_error")) or None,
+        chain=behind or None,
+        root_id=options.get("root_id") or root_id,
+        parent_id=parent_id,
+        ignore_result=options.get("ignore_result"),
+        **place,
+    )
+    limits = app.conf.limits
+    try:
+        return write_message(call, origin=app.sender.origin, limits=limits)
+    except EncodeError:
+        if app.conf.task_serializer == call.serializer:
+            raise
+        call = msgspec.structs.replace(call, serializer=app.conf.task_serializer)
+        return write_message(call, origin=app.sender.origin, limits=limits)
+
+
+def _own_place(run: MemberRun) -> Place:
+    index = run.group_index if isinstance(run.group_index, int) else None
+    return Place(run.id, run.chord, run.group, index)
+
+
+def _member(place: Place, run: MemberRun, state: str, item: bytes, app: Celery) -> Member:
+    root_id = run.root_id or run.id
+    message = join_message(place.chord, place.group_id, parent_id=run.id, root_id=root_id, app=app)
+    return Member(place.group_id, place.task_id, place.place, state, item, message)

@@ -1,0 +1,61 @@
+"""The start of a chord's join: by the program that sends the header, or with the outcome of the run that does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celeriac.app.context import Context
+from celeriac.app.members import join_message
+from celeriac.brokers.joins import JoinEffects, JoinStart
+from celeriac.canvas.plan import Join
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+
+
+def check_joins(app: Celery) -> None:
+    """Raise where nothing can count the members of a chord.
+
+    Raises:
+        NotImplementedError: results are not kept, or by a backend that does not count.
+    """
+    backend = app.backend
+    if backend is None:
+        raise NotImplementedError(
+            "a chord needs a result backend, which counts the members of its header; set `result_backend`"
+        )
+    if not backend.counts_members:
+        raise NotImplementedError(
+            f"the result backend {backend.url} cannot count the members of chords in this version of celeriac; "
+            "sqlite:// can"
+        )
+
+
+def start_of(join: Join, app: Celery, parent: Context | None) -> JoinStart:
+    """Return what starts the join of a chord that a run sends, or a program outside of one."""
+    check_joins(app)
+    parent_id = None if parent is None else parent.id
+    root_id = None if parent is None else parent.root_id or parent.id
+    message = join_message(join.body, join.group_id, parent_id=parent_id, root_id=root_id, app=app)
+    return JoinStart(join.group_id, join.size, message, _lists_of(join.header, app))
+
+
+def start_now(join: Join, app: Celery, parent: Context | None) -> None:
+    """Start the join of a chord whose last members go out next.
+
+    Raises:
+        OperationalError: the backend cannot be reached; those of the header that were published run in vain.
+    """
+    start = start_of(join, app, parent)
+    backend = app.backend
+    assert backend is not None, "check_joins has looked"
+    complete = backend.join([JoinEffects(starts=(start,))])
+    if complete:  # members that were sent before have ended, which completes it where it counts fewer than it has
+        app.sender.publish(complete)
+
+
+def _lists_of(header: Any, app: Celery) -> bytes | None:
+    """Return the record of a header that has groups in it, so that the body gets lists in lists; else None."""
+    if not header.has_groups:
+        return None
+    return app.write_group(header)

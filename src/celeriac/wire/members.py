@@ -1,0 +1,66 @@
+"""What the body of a chord gets of one member: Celery's list of a number, the id, the state and the value."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celeriac.exceptions import ContentDisallowed, DecodeError, MessageTooLarge
+from celeriac.wire.forms import JSON_FORM, RecordForm
+from celeriac.wire.jsontypes import dumps_text
+from celeriac.wire.limits import DEFAULT_LIMITS
+from celeriac.wire.serializers import JSON, MSGPACK, PICKLE, Serializer
+
+_MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
+_PARTS: Final = 4
+
+
+def write_item(task_id: str, state: str, value: Any, form: RecordForm = JSON_FORM) -> bytes:
+    """Write what a member came to.
+
+    Args:
+        value: what it returned, or an exception's map (`wire/results.py`).
+        form: names the serializer; items are never compressed.
+
+    Raises:
+        EncodeError: the value cannot be written; the text says which part of it.
+        MessageTooLarge: it is larger than a record may be.
+    """
+    if form.serializer is JSON:
+        text = dumps_text(value, name="result", max_depth=_MAX_DEPTH - 1)
+        item = f"[1, {dumps_text(task_id)}, {dumps_text(state)}, {text}]".encode()
+    else:
+        item = form.serializer.dumps([1, task_id, state, value], name="what a member returned", max_depth=_MAX_DEPTH)
+    if len(item) > form.record_max_bytes:
+        raise MessageTooLarge(
+            f"what member {task_id} of a chord returned has {len(item)} bytes, over the limit of "
+            f"{form.record_max_bytes}; return a reference to the data, or raise result_max_bytes"
+        )
+    return item
+
+
+def read_item(item: bytes, form: RecordForm = JSON_FORM) -> Any:
+    """Return the value of a member, as any writer has written it.
+
+    Raises:
+        DecodeError: it is no such list, or broken.
+        ContentDisallowed: its serializer is not accepted; the text names the setting.
+    """
+    serializer = _writer_of(item, form)
+    if serializer.name not in form.accept:
+        raise ContentDisallowed(
+            f"a member of a chord is kept as {serializer.name}, which is not read here (result_accept_content "
+            f"{sorted(form.accept)}); add {serializer.name!r} there"
+        )
+    parts = serializer.loads(item, max_depth=_MAX_DEPTH, name="what a member of a chord returned")
+    if not isinstance(parts, (list, tuple)) or len(parts) != _PARTS:
+        raise DecodeError("what a member of a chord returned is not kept as a list of four")
+    return parts[3]
+
+
+def _writer_of(item: bytes, form: RecordForm) -> Serializer:
+    """Tell from the first bytes what has written an item: it is a list of four."""
+    if b"\x80\x02" <= item[:2] <= b"\x80\x05":
+        return PICKLE
+    if item[:1] in (b"\x94", b"\xdc", b"\xdd"):
+        return MSGPACK
+    return JSON if item[:1] == b"[" else form.serializer
