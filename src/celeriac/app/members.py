@@ -109,7 +109,7 @@ def join_message(
         queue=JOINS_QUEUE,
         kwargs={"group_id": group_id, "body": body},
         kwargsrepr=f"{{'group_id': {group_id!r}, 'body': {body.get('task')}}}",
-        errbacks=listed(options.get("link_error")) or None,
+        errbacks=_errbacks_of(body) or None,
         chain=behind or None,
         root_id=options.get("root_id") or root_id,
         parent_id=parent_id,
@@ -124,6 +124,13 @@ def join_message(
             raise
         call = msgspec.structs.replace(call, serializer=app.conf.task_serializer)
         return write_message(call, origin=app.sender.origin, limits=limits)
+
+
+def _errbacks_of(body: Mapping[str, Any]) -> list[Any]:
+    """Return the errbacks of a body; of a chain that has none itself those of its first step, which gets no value."""
+    errbacks = listed((body.get("options") or {}).get("link_error"))
+    steps = (body.get("kwargs") or {}).get("tasks") if body.get("subtask_type") == "chain" else None
+    return errbacks or (_errbacks_of(steps[0]) if steps else [])
 
 
 def _own_place(run: MemberRun) -> Place:
