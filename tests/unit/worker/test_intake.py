@@ -11,6 +11,7 @@ from celeriac.brokers.base import Incarnation
 from celeriac.brokers.revocations import Revocation
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.consuming import Consuming
+from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.dropping import Dropper
@@ -40,7 +41,8 @@ class Node:
             self.consumer, app.broker, None, self.holdings, on_settled=lambda: None, done_at=str, form=form
         )
         signal = RevokedSignal(app, "w1@here", Announcer())
-        dropper = Dropper(app, settler, signal, done_at=str, form=form)
+        counting = Counting(app, form=form)
+        dropper = Dropper(app, settler, signal, counting, done_at=str, form=form)
         revoking = Revoking(
             Revoked(app.broker), self.holdings, self.slots, dropper, end_run=lambda held, revocation: None
         )
@@ -63,6 +65,7 @@ class Node:
             form=form,
             lease_lost=lambda: None,
             errbacks=Errbacks(app),
+            counting=counting,
             shared_limits=Limits(app.tasks, rates_obeyed=True),
             node_rates=NodeRates(app.tasks, rates_obeyed=True),
             time_limits=TimeLimits(app.tasks, hard=None, soft=None),
