@@ -90,7 +90,9 @@ class ThreadCrew:
         for thread in self._threads.values():
             thread.join(max(0.0, until - time.monotonic()))
 
-    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
+    def spawn(
+        self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
+    ) -> None:
         """There are no other threads."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:

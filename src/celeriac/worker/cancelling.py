@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from typing import Final
 
 from celeriac.brokers.revocations import Revocation
@@ -25,17 +26,23 @@ _LEFT_TO_SUPERVISOR: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIG
 """What children ignore by themselves, because service managers send it to all processes."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Cancelling:
     """End runs from outside.
 
     Args:
         under_way: the runs.
         grace: seconds that a run has to end by itself, where the one who ends it has not said how long.
-        can_signal: False where a child runs several bodies, or is the node's only one: all is cancelled then.
+        can_signal: says False where a child runs several bodies, or is the node's only one: all is cancelled then.
         can_kill: False where that would kill the node (pool `solo`).
     """
 
-    def __init__(self, under_way: UnderWay, *, grace: float, can_signal: bool = True, can_kill: bool = True) -> None:
+    def __init__(
+        self, under_way: UnderWay, *, grace: float, can_signal: Callable[[], bool] = _always, can_kill: bool = True
+    ) -> None:
         self._under_way = under_way
         self._grace = grace
         self._can_signal = can_signal
@@ -45,7 +52,7 @@ class Cancelling:
     def end_run(self, held: Held, revocation: Revocation) -> None:
         """End a run that is with a child, if it has not ended by now. A body is told once, whoever says it again."""
         verdict = verdict_of(revocation)
-        signals = self._can_signal and not revocation.cancel
+        signals = self._can_signal() and not revocation.cancel
         if held.verdict is not None and verdict.signum != signal.SIGKILL:
             return  # it is being ended already
         if signals:

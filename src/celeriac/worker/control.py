@@ -126,14 +126,18 @@ class Control:
         elif inspect.iscoroutinefunction(handler):
             await self._line_up(station, command, handler)
         else:
-            await self._answer(station, command, self._done(command, handler))
+            await self._do_now(station, command, handler)
 
-    def _done(self, command: Command, handler: Handler) -> Any:
-        """Do a command that waits for nothing, and return the answer."""
+    async def _do_now(self, station: Station, command: Command, handler: Handler) -> None:
+        """Do a command that waits for nothing."""
+        state = self._state_for(command)
         try:
-            return handler(self._state_for(command), **command.arguments)
+            answer = handler(state, **command.arguments)
         except Exception as exc:  # noqa: BLE001 - whoever asks is told, and the log as well
-            return self._failed(command, exc)
+            answer = self._failed(command, exc)
+        await self._answer(station, command, answer)
+        if state.afterwards is not None:
+            state.afterwards()
 
     # -- what waits for a store ---------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class Spawn(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Start a child for a slot. The descriptors of its socket and of its line come with it."""
 
     slot: int
+    place: int
+    capacity: int
 
 
 class Kill(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -117,8 +119,8 @@ class ForkServer:
 
     Args:
         control: this end of the channel to the supervisor; its end means that the supervisor has gone.
-        body: what a forked child does with its slot, its socket and its line, for the rest of its life.
-        command: arguments of a fresh interpreter that does the same; descriptors and slot are appended.
+        body: what a forked child does with its place, its capacity, its socket and its line, for the rest of its life.
+        command: arguments of a fresh interpreter that does the same; descriptors, place and capacity are appended.
         before_spawn: called before each child is started.
         fresh: start all children as fresh interpreters (`worker_pool_start_method`).
     """
@@ -126,7 +128,7 @@ class ForkServer:
     def __init__(
         self,
         control: socket.socket,
-        body: Callable[[int, socket.socket, socket.socket], None],
+        body: Callable[[int, int, socket.socket, socket.socket], None],
         command: Sequence[str],
         *,
         before_spawn: Callable[[], object],
@@ -189,16 +191,17 @@ class ForkServer:
             if not data:
                 self._end()
             match _decode_request(data):
-                case Spawn(slot=slot):
-                    self._spawn(slot, *descriptors)
+                case Spawn() as spawn:
+                    self._spawn(spawn, *descriptors)
                 case Kill(slot=slot, signal=number, group=group):
                     self._kill(slot, number, group=group)
 
-    def _spawn(self, slot: int, end: int, line: int) -> None:
+    def _spawn(self, spawn: Spawn, end: int, line: int) -> None:
+        slot = spawn.slot
         self._before_spawn()
         starts = self._execute if self._fresh or self._threaded else self._fork
         try:
-            pid = starts(slot, end, line)
+            pid = starts(spawn, end, line)
         except OSError as exc:  # no process or no memory left: what runs in other children must not end with it
             sys.stderr.write(f"no child could be started: {exc}\n")
             self._tell(Died(slot, 0, _NOT_STARTED, 0))
@@ -209,7 +212,7 @@ class ForkServer:
         self._pids[slot] = pid
         self._tell(Started(slot, pid))
 
-    def _fork(self, slot: int, end: int, line: int) -> int:
+    def _fork(self, spawn: Spawn, end: int, line: int) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -218,7 +221,8 @@ class ForkServer:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 self._control.close()
                 become_child(parent)
-                self._body(slot, socket.socket(fileno=end), socket.socket(fileno=line))
+                own, orders = socket.socket(fileno=end), socket.socket(fileno=line)
+                self._body(spawn.place, spawn.capacity, own, orders)
             except BaseException:  # noqa: BLE001 - a child has nobody to raise it to
                 traceback.print_exc()
                 os._exit(1)
@@ -226,10 +230,11 @@ class ForkServer:
                 os._exit(0)
         return pid
 
-    def _execute(self, slot: int, end: int, line: int) -> int:
+    def _execute(self, spawn: Spawn, end: int, line: int) -> int:
         for descriptor in (end, line):
             os.set_inheritable(descriptor, True)
-        arguments = [*self._command, str(end), str(line), str(slot), str(os.getpid())]
+        numbers = (end, line, spawn.place, spawn.capacity, os.getpid())
+        arguments = [*self._command, *map(str, numbers)]
         return os.posix_spawn(self._command[0], arguments, dict(os.environ))
 
     def _kill(self, slot: int, number: int, *, group: bool) -> None:
@@ -284,8 +289,11 @@ class ForkServerHandle:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
-        packets.send_descriptors(self._control, _encode(Spawn(slot)), (child_end.fileno(), line.fileno()))
+    def spawn(
+        self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
+    ) -> None:
+        request = _encode(Spawn(slot, place, capacity))
+        packets.send_descriptors(self._control, request, (child_end.fileno(), line.fileno()))
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:
         """Send a signal to a slot's child, and with `group` to all that it has started."""

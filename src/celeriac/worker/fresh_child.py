@@ -1,6 +1,6 @@
 """A child that starts as a fresh interpreter, because the forkserver runs threads and must not fork.
 
-python -m celeriac.worker.fresh_child OPTIONS END LINE SLOT PARENT
+python -m celeriac.worker.fresh_child OPTIONS END LINE PLACE CAPACITY PARENT
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from celeriac.worker.options import NodeOptions
 
 def main(arguments: list[str]) -> None:
     """Be a child. The arguments are those that the forkserver appends to `Node.child_command`."""
-    options, end, line, slot, parent = arguments
+    options, end, line, place, capacity, parent = arguments
     become_child(int(parent))
     for descriptor in (end, line):  # inheritable up to here; what bodies start has no business with them
         os.set_inheritable(int(descriptor), False)
     warnings.simplefilter("ignore", SettingWithoutEffect)  # the supervisor reads the same, and warns
     node = Node(msgspec.json.decode(options, type=NodeOptions))
     say_init(node.worker)
-    node.run_child(int(slot), socket.socket(fileno=int(end)), socket.socket(fileno=int(line)))
+    own, orders = socket.socket(fileno=int(end)), socket.socket(fileno=int(line))
+    node.run_child(int(place), int(capacity), own, orders)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import logging
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Final, Protocol
 
 from celeriac.worker import packets
@@ -26,7 +28,9 @@ _RESPAWN_DELAYS: Final = (0.0, 0.1, 0.5, 1.0, 5.0)
 class Starter(Protocol):
     """Start and kill the processes that hold slots."""
 
-    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None: ...
+    def spawn(
+        self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
+    ) -> None: ...
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None: ...
 
@@ -41,12 +45,13 @@ class Lives:
         alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
 
     A child has a place in its node, from 0, and a number. Its successor has the same place, and a number of its own:
-    for a while both are there.
+    for a while both are there. The child for suspects has the place behind those that the node starts with.
 
     Attributes:
         children: those that have not died, by number.
-        capacities: bodies at once in each child that the node is to have.
+        capacities: bodies at once in the child at each place; 0 where the node is to have none.
         slots: what strategies see: the children that may be given work.
+        is_replacing: some child was told to leave so that another one takes its place, or none.
         up: set when all children were up at the same time.
     """
 
@@ -63,12 +68,15 @@ class Lives:
         self._on_room = on_room
         self.alive_within = alive_within
         self._loop = asyncio.get_running_loop()
-        self.capacities: Sequence[int] = ()
+        self.capacities: list[int] = []
+        self._place_alone = 0
+        self._last = 0
         self._early_deaths = 0
         self._alone_after = 0.0
         self._stopping = False
         self.children: dict[int, Child] = {}
         self.slots: list[Slot] = []
+        self.is_replacing = False
         self.up = asyncio.Event()
 
     @property
@@ -80,7 +88,8 @@ class Lives:
 
     def start(self, capacities: Sequence[int]) -> None:
         """Start a child for each number of bodies that one is to run at once. Called once."""
-        self.capacities = capacities
+        self._place_alone = len(capacities)
+        self.capacities = [*capacities, 0]
         for place in range(len(capacities)):
             self._spawn(place)
 
@@ -88,23 +97,25 @@ class Lives:
         self, number: int, end: socket.socket, handle: socket.socket, line: socket.socket, *, capacity: int = 1
     ) -> None:
         """Use a process that exists already as a child (pool `solo`). It ends its channel when it is done."""
-        self.capacities = (*self.capacities, capacity)
+        self.capacities = [*self.capacities[: self._place_alone], capacity, 0]
+        self._place_alone += 1
         self._keep(Child(Slot(number, capacity, place=number), end, handle, {}, adopted=True, line=line))
 
     def alone(self) -> Child | None:
         """Return the child for suspects; where there is none, None, and see to it that there soon is."""
-        child = self.children.get(len(self.capacities))
+        child = self._at(self._place_alone) or self.children.get(self._place_alone)
         if child is None and time.monotonic() >= self._alone_after:
-            self._spawn(len(self.capacities))
+            self._spawn(self._place_alone)
         return child
 
     def _spawn(self, place: int) -> None:
         if self._stopping or self._at(place) is not None:
             return
-        is_alone = place == len(self.capacities)
-        number = place
-        while number in self.children:
-            number += places(self.capacities)
+        is_alone = place == self._place_alone
+        capacity = 1 if is_alone else self.capacities[place]
+        if not capacity:
+            return
+        number = self._free_number(place)
         slot = Slot(number, 1 if is_alone else self._room_at(place), place=place)
         try:
             end, handle = packets.pair()
@@ -119,8 +130,15 @@ class Lives:
             self._spawn_later(place, exc)
             return
         self._keep(Child(slot, end, handle, {}, is_alone=is_alone, line=line))
-        self._starter.spawn(number, handle, line_end)
+        self._starter.spawn(number, handle, line_end, place=place, capacity=capacity)
         line_end.close()
+
+    def _free_number(self, place: int) -> int:
+        """Return the number of the next child at a place: the place itself, or one above all places."""
+        number = place
+        while number in self.children:
+            self._last = number = max(self._last + 1, len(self.capacities))
+        return number
 
     def _spawn_later(self, place: int, error: OSError) -> None:
         """Try again to start a child for which there are no descriptors now: others may give theirs back."""
@@ -129,7 +147,7 @@ class Lives:
         self._spawn_after(delay, place)
 
     def _spawn_after(self, delay: float, place: int) -> None:
-        if place == len(self.capacities):  # that one is started when it is asked for
+        if place == self._place_alone:  # that one is started when it is asked for
             self._alone_after = time.monotonic() + delay
             self._loop.call_later(delay, self._on_room)
         else:
@@ -172,7 +190,7 @@ class Lives:
         child.is_deaf = False
         self.choose_among()
         crew = [one for one in self.children.values() if not (one.is_alone or one.is_leaving)]
-        if len(crew) == len(self.capacities) and all(one.ready for one in crew):
+        if len(crew) == sum(map(bool, self.capacities)) and all(one.ready for one in crew):
             self._early_deaths = 0
             self.up.set()
         self._on_room()
@@ -185,11 +203,52 @@ class Lives:
 
     def retire(self, child: Child) -> None:
         """Let a child end when its current runs have, and start the one that takes its place."""
+        self.is_replacing = True
         child.leave()
         self.choose_among()
         self._spawn(child.slot.place)
         if not child.sent:
             self.expect_gone(child)
+
+    def resize(self, capacities: Sequence[int]) -> list[Child]:
+        """Have as many bodies in as many children as is said here; start those that are missing.
+
+        Returns:
+            The children that have to be retired for it. Those that run something stay, where they can.
+        """
+        wanted = Counter(capacities)
+        changing = []
+        for place in sorted(range(len(self.capacities)), key=self._load_at, reverse=True):
+            capacity = self.capacities[place]
+            if capacity and wanted[capacity]:
+                wanted[capacity] -= 1
+            elif place != self._place_alone:
+                changing.append(place)
+        missing = list(wanted.elements())
+        while len(changing) < len(missing):
+            changing.append(len(self.capacities))
+            self.capacities.append(0)
+        # Places that have a child first: it is replaced by one of another capacity.
+        changing.sort(key=lambda place: not self.capacities[place])
+        retired = []
+        for place, capacity in zip_longest(changing, missing, fillvalue=0):
+            if self.capacities[place] == capacity:
+                continue
+            self.capacities[place] = capacity
+            child = self._at(place)
+            if child is not None:
+                retired.append(child)
+            else:
+                self._spawn(place)
+        return retired
+
+    def crew(self) -> list[Child]:
+        """Return the children that keep their places, without that for suspects."""
+        return [one for one in self.children.values() if not (one.is_alone or one.is_leaving or one.adopted)]
+
+    def _load_at(self, place: int) -> int:
+        child = self._at(place)
+        return 0 if child is None else child.slot.load
 
     def hand_over(self, child: Child) -> None:
         """Give the bodies that are free in a child that leaves to its successor."""
@@ -197,8 +256,8 @@ class Lives:
         if successor is not None:
             successor.slot.capacity = self._room_at(child.slot.place)
             self.choose_among()
-            if not child.sent and child.slot.number in self.children:
-                self.expect_gone(child)
+        if not child.sent and child.slot.number in self.children:
+            self.expect_gone(child)
 
     def expect_gone(self, child: Child) -> None:
         """Kill a child that was told to leave, and has nothing to do any more, when it does not end."""
@@ -250,11 +309,3 @@ class Lives:
             self.release(child)
         self.children.clear()
         self.slots = []
-
-
-def places(capacities: Sequence[int]) -> int:
-    """Return how many places a node has: one for each child, and one for a child that runs suspects.
-
-    The number of a child is its place, plus a multiple of this.
-    """
-    return len(capacities) + 1

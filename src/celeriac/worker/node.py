@@ -38,7 +38,6 @@ from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_
 from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.left_threads import end_without
-from celeriac.worker.lives import places
 from celeriac.worker.loops import fast_loop
 from celeriac.worker.names import file_name, node_name
 from celeriac.worker.node_signals import (
@@ -223,7 +222,7 @@ def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, superv
         node.redirect_output()
     carry_into_threads()
     say_process_init(node.worker)
-    serve(node.pool_in_child(0, interrupts), end)
+    serve(node.pool_in_child(node.concurrency, interrupts), end)
     end.shutdown(socket.SHUT_RDWR)  # the supervisor has this end open too; only this tells it
     return os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
 
@@ -290,6 +289,15 @@ class Node:
         """Bodies at once."""
         return sum(self.capacities)
 
+    def layout(self, concurrency: int) -> tuple[int, ...]:
+        """Return how many bodies each child is to run when the node is to run so many at once from now on.
+
+        Raises:
+            ImproperlyConfigured: that cannot be had.
+        """
+        processes = self.options.processes or self.app.conf.worker_processes
+        return self.pool.layout(concurrency, processes and min(processes, concurrency))
+
     @property
     def dispatch(self) -> str | type:
         """The strategy that picks a slot."""
@@ -339,6 +347,7 @@ class Node:
             accept=self.accept,
             form=self.record_form.without_code_of_users(),
             pool=f"{self.pool.__module__}:{self.pool.__qualname__}",
+            layout=None if self.pool is Solo else self.layout,
             recycling=self.recycling,
             alive_within=conf.worker_proc_alive_timeout or None,
             fresh=self.starts_fresh,
@@ -373,21 +382,19 @@ class Node:
         if self.app.conf.worker_redirect_stdouts and not self.app.log.handled:
             self.app.log.redirect_stdouts(self.app.conf.worker_redirect_stdouts_level)
 
-    def run_child(self, slot: int, end: socket.socket, line: socket.socket) -> None:
+    def run_child(self, place: int, capacity: int, end: socket.socket, line: socket.socket) -> None:
         """Be a child, until the supervisor has no more work for it."""
-        place = slot % places(self.capacities)
         self.set_up_process(f"{self.pool.role}-{place + 1}", number=place + 1)
         self.redirect_output()
         carry_into_threads()
         say_process_init(self.worker)
         interrupts = Interrupts(line)
         interrupts.listen()
-        serve(self.pool_in_child(place, interrupts), end)
+        serve(self.pool_in_child(capacity, interrupts), end)
         say_process_shutdown(self.worker, 0)
 
-    def pool_in_child(self, place: int, interrupts: Interrupts) -> Pool:
-        """Make what runs the bodies of this process. The child for suspects comes after the others, and has one."""
-        capacity = self.capacities[place] if place < len(self.capacities) else 1
+    def pool_in_child(self, capacity: int, interrupts: Interrupts) -> Pool:
+        """Make what runs the bodies of this process, so many at once."""
         return self.pool(self.app, self.name, capacity, interrupts)
 
     def child_command(self) -> list[str]:

@@ -276,18 +276,20 @@ class Slots:
         if child.is_alone and not self.suspects:
             child.leave()
             self.lives.expect_gone(child)
-        if self._recycling is not None and not (child.is_alone or child.adopted):
-            self._look_at_size(child, self._recycling)
+        if self.lives.is_replacing or self._recycling is not None:
+            self._look_at_size(child)
         if self._learn is not None:
             self._learn(child.slot, held.expected, outcome.took)
         self._durations.note(held.intake.task, outcome.took)
         self._on_outcome(held, outcome)
 
-    def _look_at_size(self, child: Child, recycling: Recycling) -> None:
-        """After a run, replace a child that has grown too large."""
+    def _look_at_size(self, child: Child) -> None:
+        """After a run, replace a child that has grown too large; have a successor take the place of one that leaves."""
+        if child.is_alone or child.adopted:
+            return
         if child.is_leaving:
             self.lives.hand_over(child)
-        elif recycling.is_too_large(child.pid):
+        elif self._recycling is not None and self._recycling.is_too_large(child.pid):
             self.take_back(child)
             self.lives.retire(child)
 

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         accept: which messages may be decoded.
         form: how the supervisor writes records.
         pool: module and class of what runs the bodies, for people.
+        layout: returns how many bodies each child would run, for so many at once in the node; None where that cannot
+            change while it runs.
         recycling: what a child may come to before another one takes its place.
         alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
         fresh: children are fresh interpreters because that was asked for.
@@ -72,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     say_ready: Callable[[], None]
     say: Callable[[str], None]
     pool: str = ""
+    layout: Callable[[int], tuple[int, ...]] | None = None
     recycling: Recycling | None = None
     alive_within: float | None = None
     fresh: bool = False
@@ -142,7 +145,9 @@ class Foreground:
     def start(self, slots: Slots, capacities: Sequence[int]) -> None:
         slots.adopt(0, self._end, self._handle, self._line)
 
-    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
+    def spawn(
+        self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
+    ) -> None:
         """There is no other foreground process."""
 
     def kill(self, slot: int, number: int, *, group: bool = False) -> None:

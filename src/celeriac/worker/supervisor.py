@@ -43,6 +43,7 @@ from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.node_signals import NodeSignals
 from celeriac.worker.reloading import Reloading
+from celeriac.worker.resizing import Resizing
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
@@ -172,7 +173,7 @@ class Supervisor:
         cancelling = Cancelling(
             under_way,
             grace=app.conf.task_cancel_grace,
-            can_signal=self._crew.can_kill and all(capacity == 1 for capacity in plan.capacities),
+            can_signal=lambda: self._crew.can_kill and self._slots.lives.run_one_each,
             can_kill=self._crew.can_kill,
         )
         revoked_signal = RevokedSignal(app, plan.node, self._announcer)
@@ -253,6 +254,7 @@ class Supervisor:
                 noted=self._intake.note_limits,
             ),
             lifetime=self,
+            pool=None if plan.layout is None else Resizing(self._slots, plan.layout),
         )
         self._control = Control(app, plan.node, helm)
         self._leases = Leases(

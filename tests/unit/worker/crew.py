@@ -35,6 +35,7 @@ class Children:
     ) -> None:
         self.come_up = True
         self.ends: dict[int, socket.socket] = {}
+        self.told: dict[int, tuple[int, int]] = {}
         self.killed: list[tuple[int, int, bool]] = []
         self.lines: dict[int, socket.socket] = {}
         self.crashed: list[Held] = []
@@ -54,7 +55,10 @@ class Children:
         )
         self.under_way = UnderWay(self.slots)
 
-    def spawn(self, slot: int, child_end: socket.socket, line: socket.socket) -> None:
+    def spawn(
+        self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
+    ) -> None:
+        self.told[slot] = (place, capacity)
         self.ends[slot] = child_end.dup()
         self.lines[slot] = line.dup()
         self.slots.lives.note_started(Started(slot, 1_000 + slot))

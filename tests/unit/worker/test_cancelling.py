@@ -119,7 +119,7 @@ async def test_sigkill_is_not_kept_waiting_by_a_gentler_signal(children: Childre
 async def test_where_signals_would_hit_neighbours_terminating_is_cancelling(children: Children):
     one = begun(children)
 
-    Cancelling(children.under_way, grace=60, can_signal=False).end_run(one, revocation(terminate=True))
+    Cancelling(children.under_way, grace=60, can_signal=lambda: False).end_run(one, revocation(terminate=True))
 
     assert orders(children) == [Interrupt(1, "cancel")]
     assert one.verdict is None

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from celeriac.worker import packets
-from celeriac.worker.forkserver import Died, ForkServer, ForkServerHandle
+from celeriac.worker.forkserver import Died, ForkServer, ForkServerHandle, Spawn
 
 
 def test_a_child_that_cannot_be_started_has_died_and_the_others_live_on(monkeypatch: pytest.MonkeyPatch, capsys):
@@ -15,11 +15,11 @@ def test_a_child_that_cannot_be_started_has_died_and_the_others_live_on(monkeypa
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     ours, theirs = packets.pair()
-    server = ForkServer(theirs, lambda slot, end, line: None, [], before_spawn=lambda: None)
+    server = ForkServer(theirs, lambda place, capacity, end, line: None, [], before_spawn=lambda: None)
     end, line = (one.detach() for one in socket.socketpair())
     monkeypatch.setattr(os, "fork", no_process_left)
 
-    server._spawn(3, end, line)
+    server._spawn(Spawn(3, 0, 1), end, line)
 
     [notice] = ForkServerHandle(ours).notices() or []
     assert isinstance(notice, Died)

@@ -155,7 +155,7 @@ class WorkerSettings(Group):
     worker_pool_putlocks: bool = later(
         FLAG, True, "Send a child no more than it can take.", old="CELERYD_POOL_PUTLOCKS"
     )
-    worker_pool_restarts: bool = later(
+    worker_pool_restarts: bool = works(
         FLAG, False, "Obey the control command that restarts the pool.", old="CELERYD_POOL_RESTARTS"
     )
     worker_pool_start_method: str = works(

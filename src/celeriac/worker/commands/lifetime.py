@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any, Final
 
@@ -13,13 +12,10 @@ logger: Final = logging.getLogger("celeriac.worker")
 
 _SHOWN_MAX: Final = 200
 
-_AFTER: Final = 0.05
-"""Seconds after which it stops, so that the answer gets out."""
-
 
 @built_in("control")
 def shutdown(state: State, msg: str = "Got shutdown from remote", **more: Any) -> dict[str, str]:
     """Stop this node, after what runs has ended."""
     logger.warning("%s", str(msg)[:_SHOWN_MAX])
-    asyncio.get_running_loop().call_later(_AFTER, state.node.lifetime.stop)
+    state.afterwards = state.node.lifetime.stop
     return ok("shutting down")

@@ -37,7 +37,7 @@ def pool_restart(
     if reloader is not None:
         return not_ok("a reloader of your own is not called here; say reload=True, and the node reads all code again")
     if reload:
-        state.node.lifetime.restart("pool_restart")
+        state.afterwards = lambda: state.node.lifetime.restart("pool_restart")
     elif modules:
         return not_ok(f"{modules!r:.200} cannot be imported into processes that run; say reload=True")
     else:

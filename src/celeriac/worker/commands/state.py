@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class State:
         hostname: the node's name.
         node: the rest of it, for built-in commands, in its loop only.
         is_for_all: the command names no nodes: others hear it as well.
+        afterwards: called in the loop when the answer was given; None for nothing.
     """
 
     def __init__(self, app: Celery, hostname: str, node: Helm, *, is_for_all: bool = True) -> None:
@@ -122,6 +123,7 @@ class State:
         self.hostname = hostname
         self.node = node
         self.is_for_all = is_for_all
+        self.afterwards: Callable[[], object] | None = None
 
     @property
     def consumer(self) -> NoReturn:

@@ -1,0 +1,174 @@
+"""Control commands to real nodes: they look, they change, and what they change holds at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.integration.project import PATIENCE, Project, wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def asked(project: Project, command: str, *, node: str = "w1", timeout: float = 10.0, **arguments: Any) -> Any:
+    """Return what a node answers. It may begin to listen a moment after it has said that it is ready."""
+
+    def answer() -> list[dict[str, Any]] | None:
+        return project.app.control.broadcast(
+            command, arguments, pattern=f"{node}@*", matcher="glob", reply=True, timeout=timeout, limit=1
+        )
+
+    [found] = wait_until(answer, what=f"an answer to {command}\n{project.logs()}")
+    [value] = found.values()
+    return value
+
+
+@contextmanager
+def load(project: Project, *, count: int, seconds: float = 0.0, queue: str = "celery") -> Iterator[list[str]]:
+    """Have many short runs under way; at the end wait until all of them have ended."""
+    names = [f"load-{number}" for number in range(count)]
+    tasks = [project.call("noted", name, seconds, queue=queue) for name in names]
+    yield names
+    for task in tasks:
+        task.get(timeout=PATIENCE)
+    assert project.runs() == dict.fromkeys(names, 1)
+
+
+def test_a_node_tells_what_it_does(project: Project):
+    project.start("--prefetch-multiplier", "10", concurrency=1)
+    running = project.call("gated", "running", "gate")
+    project.wait_begun("running")
+    waiting = project.call("noted", "waiting")
+
+    [active] = asked(project, "active")
+    [reserved] = wait_until(lambda: asked(project, "reserved"))
+    found = asked(project, "query_task", ids=[running.id, waiting.id, "nobody"])
+
+    assert (active["id"], active["args"], active["type"]) == (running.id, ["running", "gate"], "tasks.gated")
+    assert active["hostname"].startswith("w1@")
+    assert abs(active["time_start"] - time.time()) < PATIENCE
+    assert str(active["worker_pid"]) == project.notes[0][2]
+    assert active["delivery_info"]["routing_key"] == "celery"
+    assert (reserved["id"], reserved["time_start"], reserved["worker_pid"]) == (waiting.id, None, None)
+    assert {task_id: state for task_id, (state, _) in found.items()} == {running.id: "active", waiting.id: "reserved"}
+    [safe] = asked(project, "active", safe=True)
+    assert (safe["args"], safe["kwargs"]) == ("('running', 'gate')", "{}")
+    project.open_gate("gate")
+    waiting.get(timeout=PATIENCE)
+    stats = wait_until(
+        lambda: (told := asked(project, "stats"))["total"] == {"tasks.gated": 1, "tasks.noted": 1} and told
+    )
+    assert (stats["pool"]["max-concurrency"], len(stats["pool"]["processes"])) == (1, 1)
+    assert stats["pid"] == project.nodes[0].pid
+
+
+def test_a_queue_is_consumed_from_now_on_and_no_more(project: Project):
+    project.start()
+
+    assert asked(project, "add_consumer", queue="mail") == {"ok": "add consumer mail"}
+    assert asked(project, "add_consumer", queue="mail") == {"ok": "already consuming from mail"}
+    assert project.call("echo", "added", queue="mail").get(timeout=PATIENCE) == "added"
+    assert [queue["name"] for queue in asked(project, "active_queues")] == ["celery", "mail"]
+    assert asked(project, "cancel_consumer", queue="mail") == {"ok": "no longer consuming from mail"}
+    project.call("noted", "cancelled", queue="mail")
+    assert project.call("echo", "other").get(timeout=PATIENCE) == "other"
+
+    [left] = project.kept()
+    assert (left.queue, left.accounts) == ("mail", (False, None, 0, 0, 0))
+    assert project.began("cancelled") == 0
+
+
+@pytest.mark.parametrize("pool", [("-P", "prefork"), ("-P", "threads", "--processes", "2")], ids=["prefork", "threads"])
+def test_a_pool_grows_shrinks_and_starts_anew_under_load(project: Project, pool: tuple[str, ...]):
+    project.start(*pool, "worker_pool_restarts=true", concurrency=2)
+    pids = set(asked(project, "stats")["pool"]["processes"])
+
+    with load(project, count=600, seconds=0.005):
+        sizes = []
+        for command, n in (("grow", 4), ("shrink", 5), ("grow", 1), ("shrink", 1), ("grow", 2)):
+            assert asked(project, f"pool_{command}", n=n) == {"ok": f"pool will {command}"}
+            sizes.append(asked(project, "stats")["pool"]["max-concurrency"])
+            assert asked(project, "pool_restart") == {"ok": "reload started"}
+
+    assert sizes == [6, 1, 2, 1, 3]
+    wait_until(lambda: pids.isdisjoint(asked(project, "stats")["pool"]["processes"]))
+    assert asked(project, "stats")["total"] == {"tasks.noted": 600}
+    assert "error" in asked(project, "pool_shrink", n=3)
+
+
+def test_new_limits_hold_for_what_begins_now(project: Project):
+    project.start(concurrency=1)
+
+    assert asked(project, "time_limit", task_name="tasks.noted", hard=0.3) == {"ok": "time limits set successfully"}
+    with pytest.raises(Exception, match="TimeLimitExceeded"):
+        project.call("noted", "limited", 60).get(timeout=PATIENCE)
+    assert asked(project, "rate_limit", task_name="tasks.echo", rate_limit="1/h") == {
+        "ok": "new rate limit set successfully"
+    }
+    assert [project.call("echo", 1).get(timeout=PATIENCE), project.call("echo", 2).state] == [1, "PENDING"]
+    assert "tasks.echo [rate_limit=1/h]" in asked(project, "registered")
+    assert asked(project, "rate_limit", task_name="tasks.echo", rate_limit=0) == {
+        "ok": "rate limit disabled successfully"
+    }
+    assert project.call("echo", 3).get(timeout=PATIENCE) == 3
+
+
+def test_a_node_stops_and_starts_again_when_it_is_told_to(project: Project):
+    node = project.start("worker_pool_restarts=true")
+    first = project.call("pid").get(timeout=PATIENCE)
+
+    assert asked(project, "pool_restart", reload=True) == {"ok": "reload started"}
+    node.wait_for_log("restarting")
+    assert project.call("pid").get(timeout=PATIENCE) != first
+    assert asked(project, "shutdown", timeout=10) == {"ok": "shutting down"}
+
+    assert node.wait_exit() == 0
+    project.assert_clean()
+
+
+def test_stamped_tasks_are_revoked_those_to_come_too(project: Project):
+    project.start(concurrency=1)
+    running = project.call("gated", "running", "gate", tenant="t1", stamped_headers=["tenant"])
+    project.wait_begun("running")
+    waiting = project.call("noted", "waiting", tenant=["t2", "t1"], stamped_headers=["tenant"])
+    other = project.call("noted", "other", tenant="t3", stamped_headers=["tenant"])
+
+    project.app.control.revoke_by_stamped_headers({"tenant": ["t1"]})
+    later = project.call("noted", "later", tenant="t1", stamped_headers=["tenant"])
+    project.open_gate("gate")
+
+    assert other.get(timeout=PATIENCE) == "other"
+    wait_until(lambda: later.state == "REVOKED")
+    assert (running.state, waiting.state) == ("SUCCESS", "REVOKED")
+    assert project.runs() == {"running": 1, "other": 1}
+
+
+def test_it_answers_within_a_second_under_full_load(project: Project):
+    project.start()
+    over = threading.Event()
+
+    def publish() -> None:
+        while not over.is_set():
+            for _ in range(100):
+                project.app.send_task("tasks.echo", (1,), ignore_result=True)
+
+    asked(project, "ping")
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        time.sleep(0.5)
+        took = []
+        for command in ("ping", "stats", "active", "reserved", "active_queues") * 2:
+            began = time.monotonic()
+            asked(project, command)
+            took.append(time.monotonic() - began)
+    finally:
+        over.set()
+        publisher.join()
+
+    assert max(took) < 1.0, took
