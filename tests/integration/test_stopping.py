@@ -330,3 +330,22 @@ def test_a_node_tells_where_its_threads_are(project: Project):
     node.wait_for_log('worker/node.py", line')
     assert project.call("add", 1, 2).get(timeout=10) == 3
     assert node.stop() == 0
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+@pytest.mark.parametrize("late", ["its first process", "the one forked from it"])
+def test_a_node_that_is_stopped_while_it_imports_its_app_ends_cleanly(project: Project, pool, late):
+    """Whichever of its processes is the slower one."""
+    project.call("noted", "run")
+    compared = "==" if late == "its first process" else "!="
+    project.use_also(f"(HERE / 'importing').touch()\nif os.getsid(0) {compared} os.getpid():\n    wait_at('import')\n")
+    node = project.start("-P", pool, concurrency=1, ready=False)
+    wait_until(lambda: (project.folder / "importing").exists())
+
+    node.signal(signal.SIGTERM)
+    project.open_gate("import")
+
+    assert node.wait_exit() == 0
+    node.wait_gone(within=STOP_WITHIN)
+    assert accounts(project) == [UNCOUNTED]

@@ -34,6 +34,7 @@ from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingW
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
 from celeriac.worker.child import serve
+from celeriac.worker.early_signals import EarlySignals, Stopped
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
 from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
@@ -60,7 +61,7 @@ from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, EXIT_RESTART, Supervisor
 from celeriac.worker.time_limits import TimeLimits, concern_of
-from celeriac.worker.waiting import Patience, Stopped, open_broker
+from celeriac.worker.waiting import Patience, open_broker
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -82,24 +83,39 @@ def run(options: NodeOptions) -> int:
         os.chdir(options.workdir)
     if not has_terminal() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _nothing)  # a node that starts anyway need not start again
-    ours, theirs = packets.pair()
-    line, line_end = packets.pair()
-    parent = os.getpid()
-    forked = os.fork()
-    if forked == 0:
-        line.close()
-        _run_forked(options, theirs, ours, line_end, parent)
-    theirs.close()
-    line_end.close()
+    with EarlySignals() as early:
+        ours, theirs = packets.pair()
+        line, line_end = packets.pair()
+        parent = os.getpid()
+        forked = os.fork()
+        if forked == 0:
+            line.close()
+            _run_forked(options, theirs, ours, line_end, parent, early)
+        theirs.close()
+        line_end.close()
+        try:
+            return _run_first(options, ours, line, forked, early)
+        except Stopped as stop:
+            if not options.quiet:
+                sys.stderr.write(f"{stop}: stopped before this node took work\n")
+            return EXIT_DONE
+
+
+def _run_first(options: NodeOptions, ours: socket.socket, line: socket.socket, forked: int, early: EarlySignals) -> int:
+    """Be the process that was started; return the exit code."""
     with contextlib.ExitStack() as held:
         try:
             node = Node(options, first=True)
+            early.check()
             if node.app.conf.worker_pidfile is not None:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
             check_privileges(node.accept, root=is_root(), environment=os.environ)
         except BaseException:
+            with contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)  # a supervisor has this end open too
             ours.close()
             line.close()
+            os.kill(forked, signal.SIGTERM)  # forkservers do without
             _reap(forked)
             raise
         if node.pool is Solo:
@@ -111,7 +127,7 @@ def run(options: NodeOptions) -> int:
             return code
         line.close()
         try:
-            return _supervise(node, lambda: ForkedCrew(ours))
+            return _supervise(node, lambda: ForkedCrew(ours), early)
         finally:
             _reap(forked)
 
@@ -135,7 +151,12 @@ def _reap(pid: int) -> None:
 
 
 def _run_forked(
-    options: NodeOptions, end: socket.socket, other: socket.socket, line: socket.socket, parent: int
+    options: NodeOptions,
+    end: socket.socket,
+    other: socket.socket,
+    line: socket.socket,
+    parent: int,
+    early: EarlySignals,
 ) -> NoReturn:
     """Be the second process of a node."""
     code = EXIT_FAILED
@@ -143,14 +164,16 @@ def _run_forked(
         die_with_parent(parent)
         os.setpgid(0, 0)
         ignore_stop_signals()
+        early.only_note()
         warnings.simplefilter("ignore", SettingWithoutEffect)  # the first process reads the same, and warns
         try:
             node = Node(options)
         except BaseException:  # noqa: BLE001 - the first process meets the same error, and reports it
             os._exit(EXIT_FAILED)
         if node.pool is Solo:
-            code = _supervise_foreground(node, end, other, line, parent)
+            code = _supervise_foreground(node, end, other, line, parent, early)
         else:
+            ignore_stop_signals()
             other.close()
             line.close()
             say_init(node.worker)
@@ -171,13 +194,14 @@ def _run_forked(
         os._exit(code)
 
 
-def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
+def _supervise(node: Node, make_crew: Callable[[], Crew], early: EarlySignals) -> int:
     # Written by a handler in C, so it tells also where this process hangs.
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
-    say_init(node.worker)
-    node.set_up_process("MainProcess")
-    say_set_up(node.worker)
     try:
+        early.check()
+        say_init(node.worker)
+        node.set_up_process("MainProcess")
+        say_set_up(node.worker)
         open_broker(node.app.broker, Patience.of(node.app.conf))
         if not node.accepts_stores():
             return EXIT_UNAVAILABLE
@@ -187,7 +211,8 @@ def _supervise(node: Node, make_crew: Callable[[], Crew]) -> int:
     except OperationalError as exc:
         logger.critical("%s", exc)
         return EXIT_UNAVAILABLE
-    except Stopped:
+    except Stopped as stop:
+        node.say(f"{stop}: stopped before this node took work")
         return EXIT_DONE
     finally:
         node.app.close()
@@ -198,10 +223,10 @@ async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
 
 
 def _supervise_foreground(
-    node: Node, end: socket.socket, handle: socket.socket, line: socket.socket, parent: int
+    node: Node, end: socket.socket, handle: socket.socket, line: socket.socket, parent: int, early: EarlySignals
 ) -> int:
     outlive_parent()
-    return _supervise(node, lambda: Foreground(end, handle, line, parent))
+    return _supervise(node, lambda: Foreground(end, handle, line, parent), early)
 
 
 def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, supervisor: int) -> int:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -25,7 +22,6 @@ logger: Final = logging.getLogger("celeriac.worker")
 _ATTEMPT_WITHIN: Final = 10.0
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 5.0
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -46,56 +42,35 @@ class Patience(msgspec.Struct, frozen=True):
         return cls(conf.broker_connection_max_retries or None)
 
 
-class Stopped(BaseException):
-    """Say that the node was told to stop while it waited."""
-
-
 def open_broker(broker: Broker, patience: Patience) -> None:
     """Open a broker; where a server answers for it, try again until that does.
 
     Raises:
         OperationalError: it cannot be used, and waiting is no use or has been long enough.
-        Stopped: a signal told this process to stop.
     """
-    with _stoppable():
-        attempt = 0
-        while True:
-            try:
-                broker.open(deadline_at=time.monotonic() + _ATTEMPT_WITHIN)
-            except OperationalError as error:
-                if not broker.capabilities.has_server or attempt == patience.attempts:
-                    raise
-                wait = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
-                attempt += 1
-                of = f"/{patience.attempts}" if patience.attempts else ""
-                logger.error(
-                    "Cannot connect to %s: %s Trying again in %.1f s (%d%s)",
-                    broker.url,
-                    _sentence(error),
-                    wait,
-                    attempt,
-                    of,
-                )
-                time.sleep(wait)
-            else:
-                return
+    attempt = 0
+    while True:
+        try:
+            broker.open(deadline_at=time.monotonic() + _ATTEMPT_WITHIN)
+        except OperationalError as error:
+            if not broker.capabilities.has_server or attempt == patience.attempts:
+                raise
+            wait = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
+            attempt += 1
+            of = f"/{patience.attempts}" if patience.attempts else ""
+            logger.error(
+                "Cannot connect to %s: %s Trying again in %.1f s (%d%s)",
+                broker.url,
+                _sentence(error),
+                wait,
+                attempt,
+                of,
+            )
+            time.sleep(wait)
+        else:
+            return
 
 
 def _sentence(error: OperationalError) -> str:
     text = str(error)
     return text if text.endswith(("?", ".")) else f"{text}."
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let signals end the wait: the parts that answer them later do not run yet."""
-
-    def stop(number: int, frame: object) -> None:
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
