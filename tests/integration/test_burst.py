@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.project import Project
 
 FOLLOWING = """
@@ -79,3 +81,39 @@ def test_two_bursts_leave_nothing_between_them(project: Project):
     assert [node.wait_exit() for node in nodes] == [0, 0]
     assert sum(project.runs().values()) == sum(number % 7 + 1 for number in range(40))
     project.assert_clean()
+
+
+@pytest.mark.engines("sqlite")
+def test_a_burst_waits_for_the_hooks_of_a_run_that_was_killed(project: Project):
+    project.use_also("""
+from celeriac.signals import worker_process_init
+
+
+class Told(app.Task):
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        note("on_failure", type(exc).__name__)
+
+
+@app.task(base=Told, time_limit=0.2)
+def endless():
+    while True:
+        time.sleep(1)
+
+
+@worker_process_init.connect
+def be_slow(**provided):
+    if (HERE / "notes").exists():
+        time.sleep(0.5)  # longer than a claim waits
+
+
+@app.task
+def noted_first():
+    note("began", "first")
+""")
+    project.call("noted_first")
+    project.call("endless")
+
+    node = project.start("--burst", ready=False, concurrency=1)
+
+    assert node.wait_exit() == 0
+    assert ["on_failure", "TimeLimitExceeded"] in project.notes

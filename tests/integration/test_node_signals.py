@@ -149,3 +149,17 @@ def test_a_receiver_that_hangs_holds_up_no_work(project: Project):
     project.start()
 
     assert [project.call("add", number, 1).get(timeout=20) for number in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_a_child_tells_the_exit_code_that_it_has(project: Project):
+    project.use_also(RECEIVERS)
+    node = project.start("--max-tasks-per-child", "1", concurrency=1)
+    spent, _ = project.call("whereabouts").get(timeout=20)
+    wait_until(lambda: len(told(project, "worker_process_init")) == 2)
+
+    assert node.stop() == 0
+
+    codes = {pid: words[-1] for pid, *words in told(project, "worker_process_shutdown")}
+    assert len(codes) == 2
+    assert codes.pop(spent) == f"exitcode=155,pid={spent}", "it has done its share"
+    assert all(code.startswith("exitcode=0,") for code in codes.values())

@@ -71,7 +71,7 @@ def test_what_outlasts_the_grace_goes_back_uncounted(project: Project):
 
     node.signal(signal.SIGTERM)
 
-    assert node.wait_exit(within=1 + STOP_WITHIN) == 0
+    assert node.wait_exit(within=1 + STOP_WITHIN) == 1
     assert accounts(project) == [UNCOUNTED]
     assert not os.path.exists(f"/proc/{pid}")
     project.open_gate("gate")
@@ -273,7 +273,7 @@ def test_a_soft_stop_gives_what_runs_its_time_and_then_kills_it(project: Project
     node.wait_for_log("SIGTERM: soft shutdown; running tasks have 1.5 s")
     project.open_gate("quick-gate")
 
-    assert node.wait_exit(within=10) == 0
+    assert node.wait_exit(within=10) == 1
     assert "1 tasks did not end in time" in node.log
     assert ["ended", "quick"] in [words[:2] for words in project.notes]
     assert [kept.accounts for kept in project.kept()] == [UNCOUNTED]

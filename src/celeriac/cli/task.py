@@ -158,10 +158,12 @@ def revoke(
 
     It is stored, for all workers and for those to come. What is under way goes on, unless it is terminated.
     """
-    control = open_app(session).control
+    app = open_app(session)
+    control = app.control
     how = f"Terminate, by {signal}," if terminate else "Revoke"
     return _end(
         session,
+        app,
         ids,
         "revoked",
         question=how,
@@ -181,9 +183,11 @@ def cancel(
     session: Session, /, ids: Sequence[str], reason: str | None, grace: float | None, yes: bool, dry_run: bool
 ) -> int:
     """Have runs not begin, or end with TaskCancelled when they are under way. Prints their ids."""
-    control = open_app(session).control
+    app = open_app(session)
+    control = app.control
     return _end(
         session,
+        app,
         ids,
         "cancelled",
         question="Cancel",
@@ -195,6 +199,7 @@ def cancel(
 
 def _end(
     session: Session,
+    app: Celery,
     ids: Sequence[str],
     done: str,
     *,
@@ -205,6 +210,7 @@ def _end(
 ) -> int:
     chosen = list(dict.fromkeys(ids))
     counted = f"{len(chosen):,} {plural('run', len(chosen))}"
+    known = known_before(app, chosen)
     if not dry_run:
         if not go_ahead(f"{question} {counted}?", yes=yes):
             session.output.say(f"Nothing was {done}.")
@@ -216,5 +222,21 @@ def _end(
         for task_id in chosen:
             session.output.line(task_id)
     verb = "would be" if dry_run else "was" if len(chosen) == 1 else "were"
-    session.output.say(f"{counted} {verb} {done}.")
+    session.output.say(f"{counted} {verb} {done}: {known}.")
     return 0
+
+
+def known_before(app: Celery, ids: Sequence[str]) -> str:
+    """Say in words what is known of runs that are about to be ended."""
+    recorded = {} if app.backend is None else app.backend.get_many(ids)
+    ended = {task_id for task_id, record in recorded.items() if record.state in states.READY_STATES}
+    held = app.broker.claimed([task_id for task_id in ids if task_id not in ended])
+    begun = recorded.keys() - ended - held
+    counts = {
+        "had ended before": len(ended),
+        "may be held by a worker now": len(held),
+        "had a record, but no worker": len(begun),
+        "not known here, and kept from beginning should it wait in a queue": len(ids) - len(ended) - len(held | begun),
+    }
+    told = [what if count == len(ids) else f"{count:,} {what}" for what, count in counts.items() if count]
+    return ", ".join(told)

@@ -15,6 +15,7 @@ import msgspec
 from celeriac.worker import packets
 from celeriac.worker.dispatch import LATE_AFTER, Slot
 from celeriac.worker.held import Held
+from celeriac.worker.orders import Replaced, send_order
 from celeriac.worker.runs import ARE_YOU_THERE, Run, decode_run, encode
 
 
@@ -145,9 +146,11 @@ class Child(msgspec.Struct, eq=False):
         self.head = number
         return self.looks >= looks
 
-    def leave(self) -> None:
-        """Tell it to end when its current runs have."""
+    def leave(self, *, is_replaced: bool = False) -> None:
+        """Tell it to end when its current runs have, and whether another one takes its place."""
         self.is_leaving = True
+        if is_replaced and self.line is not None:
+            send_order(self.line, Replaced())
         self.is_deaf = False  # the question may be among what it has not read, and cannot be put again
         with contextlib.suppress(OSError):
             self.end.shutdown(socket.SHUT_WR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import time
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -65,6 +66,7 @@ class Executor:
         self._recorder = Recorder(app.conf)
         self._tracers: dict[str, Tracer] = {}
         self._runner: asyncio.Runner | None = None
+        self._tells_begin = logger.isEnabledFor(logging.DEBUG)
 
     def close(self) -> None:
         """Cancel what coroutine tasks have left running in the background, and close their loop."""
@@ -99,6 +101,8 @@ class Executor:
             error = error_of(run.ended)
             await tracer.tell_of_end(context, run.ended.state, error, lambda: self._call_errbacks(context, error))
             return Outcome(run.number, run.ended.state, None, request.retries, 0.0)
+        if self._tells_begin:
+            logger.debug("Task accepted: %s[%s] pid:%r", request.task, request.id, os.getpid())
         if self._interrupts is not None:
             self._interrupts.begin(run.number, context)
         try:

@@ -119,7 +119,8 @@ class ForkServer:
 
     Args:
         control: this end of the channel to the supervisor; its end means that the supervisor has gone.
-        body: what a forked child does with its place, its capacity, its socket and its line, for the rest of its life.
+        body: what a forked child does with its place, its capacity, its socket and its line, for the rest of its life;
+            its exit code.
         command: arguments of a fresh interpreter that does the same; descriptors, place and capacity are appended.
         before_spawn: called before each child is started.
         fresh: start all children as fresh interpreters (`worker_pool_start_method`).
@@ -128,7 +129,7 @@ class ForkServer:
     def __init__(
         self,
         control: socket.socket,
-        body: Callable[[int, int, socket.socket, socket.socket], None],
+        body: Callable[[int, int, socket.socket, socket.socket], int],
         command: Sequence[str],
         *,
         before_spawn: Callable[[], object],
@@ -222,12 +223,11 @@ class ForkServer:
                 self._control.close()
                 become_child(parent)
                 own, orders = socket.socket(fileno=end), socket.socket(fileno=line)
-                self._body(spawn.place, spawn.capacity, own, orders)
+                os._exit(self._body(spawn.place, spawn.capacity, own, orders))
             except BaseException:  # noqa: BLE001 - a child has nobody to raise it to
                 traceback.print_exc()
-                os._exit(1)
             finally:
-                os._exit(0)
+                os._exit(1)
         return pid
 
     def _execute(self, spawn: Spawn, end: int, line: int) -> int:

@@ -19,8 +19,8 @@ from celeriac.worker.node_signals import say_init
 from celeriac.worker.options import NodeOptions
 
 
-def main(arguments: list[str]) -> None:
-    """Be a child. The arguments are those that the forkserver appends to `Node.child_command`."""
+def main(arguments: list[str]) -> int:
+    """Be a child; return its exit code. The arguments are those that the forkserver appends to `Node.child_command`."""
     options, end, line, place, capacity, parent = arguments
     become_child(int(parent))
     for descriptor in (end, line):  # inheritable up to here; what bodies start has no business with them
@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> None:
     node = Node(msgspec.json.decode(options, type=NodeOptions))
     say_init(node.worker)
     own, orders = socket.socket(fileno=int(end)), socket.socket(fileno=int(line))
-    node.run_child(int(place), int(capacity), own, orders)
+    return node.run_child(int(place), int(capacity), own, orders)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

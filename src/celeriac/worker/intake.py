@@ -200,8 +200,10 @@ class Intake:
         if room <= 0:
             await self._wait_for_room()
             return
-        burst, held = self._burst, len(self._holdings)
-        wait = CLAIM_WAIT if burst is None else burst.wait(held)
+        burst, wait, held = self._burst, CLAIM_WAIT, 0
+        if burst is not None:  # what is called after a killed run is held by nobody but the slots
+            held = len(self._holdings) + self._slots.unanswered
+            wait = burst.wait(held)
         queues = self._consuming.claimed
         claim = await self._consumer.claim(queues, limit=min(room, CLAIM_MAX), wait=wait)
         self._clock_offset = claim.now - time.monotonic()

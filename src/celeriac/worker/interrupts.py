@@ -19,7 +19,7 @@ from celeriac.app.context import Context
 from celeriac.app.guard import note_told
 from celeriac.exceptions import SoftTimeLimitExceeded, TaskCancelled, TimeLimitExceeded
 from celeriac.worker.forkserver import is_left_to_supervisor
-from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Leave, Signal, read_orders
+from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Leave, Replaced, Signal, read_orders
 
 _EARLY_MAX: Final = 64
 _EXIT_FAILED: Final = 1
@@ -40,6 +40,8 @@ class Interrupts:
         self._runs: dict[int, Context] = {}
         self._early: dict[int, BaseException] = {}
         self._main = threading.main_thread().ident
+        self.is_replaced = False
+        """Another child takes the place of this one."""
 
     def listen(self) -> None:
         """Obey orders from now on. For the main thread."""
@@ -82,6 +84,8 @@ class Interrupts:
                         _die_of(wanted)
                 case Leave():
                     os._exit(_EXIT_FAILED)
+                case Replaced():
+                    self.is_replaced = True
         return instead
 
     def _deliver(self, order: Interrupt) -> BaseException | None:

@@ -204,7 +204,7 @@ class Lives:
     def retire(self, child: Child) -> None:
         """Let a child end when its current runs have, and start the one that takes its place."""
         self.is_replacing = True
-        child.leave()
+        child.leave(is_replaced=True)
         self.choose_among()
         self._spawn(child.slot.place)
         if not child.sent:

@@ -55,7 +55,7 @@ from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import find_pool
 from celeriac.worker.privileges import check_privileges, is_root
-from celeriac.worker.recycling import Recycling
+from celeriac.worker.recycling import EXIT_REPLACED, Recycling
 from celeriac.worker.reloading import Reload
 from celeriac.worker.start import Crew, Foreground, ForkedCrew, Plan
 from celeriac.worker.strategies import strategy_of
@@ -407,16 +407,22 @@ class Node:
         if self.app.conf.worker_redirect_stdouts and not self.app.log.handled:
             self.app.log.redirect_stdouts(self.app.conf.worker_redirect_stdouts_level)
 
-    def run_child(self, place: int, capacity: int, end: socket.socket, line: socket.socket) -> None:
-        """Be a child, until the supervisor has no more work for it."""
+    def run_child(self, place: int, capacity: int, end: socket.socket, line: socket.socket) -> int:
+        """Be a child, until the supervisor has no more work for it; return its exit code."""
         self.set_up_process(f"{self.pool.role}-{place + 1}", number=place + 1)
         self.redirect_output()
         carry_into_threads()
         say_process_init(self.worker)
         interrupts = Interrupts(line)
         interrupts.listen()
-        serve(self.pool_in_child(capacity, interrupts), end)
-        say_process_shutdown(self.worker, 0)
+        code = EXIT_FAILED
+        try:
+            serve(self.pool_in_child(capacity, interrupts), end)
+            interrupts.obey()  # nothing has made it look into its line since the last run
+            code = EXIT_REPLACED if interrupts.is_replaced else EXIT_DONE
+        finally:
+            say_process_shutdown(self.worker, code)
+        return code
 
     def pool_in_child(self, capacity: int, interrupts: Interrupts) -> Pool:
         """Make what runs the bodies of this process, so many at once."""
@@ -472,6 +478,11 @@ class Node:
         concern = concern_of(limits, self.pool.name)
         if concern is not None:
             logger.warning("%s", concern)
+        if vain := limits.vain():
+            logger.warning(
+                "a soft time limit that is not below the hard one is never reached, so runs are killed untold: %s",
+                "; ".join(vain),
+            )
         if self.options.purge:
             count = sum(self.app.broker.purge(queue) for queue in self.queues)
             self.say(f"{count} messages were purged")

@@ -51,7 +51,11 @@ class Leave(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """End the process at once, with an exit code of its own (pool `solo`)."""
 
 
-Order = Interrupt | Signal | Leave
+class Replaced(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Know, for the exit code, that another child takes this one's place, which ends when its current runs have."""
+
+
+Order = Interrupt | Signal | Leave | Replaced
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Order).decode

@@ -9,6 +9,9 @@ from typing import Final
 import msgspec
 import psutil
 
+EXIT_REPLACED: Final = 155
+"""Exit code of a child that has done its share, as Celery's children have it."""
+
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024 if hasattr(os, "sysconf") else 4
 
 

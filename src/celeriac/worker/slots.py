@@ -383,6 +383,11 @@ class Slots:
         return sum(len(child.sent) for child in self.lives.children.values())
 
     @property
+    def unanswered(self) -> int:
+        """Messages that wait here or are with children."""
+        return len(self.waiting) + len(self.suspects) + self.running
+
+    @property
     def alive(self) -> int:
         """Children that have not died."""
         return len(self.lives.children)

@@ -488,11 +488,17 @@ class Supervisor:
             self._stop_until = time.monotonic() + self._plan.stop_grace
         while self._slots.alive and not self._cold.is_set():
             if self._stop_until is not None and time.monotonic() >= self._stop_until:
-                self._plan.say(f"{self._slots.running} tasks did not end in time and go back to their queues")
+                self._note_late()
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await self._cold.wait()
+
+    def _note_late(self) -> None:
+        running = self._slots.running
+        self._plan.say(f"{running} tasks did not end in time and go back to their queues")
+        if running and self._exit_code == EXIT_DONE:  # what is killed was stopped cold, whatever it began as
+            self._exit_code = EXIT_FAILED
 
     async def _kill_children(self) -> None:
         self._cold.set()

@@ -74,6 +74,18 @@ class TimeLimits:
         limit = self._of_tasks[name] = TimeLimit(hard, soft) if hard or soft else None
         return limit
 
+    def vain(self) -> list[str]:
+        """Say of which tasks, and of the node, the soft limit is never reached, because the hard one comes first."""
+        named: list[tuple[str, float | None, float | None]] = [("this node", self._hard, self._soft)]
+        named += [
+            (f"task {name!r}", task.time_limit or self._hard, task.soft_time_limit or self._soft)
+            for name, task in self._tasks.items()
+            if task.time_limit or task.soft_time_limit
+        ]
+        return [
+            f"{who}: soft {soft:g} s, hard {hard:g} s" for who, hard, soft in named if hard and soft and soft >= hard
+        ]
+
 
 def concern_of(limits: TimeLimits, pool: str) -> str | None:
     """Say what a pool of that name cannot keep of the limits that tasks or the node have, for people; or None."""

@@ -107,9 +107,17 @@ def test_runs_are_revoked(command, shop):
     run = command("task", "revoke", waiting, "id-2", waiting, "--yes")
 
     assert (run.code, run.out.split()) == (0, [waiting, "id-2"])
-    assert "2 runs were revoked." in run.err
+    assert "2 runs were revoked: not known here, and kept from beginning should it wait in a queue." in run.err
     assert set(revoked(shop)) == {waiting, "id-2"}
     assert shop.app.AsyncResult(waiting).state == "REVOKED"
+
+
+def test_what_is_known_of_a_run_that_is_revoked_is_said(command, shop):
+    command("task", "revoke", "id-1", "--yes")
+
+    run = command("task", "revoke", "id-1", "id-2", "--yes")
+
+    assert "2 runs were revoked: 1 had ended before, 1 not known here, and kept from beginning" in run.err
 
 
 def test_runs_are_terminated_by_any_signal(command, shop):

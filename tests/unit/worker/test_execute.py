@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import re
 from uuid import uuid4
 
 import pytest
@@ -199,3 +201,13 @@ def test_a_hook_of_a_run_that_is_over_may_fail(app):
 
     executor.close()
     assert outcome.number == 1
+
+
+def test_a_run_that_begins_is_told_to_those_who_debug(app, caplog):
+    task = app.task(name="shop.pay")(lambda: None)
+    caplog.set_level(logging.DEBUG, logger="celeriac")
+
+    executed(app, task)
+
+    [line] = [one.getMessage() for one in caplog.records if "accepted" in one.getMessage()]
+    assert re.fullmatch(rf"Task accepted: shop\.pay\[[0-9a-f-]+\] pid:{os.getpid()}", line)

@@ -15,7 +15,7 @@ def test_a_child_that_cannot_be_started_has_died_and_the_others_live_on(monkeypa
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     ours, theirs = packets.pair()
-    server = ForkServer(theirs, lambda place, capacity, end, line: None, [], before_spawn=lambda: None)
+    server = ForkServer(theirs, lambda place, capacity, end, line: 0, [], before_spawn=lambda: None)
     end, line = (one.detach() for one in socket.socketpair())
     monkeypatch.setattr(os, "fork", no_process_left)
 

@@ -63,6 +63,14 @@ def test_nothing_is_said_where_nothing_has_limits():
         assert concern_of(TimeLimits(app.tasks, hard=1, soft=None), "threads") is not None
 
 
+def test_soft_limits_that_hard_ones_come_before_are_named(app):
+    app.task(name="odd", time_limit=3, soft_time_limit=4)(lambda: None)
+
+    assert TimeLimits(app.tasks, hard=None, soft=None).vain() == ["task 'odd': soft 4 s, hard 3 s"]
+    assert TimeLimits({}, hard=1, soft=5).vain() == ["this node: soft 5 s, hard 1 s"]
+    assert TimeLimits({}, hard=5, soft=1).vain() == []
+
+
 # -- when they are over ---------------------------------------------------------------------------------------------
 
 
