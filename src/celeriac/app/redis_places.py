@@ -62,6 +62,8 @@ def results_in_redis(url: str, conf: Settings) -> tuple[RedisPlace, RedisOptions
         "keepalive": conf.redis_socket_keepalive,
         "max_connections": conf.redis_max_connections,
         "client_name": conf.redis_client_name,
+        "answer_within": conf.redis_socket_timeout or None,
+        "asks_again": conf.redis_retry_on_timeout,
     }
     if conf.redis_backend_health_check_interval is not None:
         base["check_after"] = conf.redis_backend_health_check_interval

@@ -57,14 +57,17 @@ class RedisSettings(Group):
     redis_max_connections: int | None = works(
         or_none(_POSITIVE), None, "Most connections that are open at once.", old="CELERY_REDIS_MAX_CONNECTIONS"
     )
-    redis_socket_timeout: float | None = later(
-        or_none(SECONDS), 120.0, "Seconds to wait for an answer.", old="CELERY_REDIS_SOCKET_TIMEOUT"
+    redis_socket_timeout: float | None = works(
+        or_none(SECONDS),
+        None,
+        "Seconds within which a call is answered, connecting included; None or 0: 5.",
+        old="CELERY_REDIS_SOCKET_TIMEOUT",
     )
     redis_socket_connect_timeout: float | None = works(
         or_none(SECONDS), None, "Seconds to wait for a connection.", old="CELERY_REDIS_SOCKET_CONNECT_TIMEOUT"
     )
-    redis_retry_on_timeout: bool = later(
-        FLAG, False, "Ask again when there was no answer in time.", old="CELERY_REDIS_RETRY_ON_TIMEOUT"
+    redis_retry_on_timeout: bool = works(
+        FLAG, False, "Ask once more when there was no answer in time.", old="CELERY_REDIS_RETRY_ON_TIMEOUT"
     )
     redis_socket_keepalive: bool = works(
         FLAG, False, "Have the system watch idle connections.", old="CELERY_REDIS_SOCKET_KEEPALIVE"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, ClassVar, Final
 
@@ -18,7 +19,7 @@ from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.server import check_up
-from celeriac.exceptions import MessageTooLarge
+from celeriac.exceptions import BrokerUnavailable, MessageTooLarge
 from celeriac.message import Message
 from celeriac.states import FAILURE, READY_STATES
 
@@ -57,6 +58,8 @@ class RedisBackend(ResultBackend, ResultSink):
         self.place = place
         self.keys = ResultKeys.of(options.global_keyprefix)
         self._link = Link.at(place, options)
+        self._answer_within = options.answer_within or ANSWER_WITHIN
+        self._asks_again = options.asks_again
         self._subscriber = Subscriber.at(self._link, self.keys)
         lifetimes = Lifetimes.of(expires, failure_expires)
         self._lifetime_ms = _milliseconds(lifetimes.other)
@@ -93,7 +96,7 @@ class RedisBackend(ResultBackend, ResultSink):
             args: list[Word] = [mode]
             for row in rows:
                 args += row[2:]
-            self._link.run(kept_by, keys, args, deadline_at=monotonic() + ANSWER_WITHIN)
+            self._answered(partial(self._link.run, kept_by, keys, args))
 
     def write_within(self, transaction: object, results: Sequence[ResultMeta]) -> None:
         assert isinstance(transaction, list), "callers ask shares_store_with() first"
@@ -170,7 +173,16 @@ class RedisBackend(ResultBackend, ResultSink):
         return {task_id: one for task_id, one in self.get_many(task_ids).items() if one.state in READY_STATES}
 
     def _call(self, *words: Word) -> Any:
-        return self._link.call(*words, deadline_at=monotonic() + ANSWER_WITHIN, repeatable=True)
+        return self._answered(partial(self._link.call, *words, repeatable=True))
+
+    def _answered(self, ask: Callable[..., Any]) -> Any:
+        """Call with a deadline, and once more when there was no answer by then and that is wanted."""
+        try:
+            return ask(deadline_at=monotonic() + self._answer_within)
+        except BrokerUnavailable:
+            if not self._asks_again:
+                raise
+        return ask(deadline_at=monotonic() + self._answer_within)
 
 
 def _milliseconds(lifetime: float | None) -> int:

@@ -80,6 +80,8 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
         keepalive_options: pairs of socket option and value for that; None: 30 s idle, 3 probes 5 s apart.
         check_after: seconds after which an idle connection is tried with a PING before it is used; 0: never.
         max_connections: most connections of one process that are open at once; None: no limit.
+        answer_within: seconds in which a call about results has ended; None: 5.
+        asks_again: such a call is made once more when there was no answer in time.
         acquire_timeout: seconds to wait for one when all are in use, within the deadline; None: until that.
         credential_provider: object whose `get_credentials()` returns the password, or user and password.
         tls: None: not encrypted.
@@ -107,6 +109,8 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     check_after: float = 25.0
     max_connections: int | None = None
     acquire_timeout: float | None = None
+    answer_within: float | None = None
+    asks_again: bool = False
     credential_provider: Any = None
     tls: Tls | None = None
     sentinel: SentinelOptions = SentinelOptions()

@@ -38,7 +38,9 @@ def test_nothing_is_warned_of_before_settings_are_read():
 
 
 def test_settings_at_their_defaults_and_those_that_work_are_not_warned_of():
-    Settings({"worker_state_db": None, "worker_pool": "solo", "redis_socket_timeout": 120}, environ={}).finalize()
+    Settings(
+        {"worker_state_db": None, "worker_pool": "solo", "database_short_lived_sessions": False}, environ={}
+    ).finalize()
 
 
 def test_names_that_a_program_adds_are_its_own_business():
