@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, tzinfo
+from typing import Final
 
 import msgspec
 
 from celeriac.wire.times import iso_text, parse_iso
+
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -83,3 +86,12 @@ def finite_seconds(name: str, value: object) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number of seconds, got {value}")
     return value
+
+
+def interval_of(rate: str | float | None) -> float | None:
+    """Return the seconds from one start to the next: ``10/m`` is 6, the number 2 (per second) 0.5, 0 and None none."""
+    if rate is None:
+        return None
+    count, _, unit = str(rate).partition("/")
+    per_unit = float(count)
+    return _SECONDS[unit or "s"] / per_unit if per_unit else None

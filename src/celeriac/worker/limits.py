@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app.task import Task
+from celeriac.app.timing import interval_of
 from celeriac.brokers.base import Booking, RateRequest, Release, Room
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held
 
 _NONE: Final = (None, None)
-_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Limits:
@@ -65,15 +65,6 @@ class Limits:
         """Return what a run has to enter before it begins, or None."""
         limit = self._of(facts.task)[1]
         return None if limit is None else Room(facts.room_key or facts.task, limit)
-
-
-def interval_of(rate: str | float | None) -> float | None:
-    """Return the seconds from one start to the next: ``10/m`` is 6, the number 2 (per second) 0.5, 0 and None none."""
-    if rate is None:
-        return None
-    count, _, unit = str(rate).partition("/")
-    per_unit = float(count)
-    return _SECONDS[unit or "s"] / per_unit if per_unit else None
 
 
 def waiting_for(held: Held, booking: Booking, now: float) -> Release | None:

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from celeriac.app.task import Task
-from celeriac.worker.limits import interval_of
+from celeriac.app.timing import interval_of
 
 SURE_SECONDS: Final = 2.0
 """Who starts within this time is put aside until then, not for half of it."""

@@ -7,7 +7,8 @@ from celeriac.brokers.base import Booking, Delivery, Room
 from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held
-from celeriac.worker.limits import Limits, interval_of, waiting_for
+from celeriac.app.timing import interval_of
+from celeriac.worker.limits import Limits, waiting_for
 
 
 @pytest.fixture

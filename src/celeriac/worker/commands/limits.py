@@ -8,7 +8,7 @@ from typing import Any, Final
 from celeriac.app.kinds import RATE, SECONDS, or_none, read
 from celeriac.worker.commands.panel import built_in, not_ok, ok
 from celeriac.worker.commands.state import State
-from celeriac.worker.limits import interval_of
+from celeriac.app.timing import interval_of
 
 logger: Final = logging.getLogger("celeriac.worker")
 

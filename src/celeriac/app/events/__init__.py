@@ -1,0 +1,1 @@
+"""Events: telling them, hearing them, and the picture of nodes and tasks that they draw."""
