@@ -47,6 +47,7 @@ from celeriac.states import PENDING, RETRY
 from celeriac.wire.results import read_group, write_group
 
 if TYPE_CHECKING:
+    from celeriac.app.events.events import Events
     from celeriac.brokers.bus import Bus
 
 
@@ -321,6 +322,13 @@ class Celery(Registering, Configured):
     def clock(self) -> LamportClock:
         """The logical clock, which orders what nodes and programs say to each other."""
         return LamportClock()
+
+    @cached_property
+    def events(self) -> Events:
+        """What tells and hears events: ``app.events.Receiver(handlers={"*": print}).capture()``."""
+        from celeriac.app.events.events import Events  # with asyncio, 30 ms that programs need not wait for
+
+        return Events(self)
 
     @cached_property
     def log(self) -> Logging:

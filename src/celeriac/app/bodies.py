@@ -41,6 +41,7 @@ def add_join_task(app: Celery) -> None:
         acks_late=True,
         acks_on_failure_or_timeout=True,
         ignore_result=False,
+        send_events=False,
         track_started=False,
         rate_limit=None,
         max_retries=None,

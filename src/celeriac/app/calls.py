@@ -113,6 +113,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         version: of the settings; other settings make other rules.
         publish_policy: None: publish once.
         repr_levels: nesting that the reprs of arguments show.
+        tells_sent: an event is sent of every message.
         names: what is known of tasks that are not registered here, by name.
     """
 
@@ -132,6 +133,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     publish_policy: RetryPolicy | None
     retry_policy: RetryPolicy
     repr_levels: int
+    tells_sent: bool
     names: dict[str, Defaults]
 
     @classmethod
@@ -155,6 +157,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             publish_policy=policy if conf.task_publish_retry else None,
             retry_policy=policy,
             repr_levels=conf.task_repr_maxlevels or _UNLIMITED,
+            tells_sent=conf.task_send_sent_event,
             names={},
         )
 

@@ -21,7 +21,6 @@ _OF_APP: Final[Mapping[str, str]] = {
     "connection_or_acquire": _CONNECTIONS,
     "default_connection": _CONNECTIONS,
     "default_producer": _CONNECTIONS,
-    "events": "events are not in this version of celeriac",
     "loader": "there are no loaders here: name modules in `imports` and `include`, or use `app.autodiscover_tasks`",
     "pool": _CONNECTIONS,
     "producer_or_acquire": _CONNECTIONS,
@@ -36,7 +35,6 @@ _OF_APP: Final[Mapping[str, str]] = {
 _OF_TASK: Final[Mapping[str, str]] = {
     "Request": "a worker's request is no class of yours to replace; use the hooks of the task (`before_start`, "
     "`on_failure`, `after_return` and the like), or signals",
-    "send_event": "events are not in this version of celeriac",
     "start_strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
     "Strategy": "a worker's strategy is no class of yours to replace; use `worker_dispatch`",
 }

@@ -288,7 +288,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "producer": _NO_KOMBU,
     "publisher": _NO_KOMBU,
     "connection": _NO_KOMBU,
-    "event_dispatcher": "events come with a later version",
+    "event_dispatcher": "events are sent by the app itself: set task_send_sent_event",
     "router": "say where calls go in `task_routes`, or name the queue with queue=...",
     "mandatory": _NO_EXCHANGES,
     "immediate": _NO_EXCHANGES,

@@ -270,7 +270,16 @@ class Sender:
             heard = _of_published(messages, conflicts, heard)
         for announcement in heard:
             announcement.send_after()
+        if self._rules_now().tells_sent:
+            self._tell_sent(messages, conflicts)
         return conflicts
+
+    def _tell_sent(self, messages: Sequence[Message], conflicts: Sequence[Conflict]) -> None:
+        """Send an event of each message that was published (`task_send_sent_event`)."""
+        from celeriac.app.events.sending import tell_sent  # which those who send no events need not import
+
+        left_out = {conflict.position for conflict in conflicts}
+        tell_sent(self.app, [one for position, one in enumerate(messages) if position not in left_out])
 
     def _result(self, call: Call, said: ReadOptions, parent: Context | None, task_id: str) -> AsyncResult[Any]:
         ignored = call.ignore_result is True

@@ -384,6 +384,26 @@ class Task(Calling[P, R]):
         """
         self.app.note_state(self, task_id, state, meta, fields)
 
+    def send_event(
+        self, type_: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any
+    ) -> None:
+        """Send an event of the run that is under way; nothing when the task sends none (`send_events`).
+
+        It blocks for some 0.1 ms, and for 2 s at most. One that cannot be sent is logged, and lost.
+
+        Args:
+            type_: ``task-`` and a word, such as ``task-progress``.
+            retry, retry_policy: of no effect; taken because Celery has them.
+            fields: what it tells; JSON can carry it.
+
+        Raises:
+            EncodeError: a field cannot be written.
+        """
+        if self.send_events:
+            from celeriac.app.events.sending import tell_of_run  # which those who send no events need not import
+
+            tell_of_run(self.app, self.request, type_, fields)
+
     def AsyncResult(self, task_id: str, **options: Any) -> Result[R]:
         """Return the result of the call of that id."""
         return Result(task_id, app=self.app, **options)

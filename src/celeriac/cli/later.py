@@ -20,14 +20,12 @@ class Later(NamedTuple):
         return f"comes with {self.part}, which this version of celeriac does not have yet. {self.meanwhile}".rstrip()
 
 
-_EVENTS: Final = "events for monitors"
 _SCHEDULES: Final = "schedules and beat"
 _CRON: Final = "Until then have cron or a systemd timer run `celeriac call`."
 _BACKGROUND: Final = "running in the background"
 
 LATER_FLAGS: Final = {
     ("-D", "--detach"): Later(_BACKGROUND, "Let systemd or supervisord keep the worker running, or use `nohup ... &`."),
-    ("-E", "--task-events", "--events"): Later(_EVENTS, "Until then connect to signals (celeriac.signals)."),
     ("-B", "--beat"): Later(_SCHEDULES, _CRON),
 }
 """Flags that are to come."""
@@ -45,13 +43,11 @@ LATER_OPTIONS: Final = {
 NEEDLESS_FLAGS: Final = {
     ("--without-gossip",): "nodes do not gossip",
     ("--without-mingle",): "nodes do not mingle at the start",
-    ("--without-heartbeat",): "nodes send no heartbeat events",
     ("--no-execv",): "children are forked",
 }
 """Flags that switch off what is not there in the first place, with the reason why they have no effect."""
 
 NEEDLESS_OPTIONS: Final = {
-    ("--heartbeat-interval",): "nodes send no heartbeat events",
     ("-S", "--statedb"): "what was revoked is kept by the broker, for all nodes and over restarts",
 }
 """Options with a value, likewise."""
@@ -59,7 +55,6 @@ NEEDLESS_OPTIONS: Final = {
 LATER_COMMANDS: Final = {
     "amqp": Later("RabbitMQ"),
     "beat": Later(_SCHEDULES, _CRON),
-    "events": Later(_EVENTS, "`celeriac queue list` shows what waits."),
     "flower": Later("the web page"),
     "graph": Later("pictures of nodes", "`celeriac inspect stats` shows their numbers."),
     "list": Later("RabbitMQ", "`celeriac queue list` shows the queues."),

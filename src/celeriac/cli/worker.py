@@ -16,7 +16,7 @@ from celeriac.cli.later import global_options_of_celery, worker_options_of_celer
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
 from celeriac.cli.values import completing, names, seconds
-from celeriac.worker.options import NodeOptions
+from celeriac.worker.options import HEARTBEAT_EVERY, NodeOptions
 
 SETTINGS_OF_FLAGS: Final = {
     "time_limit": "task_time_limit",
@@ -28,6 +28,8 @@ SETTINGS_OF_FLAGS: Final = {
     "umask": "worker_umask",
 }
 """Flags that say what a setting says as well."""
+
+_BEAT_LEAST: Final = 0.1
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 
@@ -87,6 +89,9 @@ def concurrency(text: str) -> int | Literal["auto"]:
 @click.option("-l", "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), default="WARNING", show_default=True)
 @click.option("-f", "--logfile", metavar="FILE", help="Where to log instead of stderr; %n is the node, %i the process.")
 @click.option("--pidfile", metavar="FILE", help="Where to write the process id while it runs; %n is the node.")
+@click.option("-E", "--task-events", "--events", "task_events", is_flag=True, help="Send events of tasks.")
+@click.option("--heartbeat-interval", type=seconds, metavar="SECONDS", help="Time between two heartbeat events.")
+@click.option("--without-heartbeat", is_flag=True, help="Send no heartbeat events.")
 @click.option("--umask", metavar="OCTAL", help="What others may not do with files that it makes.")
 @worker_options_of_celery
 @global_options_of_celery
@@ -137,8 +142,23 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         purge=given["purge"],
         burst=given["burst"],
         reload=given["reload"],
+        heartbeat=heartbeat(given["heartbeat_interval"], without=given["without_heartbeat"]),
         strict=given["strict"],
     )
+
+
+def heartbeat(interval: float | None, *, without: bool) -> float:
+    """Return the seconds between two heartbeats; 0 for none."""
+    if without:
+        return 0.0
+    if interval is None:
+        return HEARTBEAT_EVERY
+    if interval < _BEAT_LEAST:
+        raise click.UsageError(
+            f"--heartbeat-interval: at least {_BEAT_LEAST:g} s are needed, got {interval:g}; "
+            "--without-heartbeat sends none."
+        )
+    return interval
 
 
 def _settings_of_flags(given: Mapping[str, Any]) -> Mapping[str, object]:
@@ -146,6 +166,8 @@ def _settings_of_flags(given: Mapping[str, Any]) -> Mapping[str, object]:
     said = {name: given[flag] for flag, name in SETTINGS_OF_FLAGS.items() if given[flag] is not None}
     if given["disable_prefetch"]:
         said["worker_disable_prefetch"] = True
+    if given["task_events"]:
+        said["worker_send_task_events"] = True
     if given["slots"] == "auto":
         said["worker_concurrency"] = None
     return said

@@ -59,9 +59,7 @@ def made(
     return {**common, **fields, "timestamp": fields.get("timestamp", at), "type": kind}
 
 
-def notice_of(
-    event: Event | Sequence[Event], *, exchange: str, hostname: str, serializer: Serializer = JSON
-) -> Notice:
+def notice_of(event: Event | Sequence[Event], *, exchange: str, hostname: str, serializer: Serializer = JSON) -> Notice:
     """Write one event, or several of one group.
 
     Raises:

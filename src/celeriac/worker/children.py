@@ -78,7 +78,9 @@ class Child(msgspec.Struct, eq=False):
             OSError: it is dying, and the notice of that comes next.
         """
         delivery = held.delivery
-        packet = encode(Run(held.number, delivery.message, delivery.redelivered, delivery.crashes, held.ended))
+        packet = encode(
+            Run(held.number, delivery.message, delivery.redelivered, delivery.crashes, held.ended, held.is_watched)
+        )
         packets.send(self.end, packet, packets.DONT_WAIT)
         self.slot.note_sent(held.expected, now)
         held.began_at = now

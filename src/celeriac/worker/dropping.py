@@ -14,6 +14,7 @@ from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Drop
 from celeriac.worker.held import Held
 from celeriac.worker.revoked_signal import RevokedSignal
+from celeriac.worker.saying import saying_dropped
 from celeriac.worker.settle import after_drop
 from celeriac.worker.settler import Ending, Settler
 
@@ -58,6 +59,8 @@ class Dropper:
         else:
             logger.info("Discarding revoked task: %s[%s]", facts.task, facts.id)
             self._signal.send(message, facts.task, expired=why == (EXPIRED,))
+        if held.is_watched:
+            held.says = saying_dropped(expired=why == (EXPIRED,))
         wanted = wants_result(self._app.tasks.get(facts.task), facts.ignore_result)
         how = after_drop(held.delivery, facts, drop, wanted=wanted, done_at=self._done_at(), form=self._form)
         how = self._counting.add_to(how, drop.error, state=REVOKED)

@@ -22,6 +22,13 @@ from celeriac.worker.held import Held, Verdict
 from celeriac.worker.lost_runs import LostRuns
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.runs import Outcome
+from celeriac.worker.saying import (
+    saying_failed,
+    saying_given_back,
+    saying_killed,
+    saying_outcome,
+    saying_retried,
+)
 from celeriac.worker.settle import acks_failure, after_crash, after_kill, after_run, how_it_died, lost_error
 from celeriac.worker.settler import Ending, Settler
 
@@ -92,6 +99,8 @@ class Endings:
                 return
             if outcome.state == REVOKED:
                 self._tell_revoked(held, verdict)
+        if held.is_watched:
+            held.says = saying_outcome(outcome)
         how = after_run(held.delivery, outcome)
         if outcome.dead_reason is not None and outcome.joins is None and isinstance(how, Settlement):
             how = self._counting.add_to(how, DecodeError(outcome.dead_reason))  # no child could read it
@@ -106,6 +115,8 @@ class Endings:
         self._aftermath.of(held, verdict)
 
     def _end_by(self, held: Held, verdict: Verdict) -> None:
+        if held.is_watched:
+            held.says = saying_killed(verdict)
         task, facts = self._app.tasks[held.intake.task], held.intake
         wanted = wants_result(task, facts.ignore_result) or task.store_errors_even_if_ignored
         dead = verdict.state == FAILURE and task.acks_late and not acks_failure(task, verdict.error)
@@ -134,6 +145,8 @@ class Endings:
         task = self._app.tasks[held.intake.task]
         retried = self._lost_runs.retried(held.delivery, text) if task.retry_on_worker_lost else None
         if retried is not None:
+            if held.is_watched:
+                held.says = saying_retried(lost_error(held.delivery, held.intake, text))
             self._settler.add(Ending(held, retried))
             return
         how = after_crash(
@@ -150,8 +163,12 @@ class Endings:
             error = lost_error(held.delivery, held.intake, text)
             how = self._counting.add_to(self._errbacks.add_to(how, calls_inline=True), error)
             self._aftermath.of(held, Verdict(FAILURE, error))
+            if held.is_watched:
+                held.says = saying_failed(error)
             if how.dead_reason is not None:
                 logger.error("message %s was dead-lettered: %s", held.intake.id, how.dead_reason)
+        elif held.is_watched:
+            held.says = saying_given_back()
         self._settler.add(Ending(held, how))
 
     def end_unfinished(self, held: Held) -> None:
@@ -175,7 +192,10 @@ class Endings:
             form=self._form,
         )
         if isinstance(lost, Settlement):
-            lost = self._counting.add_to(self._errbacks.add_to(lost), lost_error(delivery, held.intake, text))
+            error = lost_error(delivery, held.intake, text)
+            lost = self._counting.add_to(self._errbacks.add_to(lost), error)
+            if held.is_watched:
+                held.says = saying_failed(error)
         self._settler.add(Ending(held, lost))
 
     def hand_back(self, unstarted: Iterable[Held]) -> None:

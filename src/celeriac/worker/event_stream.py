@@ -116,8 +116,7 @@ class EventStream:
         of_tasks, self._of_tasks = self._of_tasks, []
         lost, self._lost = self._lost, 0
         notices = [self._notice(key, event) for key, event in singles]
-        for batch in _divided(of_tasks):
-            notices.append(self._batch(batch))
+        notices += [self._batch(batch) for batch in _divided(of_tasks)]
         if not notices:
             return
         try:

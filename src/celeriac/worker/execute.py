@@ -17,6 +17,7 @@ from typing import Any, Final
 from celeriac.app.application import Celery
 from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.events.task_events import told_failure, told_success
 from celeriac.app.follow import after_failure, after_success, call_inline, check_following, errbacks_due
 from celeriac.app.members import failed, reports, succeeded
 from celeriac.app.records import Recorder
@@ -26,15 +27,15 @@ from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.joins import JoinEffects
-from celeriac.exceptions import DecodeError, NotRegistered, Reject
+from celeriac.exceptions import DecodeError, NotRegistered, Reject, Retry
 from celeriac.message import Message
-from celeriac.states import FAILURE, IGNORED, PROPAGATE_STATES, REJECTED
+from celeriac.states import FAILURE, IGNORED, PROPAGATE_STATES, REJECTED, SUCCESS
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.reprs import bounded_repr, told
 from celeriac.worker.ends import error_of
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.loops import fast_loop
-from celeriac.worker.runs import Outcome, Run
+from celeriac.worker.runs import REJECTED_REASON, Outcome, Run
 from celeriac.worker.settle import acks_failure, failure_record
 
 _REASON_MAX_CHARS: Final = 4096
@@ -87,7 +88,13 @@ class Executor:
         except (DecodeError, NotRegistered) as exc:
             reason = f"{type(exc).__name__}: {exc}"
             return Outcome(
-                run.number, FAILURE, self._failure(message, exc), 0, time.perf_counter() - began, dead_reason=reason
+                run.number,
+                FAILURE,
+                self._failure(message, exc),
+                0,
+                time.perf_counter() - began,
+                dead_reason=reason,
+                told=told_failure(exc, None) if run.is_watched else None,
             )
         context = Context.from_request(
             request,
@@ -117,17 +124,19 @@ class Executor:
         if state == REJECTED and not requeue:  # whoever waits for it must learn that nothing more comes
             state = FAILURE
             record = self._recorder.outcome(context, FAILURE, traced.value, None)
+        took = time.perf_counter() - began
         return Outcome(
             run.number,
             state,
             record,
             request.retries,
-            time.perf_counter() - began,
+            took,
             tuple(context.following),
             dead_reason,
             requeue,
             self._others(context, state, traced) if context.chain else (),
             self._joins(context, state, traced) if context.chord or context.chain or context.joins else None,
+            _told(tracer.task, traced, took) if run.is_watched else None,
         )
 
     async def traced(self, tracer: Tracer, context: Context, request: TaskRequest) -> Traced:
@@ -183,7 +192,7 @@ class Executor:
             return None, False
         exc = traced.value
         if isinstance(exc, Reject) and traced.state == REJECTED:
-            return (None, True) if exc.requeue else (f"Reject: {_reason(exc)}", False)
+            return (None, True) if exc.requeue else (f"{REJECTED_REASON}{_reason(exc)}", False)
         if traced.state == FAILURE and not acks_failure(task, exc):
             return told(exc), False
         return None, False
@@ -242,6 +251,18 @@ class Executor:
         if self._runner is None:
             self._runner = asyncio.Runner(loop_factory=fast_loop())
         return self._runner.run(coroutine, context=contextvars.copy_context())
+
+
+def _told(task: Task[..., Any], traced: Traced, took: float) -> bytes | None:
+    """Write what an event tells of a run."""
+    exc = traced.value
+    if traced.state == SUCCESS:
+        return told_success(exc, took, limit=task.resultrepr_maxsize)
+    if not isinstance(exc, BaseException):
+        return None
+    if isinstance(exc, Retry) and exc.exc is not None:
+        exc = exc.exc
+    return told_failure(exc, None if traced.einfo is None else traced.einfo.traceback)
 
 
 def _reason(reject: Reject) -> str:

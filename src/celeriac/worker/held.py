@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from celeriac.app.events.task_events import Says
 from celeriac.brokers.base import Delivery, Room
 from celeriac.brokers.revocations import Revocation
 from celeriac.wire.protocol import Intake
@@ -59,6 +60,8 @@ class Held(msgspec.Struct, eq=False, gc=False):
         verdict: what the run comes to when its child dies, because it is being ended; or None.
         if_killed: what the run comes to when its child is killed for the sake of another, because it was told to end
             itself; or None.
+        is_watched: events are sent of it; `is_start_told`: of its start, too.
+        says: the events that are to be sent when its end is stored.
         ended: this is no run, but what is to be called after one (`aftermath.py`); or None.
     """
 
@@ -76,6 +79,9 @@ class Held(msgspec.Struct, eq=False, gc=False):
     revocation: Revocation | None = None
     verdict: Verdict | None = None
     if_killed: Verdict | None = None
+    is_watched: bool = False
+    is_start_told: bool = False
+    says: tuple[Says, ...] = ()
     ended: Ended | None = None
 
 
@@ -98,9 +104,10 @@ class Holdings:
         expected: float,
         room: Room | None = None,
         time_limit: TimeLimit | None = None,
+        is_watched: bool = False,
     ) -> Held:
         self._last += 1
-        held = Held(self._last, delivery, intake, now, expected, room, time_limit=time_limit)
+        held = Held(self._last, delivery, intake, now, expected, room, time_limit=time_limit, is_watched=is_watched)
         self._by_number[self._last] = held
         return held
 

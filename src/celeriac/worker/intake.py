@@ -35,9 +35,11 @@ from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits as SharedLimits
 from celeriac.worker.limits import waiting_for
 from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_events import NodeEvents
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.received_line import log_received
 from celeriac.worker.revoking import Revoking
+from celeriac.worker.saying import saying_failed
 from celeriac.worker.settle import after_bury
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
@@ -70,6 +72,7 @@ class Intake:
         node_rates: tells what a rate limit of this node lets start now.
         dropper: ends what nobody wants any more.
         revoking: knows what is revoked.
+        events: tells monitors what was claimed.
         counting: counts the members of chords that are buried.
         signals: tells receivers what was claimed.
         lease_lost: called when a claim says that this node was declared dead; makes it a new owner.
@@ -106,6 +109,7 @@ class Intake:
         dropper: Dropper,
         revoking: Revoking,
         signals: MessageSignals,
+        events: NodeEvents,
         give_up: Callable[[str], None] | None = None,
         burst: Burst | None = None,
     ) -> None:
@@ -137,6 +141,7 @@ class Intake:
         self._dropper = dropper
         self._revoking = revoking
         self._signals = signals
+        self._events = events
         self._revoked = revoking.revoked
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
@@ -377,11 +382,16 @@ class Intake:
                 log_received(delivery.message, facts)
             if task_received.receivers:
                 self._signals.received(delivery.message, facts.task)
+        is_watched = self._events.on and self._events.watches(task)
+        if is_watched and delivery.booking is None:
+            self._events.received(delivery.message, facts.task, task)
         # In a window nobody could say when a run begins.
         expected = float("inf") if task and task.track_started else self._durations.expected(facts.task)
         room = self._shared_limits.room_of(facts) if self._shared_limits.any else None
         time_limit = self._time_limits.of(facts)
-        return self._holdings.add(delivery, facts, now=now, expected=expected, room=room, time_limit=time_limit)
+        return self._holdings.add(
+            delivery, facts, now=now, expected=expected, room=room, time_limit=time_limit, is_watched=is_watched
+        )
 
     def _end_unreadable(self, delivery: Delivery, error: DecodeError) -> None:
         facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
@@ -391,6 +401,7 @@ class Intake:
     def _end(self, delivery: Delivery, facts: Facts, decision: HoldUntil | Drop | PassOn | Bury) -> None:
         room = self._shared_limits.room_of(facts) if facts.task in self._tasks else None
         held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0, room=room)
+        held.is_watched = self._events.on and self._events.watches(self._tasks.get(facts.task))
         how: Settlement | Release
         match decision:
             case HoldUntil(eta_at=eta_at):
@@ -411,6 +422,8 @@ class Intake:
                 logger.error("message %s was dead-lettered: %s", delivery.message.task_id, reason)
                 buried = after_bury(delivery, decision, retries=facts.retries, done_at=self._done_at(), form=self._form)
                 how = self._counting.add_to(self._errbacks.add_to(buried), decision.error)
+                if held.is_watched:
+                    held.says = saying_failed(decision.error)
         self._settler.add(Ending(held, how))
 
     async def _ack_early(self, early: list[Held]) -> None:

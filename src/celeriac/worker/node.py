@@ -377,6 +377,7 @@ class Node:
             alive_within=conf.worker_proc_alive_timeout or None,
             fresh=self.starts_fresh,
             burst=options.burst,
+            heartbeat=options.heartbeat or None,
             reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
             say=self.say,

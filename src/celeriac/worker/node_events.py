@@ -6,23 +6,21 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from celeriac import __version__
 from celeriac.app.application import Celery
 from celeriac.app.events import task_events
-from celeriac.app.events.task_events import Says
+from celeriac.app.events.task_events import Says, sender_name
 from celeriac.app.task import Task
 from celeriac.message import Message
-from celeriac.version import __version__
 from celeriac.wire.events import hours_west, made
 from celeriac.wire.jsontypes import dumps
 from celeriac.worker.background import Background
 from celeriac.worker.event_stream import EventStream
 from celeriac.worker.held import Held
-
-HEARTBEAT_EVERY: Final = 2.0
-"""Seconds between two heartbeats, unless the command line says otherwise (`--heartbeat-interval`)."""
+from celeriac.worker.options import HEARTBEAT_EVERY
 
 SOFTWARE: Final = "py-celeriac"
 
@@ -30,7 +28,11 @@ SOFTWARE: Final = "py-celeriac"
 class Looks(Protocol):
     """See what a node is doing."""
 
-    def held_by_bodies(self) -> Iterable[Held]:
+    def held(self) -> Iterable[Held]:
+        """Return all messages that are not settled."""
+        ...
+
+    def running_now(self) -> Iterable[Held]:
         """Return what runs now."""
         ...
 
@@ -120,11 +122,12 @@ class NodeEvents:
         """Look at the zone of this machine, whose offset changes twice a year."""
         self._utcoffset, self._pid = hours_west(), os.getpid()
         self._head = task_events.head_of(self._node, utcoffset=self._utcoffset, pid=self._pid)
+        self._head_of_sender = task_events.head_of(sender_name(), utcoffset=self._utcoffset, pid=self._pid)
 
     def _tell(self, kind: str) -> None:
         facts = {
             "freq": self._freq or HEARTBEAT_EVERY,
-            "active": sum(1 for _ in self._looks.held_by_bodies()),
+            "active": sum(1 for _ in self._looks.running_now()),
             "processed": sum(self._looks.totals().values()),
             "loadavg": [round(load, 2) for load in os.getloadavg()],
             "sw_ident": SOFTWARE,
@@ -157,7 +160,7 @@ class NodeEvents:
         """Tell which runs have begun since the last time; say whether some of those that are held may begin later."""
         if not self.on:
             return False
-        for held in self._looks.held_by_bodies():
+        for held in self._looks.running_now():
             if held.is_watched and not held.is_start_told:
                 self._say_started(held, task_events.quoted(held.intake.id))
         return any(held.is_watched and not held.is_start_told for held in self._looks.held())
@@ -166,9 +169,12 @@ class NodeEvents:
         held.is_start_told = True
         self._say(uuid, task_events.STARTED, time.time() - (time.monotonic() - held.began_at))
 
-    def ended(self, held: Held) -> None:
-        """Tell what a message came to, now that it is stored."""
-        if not self.on or not held.says:
+    def ended(self, held: Held, published: Sequence[Message] = ()) -> None:
+        """Tell what a message came to, now that it is stored, and what was published because of it."""
+        if self._tells_sent:
+            for message in published:
+                self._say_sent(message)
+        if not held.says:
             return
         uuid = task_events.quoted(held.intake.id)
         if held.began_at and not held.is_start_told:
@@ -177,11 +183,14 @@ class NodeEvents:
         for says in held.says:
             self._say(uuid, says, now)
 
-    def published(self, messages: Sequence[Message]) -> None:
-        """Tell of messages that followed from runs (`task_send_sent_event`)."""
+    def _say_sent(self, message: Message) -> None:
+        """Tell of a message that was published for a run, in the name of the process: nodes send no tasks."""
+        told = task_events.told_sent(message, self._app.tasks, limits=self._limits)
+        if told is not None:
+            uuid = task_events.quoted(message.task_id)
+            self._stream.add_single(
+                "task.sent", task_events.event(self._head_of_sender, self._forward(), uuid, told, time.time())
+            )
 
     def _say(self, uuid: bytes, says: Says, at: float) -> None:
         self._add(task_events.event(self._head, self._forward(), uuid, says, at))
-
-
-Ended = Callable[[Held], None]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+HEARTBEAT_EVERY: Final = 2.0
+"""Seconds between two heartbeat events, unless the command line says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class NodeOptions:
         purge: delete what waits in the queues before consuming them.
         burst: stop when the queues are empty.
         reload: start again when a source of the project changes.
+        heartbeat: seconds between two heartbeat events; 0 sends none, nor that the node is there and goes.
         strict: do not start where broker or result backend are set up so that they may lose something.
     """
 
@@ -56,4 +61,5 @@ class NodeOptions:
     purge: bool = False
     burst: bool = False
     reload: bool = False
+    heartbeat: float = HEARTBEAT_EVERY
     strict: bool = False

@@ -33,6 +33,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
         redelivered: True when somebody else has held the message before.
         crashes: earlier runs of the message whose child died under them.
         ended: the run is over, and only what is to be called about that is left; or None.
+        is_watched: events are sent of it, so the outcome is to say what they tell.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
     redelivered: bool
     crashes: int
     ended: Ended | None = None
+    is_watched: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -56,6 +58,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
         requeue: the message is to be delivered again, though its body has run.
         others: records of runs that never begin because of it: the steps of a chain that would have followed.
         joins: what it does to the joins of chords, or None.
+        told: what an event says of it, as `app/events/task_events.py` writes it; None of a run that nobody watches.
     """
 
     number: int
@@ -68,7 +71,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     requeue: bool = False
     others: tuple[ResultMeta, ...] = ()
     joins: JoinEffects | None = None
+    told: bytes | None = None
 
+
+REJECTED_REASON: Final = "Reject: "
+"""What the reason begins with of a message that its own task has made a dead letter."""
 
 READY = 0
 """Number of the outcome with which a child says that it has come up."""

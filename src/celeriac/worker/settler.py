@@ -18,12 +18,14 @@ from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, Consumer, Release, ResultMeta, ResultSink, Settlement
 from celeriac.brokers.joins import JoinEffects
 from celeriac.exceptions import OperationalError
+from celeriac.message import Message
 from celeriac.states import SUCCESS
 from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.chain_ends import ending_chain
 from celeriac.worker.counting import Counting
 from celeriac.worker.held import Held, Holdings
+from celeriac.worker.saying import saying_failed
 from celeriac.worker.settle import after_refusal_by_store, freeing
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -57,6 +59,8 @@ class Settler:
         backend: where records go, or None when results are disabled.
         holdings: what is held; a message leaves it when its ending is stored.
         on_settled: called after each batch.
+        on_ended: called when the end of a message is stored of which events are sent, with what was published because
+            of it.
         done_at: returns the time of now as records write it.
         form: how records are written.
         counting: counts the members of chords that the store would not take as they ended.
@@ -70,6 +74,7 @@ class Settler:
         holdings: Holdings,
         *,
         on_settled: Callable[[], None],
+        on_ended: Callable[[Held, Sequence[Message]], object] | None = None,
         done_at: Callable[[], str],
         form: RecordForm = JSON_FORM,
         counting: Counting | None = None,
@@ -82,6 +87,7 @@ class Settler:
         self._sink = shared if isinstance(shared, ResultSink) and consumer.shares_store_with(shared) else None
         self._holdings = holdings
         self._on_settled = on_settled
+        self._on_ended = on_ended
         self._done_at = done_at
         self._form = form
         self._pending: list[Ending] = []
@@ -189,6 +195,8 @@ class Settler:
         for ending in batch:
             self._consumer.note_ended(ending.held.delivery)
             self._holdings.remove(ending.held)
+            if ending.held.is_watched and self._on_ended is not None:
+                self._on_ended(ending.held, ending.how.publish if isinstance(ending.how, Settlement) else ())
 
     async def _until_done(self, batch: list[Ending], step: Step) -> list[Ending]:
         """Take one step with a batch; return the batch, with those ended as failures that the store refused."""
@@ -223,6 +231,8 @@ class Settler:
         if isinstance(ending.how, Release):
             return Ending(ending.held, Release(delivery=delivery), is_last_try=True)
         failed = after_refusal_by_store(ending.how, error, self._done_at(), form=self._form)
+        if ending.held.is_watched:
+            ending.held.says = saying_failed(error)
         if self._counting is not None:
             failed = self._counting.add_to(failed, error)
         return _freeing(Ending(ending.held, failed, is_last_try=True))
@@ -283,10 +293,10 @@ class Settler:
         bare = [
             msgspec.structs.replace(one, result=None, publish=(), others=(), joins=None) for one in _settlements(batch)
         ]
-        _warn_of(await self._consumer.settle(bare, None))
+        _note_refused(batch, await self._consumer.settle(bare, None))
 
     async def _settle(self, batch: Sequence[Ending]) -> None:
-        _warn_of(await self._consumer.settle(_settlements(batch), self._sink))
+        _note_refused(batch, await self._consumer.settle(_settlements(batch), self._sink))
 
     async def _release(self, batch: Sequence[Ending]) -> None:
         await self._consumer.release([one.how for one in batch if isinstance(one.how, Release)])
@@ -306,8 +316,11 @@ def _freeing(ending: Ending) -> Ending:
     return Ending(held, msgspec.structs.replace(how, room=held.room), ending.is_last_try)
 
 
-def _warn_of(refused: Sequence[Settlement]) -> None:
+def _note_refused(batch: Sequence[Ending], refused: Sequence[Settlement]) -> None:
     for one in refused:
+        for ending in batch:
+            if ending.held.delivery is one.delivery:
+                ending.held.is_watched = False  # whoever has it now tells of it
         logger.warning(
             "the outcome of message %s was refused: this node was declared dead meanwhile, and the message belongs to "
             "another node, which runs it again",

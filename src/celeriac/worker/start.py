@@ -26,6 +26,7 @@ from celeriac.wire.serializers import Accept
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.instance import Worker
 from celeriac.worker.lives import Starter
+from celeriac.worker.options import HEARTBEAT_EVERY
 from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
@@ -57,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         fresh: children are fresh interpreters because that was asked for.
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
+        heartbeat: seconds between two heartbeat events; None sends none, nor any other of the node itself.
         worker: the node, as receivers of its signals see it; None where it is none of its own.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
@@ -83,6 +85,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     has_terminal: bool = False
     burst: bool = False
     reload: Reload | None = None
+    heartbeat: float | None = HEARTBEAT_EVERY
     worker: Worker | None = None
     hears_signals: bool = True
 

@@ -40,6 +40,7 @@ from celeriac.worker.leases import Leases
 from celeriac.worker.limit_changes import LimitChanges
 from celeriac.worker.limits import Limits
 from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_events import NodeEvents
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.node_signals import NodeSignals
 from celeriac.worker.reloading import Reloading
@@ -128,6 +129,7 @@ class Supervisor:
         self._leases.start()
         self._upkeep.start()
         self._revoking.start()
+        self._events.start()
         self._intake.start()
         self._control.start()
         self._watchdog.start()
@@ -165,6 +167,7 @@ class Supervisor:
             app.backend,
             self._holdings,
             on_settled=lambda: self._intake.freed(),
+            on_ended=lambda held, published: self._events.ended(held, published),
             done_at=self._done_at,
             form=plan.form,
             counting=self._counting,
@@ -201,6 +204,19 @@ class Supervisor:
         shared_limits = Limits(app.tasks, rates_obeyed=rates_obeyed)
         node_rates = NodeRates(app.tasks, rates_obeyed=rates_obeyed)
         time_limits = TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit)
+        view = View(
+            app,
+            plan.node,
+            holdings=self._holdings,
+            slots=self._slots,
+            durations=self._durations,
+            strategy=strategy,
+            strategy_name=plan.dispatch if isinstance(plan.dispatch, str) else plan.dispatch.__qualname__,
+            pool=plan.pool,
+            prefetch_multiplier=plan.prefetch_multiplier,
+            recycling=plan.recycling,
+        )
+        self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
         self._intake = Intake(
             self._consumer,
             consuming,
@@ -229,20 +245,10 @@ class Supervisor:
             dropper=dropper,
             revoking=self._revoking,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
+            events=self._events,
         )
         helm = Helm(
-            view=View(
-                app,
-                plan.node,
-                holdings=self._holdings,
-                slots=self._slots,
-                durations=self._durations,
-                strategy=strategy,
-                strategy_name=plan.dispatch if isinstance(plan.dispatch, str) else plan.dispatch.__qualname__,
-                pool=plan.pool,
-                prefetch_multiplier=plan.prefetch_multiplier,
-                recycling=plan.recycling,
-            ),
+            view=view,
             revoking=self._revoking,
             consuming=consuming,
             limits=LimitChanges(
@@ -255,6 +261,7 @@ class Supervisor:
             ),
             lifetime=self,
             pool=None if plan.layout is None else Resizing(self._slots, plan.layout),
+            events=self._events,
         )
         self._control = Control(app, plan.node, helm)
         self._leases = Leases(
@@ -297,6 +304,7 @@ class Supervisor:
             else:
                 self._consumer.note_started(held.delivery)
         if pid is None:
+            held.began_at = 0.0
             return
         if held.time_limit is not None:
             self._time_keeper.note_sent(held.time_limit)
@@ -470,6 +478,7 @@ class Supervisor:
         self._endings.hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
         await self._revoking.stop()
+        await self._events.stop()
         await self._upkeep.stop()
         await self._leases.stop()
         self._time_keeper.stop()

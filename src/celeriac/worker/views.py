@@ -80,6 +80,14 @@ class View:
         self._recycling = recycling
         self._began_at = time.monotonic()
 
+    def held(self) -> list[Held]:
+        """Return what is held."""
+        return self._holdings.all()
+
+    def running_now(self) -> list[Held]:
+        """Return what runs now, without the processes."""
+        return [seen.held for seen in self.running()]
+
     # -- messages -----------------------------------------------------------------------------------------------
 
     def running(self) -> list[Seen]:

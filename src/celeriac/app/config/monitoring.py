@@ -30,8 +30,8 @@ class EventSettings(Group):
     event_queue_durable: bool = later(
         FLAG, False, "Such a queue outlives a restart of the broker.", old="CELERY_EVENT_QUEUE_DURABLE"
     )
-    event_serializer: str = later(SERIALIZER, "json", "How events are written.", old="CELERY_EVENT_SERIALIZER")
-    event_exchange: str = later(TEXT, "celeryev", "Exchange of events.", old="CELERY_EVENT_EXCHANGE")
+    event_serializer: str = works(SERIALIZER, "json", "How events are written.", old="CELERY_EVENT_SERIALIZER")
+    event_exchange: str = works(TEXT, "celeryev", "Exchange of events.", old="CELERY_EVENT_EXCHANGE")
     events_logfile: str | None = later(or_none(PATH), None, "Where a camera in the background logs.", old=None)
     events_pidfile: str | None = later(or_none(PATH), None, "Where it writes its process id.", old=None)
     events_uid: str | int | None = later(or_none(ACCOUNT), None, "User that it becomes.", old=None)

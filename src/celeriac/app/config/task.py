@@ -193,7 +193,7 @@ class TaskSettings(Group):
     task_routes: Any = works(
         or_none(ROUTES), None, "Task names or globs, and the queues that they go to.", old="CELERY_ROUTES"
     )
-    task_send_sent_event: bool = later(
+    task_send_sent_event: bool = works(
         FLAG, False, "Send an event with every message.", old="CELERY_SEND_TASK_SENT_EVENT"
     )
     task_serializer: str = works(SERIALIZER, "json", "How arguments travel.", old="CELERY_TASK_SERIALIZER")

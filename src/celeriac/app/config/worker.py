@@ -192,7 +192,7 @@ class WorkerSettings(Group):
     worker_redirect_stdouts_level: str = works(
         _LEVEL, "WARNING", "Level of such log lines.", old="CELERY_REDIRECT_STDOUTS_LEVEL"
     )
-    worker_send_task_events: bool = later(FLAG, False, "Send events that monitors can watch.", old="CELERY_SEND_EVENTS")
+    worker_send_task_events: bool = works(FLAG, False, "Send events that monitors can watch.", old="CELERY_SEND_EVENTS")
     worker_state_db: str | None = later(
         or_none(PATH),
         None,

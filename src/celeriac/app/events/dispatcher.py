@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from celeriac.app.current import current_app
+from celeriac.app.events.task_events import sender_name
 from celeriac.exceptions import OperationalError
 from celeriac.wire.events import Event as EventDict
 from celeriac.wire.events import group_of, hours_west, made, notice_of
@@ -26,7 +26,7 @@ SAID_WITHIN: Final = 2.0
 _KEPT_MAX: Final = 1_000
 
 
-def Event(  # noqa: N802 - Celery's name
+def Event(
     type: str,
     _fields: Mapping[str, Any] | None = None,
     __dict__: Callable[..., EventDict] = dict,
@@ -38,11 +38,6 @@ def Event(  # noqa: N802 - Celery's name
     event.setdefault("timestamp", __now__())
     event["type"] = type
     return event
-
-
-def anonymous_name() -> str:
-    """Return what a program calls itself in events that is no node: ``gen<pid>@<host>``."""
-    return f"gen{os.getpid()}@{socket.gethostname()}"
 
 
 class EventDispatcher:
@@ -89,7 +84,7 @@ class EventDispatcher:
         self.app = app or current_app()
         self.connection = connection
         self.channel = channel
-        self.hostname = hostname or anonymous_name()
+        self.hostname = hostname or sender_name()
         self.enabled = enabled
         self.buffer_while_offline = buffer_while_offline
         self.serializer = serializer or self.app.conf.event_serializer

@@ -28,17 +28,17 @@ class Events:
         self.app = app
 
     @property
-    def Receiver(self) -> Callable[..., EventReceiver]:  # noqa: N802 - Celery's name
+    def Receiver(self) -> Callable[..., EventReceiver]:
         """Make an `EventReceiver` of this app."""
         return partial(EventReceiver, app=self.app)
 
     @property
-    def Dispatcher(self) -> Callable[..., EventDispatcher]:  # noqa: N802 - Celery's name
+    def Dispatcher(self) -> Callable[..., EventDispatcher]:
         """Make an `EventDispatcher` of this app."""
         return partial(EventDispatcher, app=self.app)
 
     @property
-    def State(self) -> Callable[..., State]:  # noqa: N802 - Celery's name
+    def State(self) -> Callable[..., State]:
         """Make a `State`."""
         return State
 
@@ -46,7 +46,7 @@ class Events:
     def default_dispatcher(
         self, hostname: str | None = None, enabled: bool = True, buffer_while_offline: bool = False, **options: Any
     ) -> Iterator[EventDispatcher]:
-        """Give a dispatcher for a ``with``: ``with app.events.default_dispatcher() as told: told.send("shop-open")``."""
+        """Give a dispatcher: ``with app.events.default_dispatcher() as events: events.send("shop-open")``."""
         with EventDispatcher(
             hostname=hostname,
             enabled=enabled,
@@ -58,5 +58,3 @@ class Events:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.app!r}>"
-
-

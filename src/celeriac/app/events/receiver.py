@@ -107,10 +107,8 @@ class EventReceiver:
                 heard = runner.run(station.subscribe(topics, deadline_at=time.monotonic() + _CONNECT_WITHIN))
                 if wakeup:
                     self.wakeup_workers()
-                count = 0
-                for notice in self._notices(runner, heard, timeout):
+                for count, notice in enumerate(self._notices(runner, heard, timeout), start=1):
                     yield self._received(notice)
-                    count += 1
                     if self.should_stop or (limit is not None and count >= limit):
                         return
             finally:

@@ -8,8 +8,18 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from celeriac.states import FAILURE, PENDING, READY_STATES, RECEIVED, REJECTED, RETRY, REVOKED, STARTED, SUCCESS
-from celeriac.states import precedence
+from celeriac.states import (
+    FAILURE,
+    PENDING,
+    READY_STATES,
+    RECEIVED,
+    REJECTED,
+    RETRY,
+    REVOKED,
+    STARTED,
+    SUCCESS,
+    precedence,
+)
 
 if TYPE_CHECKING:
     from celeriac.app.events.state import State

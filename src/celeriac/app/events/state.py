@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from celeriac.app.events.seen import Task, Worker
-from celeriac.wire.events import Event
-from celeriac.wire.events import fault_of
+from celeriac.app.events import seen
+from celeriac.wire.events import Event, fault_of
 
 WORKERS_MAX: Final = 5_000
 TASKS_MAX: Final = 10_000
 
 _ORPHANS_MAX: Final = 10_000
-"""Tasks whose parent was not heard of yet, of which it is remembered that they are its children."""
+"""Tasks that were not heard of yet, of which it is remembered who their children are."""
 
 T = TypeVar("T")
 
@@ -61,19 +61,19 @@ class State:
         task_count: runs seen, those forgotten meanwhile as well.
     """
 
-    Worker = Worker
-    Task = Task
+    Worker = seen.Worker
+    Task = seen.Task
 
     def __init__(
         self,
         callback: Callable[[State, Event], object] | None = None,
-        workers: Mapping[str, Worker] | None = None,
-        tasks: Mapping[str, Task] | None = None,
+        workers: Mapping[str, seen.Worker] | None = None,
+        tasks: Mapping[str, seen.Task] | None = None,
         taskheap: Any = None,
         max_workers_in_memory: int | None = WORKERS_MAX,
         max_tasks_in_memory: int | None = TASKS_MAX,
-        on_node_join: Callable[[Worker], object] | None = None,
-        on_node_leave: Callable[[Worker], object] | None = None,
+        on_node_join: Callable[[seen.Worker], object] | None = None,
+        on_node_leave: Callable[[seen.Worker], object] | None = None,
         tasks_by_type: Any = None,
         tasks_by_worker: Any = None,
     ) -> None:
@@ -82,13 +82,13 @@ class State:
         self.max_tasks_in_memory = max_tasks_in_memory
         self.on_node_join = on_node_join
         self.on_node_leave = on_node_leave
-        self.workers: Newest[Worker] = Newest(max_workers_in_memory)
-        self.tasks: Newest[Task] = Newest(max_tasks_in_memory)
+        self.workers: Newest[seen.Worker] = Newest(max_workers_in_memory)
+        self.tasks: Newest[seen.Task] = Newest(max_tasks_in_memory)
         self.workers.update(workers or {})
         self.tasks.update(tasks or {})
         self.event_count = 0
         self.task_count = len(self.tasks)
-        self._orphans: Newest[list[Task]] = Newest(_ORPHANS_MAX)
+        self._orphans: Newest[weakref.WeakSet[seen.Task]] = Newest(_ORPHANS_MAX)
         self._lock = threading.RLock()
 
     # -- taking in ----------------------------------------------------------------------------------------------
@@ -113,17 +113,17 @@ class State:
                 return self._task_event(subject, event)
             return None
 
-    def worker_event(self, type_: str, fields: Event) -> tuple[Worker, bool]:
+    def worker_event(self, type_: str, fields: Event) -> tuple[seen.Worker, bool]:
         """Take in an event of a node; see `event`."""
         with self._lock:
             return self._worker_event(type_, fields)[0]
 
-    def task_event(self, type_: str, fields: Event) -> tuple[Task, bool]:
+    def task_event(self, type_: str, fields: Event) -> tuple[seen.Task, bool]:
         """Take in an event of a task; see `event`."""
         with self._lock:
             return self._task_event(type_, fields)[0]
 
-    def _worker_event(self, subject: str, event: Event) -> tuple[tuple[Worker, bool], str]:
+    def _worker_event(self, subject: str, event: Event) -> tuple[tuple[seen.Worker, bool], str]:
         worker, is_new = self._worker(event["hostname"])
         was_alive = bool(worker.heartbeats)
         worker.event(subject, event.get("timestamp"), event.get("local_received") or event.get("timestamp"), event)
@@ -134,7 +134,7 @@ class State:
             self.on_node_join(worker)
         return (worker, is_new), subject
 
-    def _task_event(self, subject: str, event: Event) -> tuple[tuple[Task, bool], str]:
+    def _task_event(self, subject: str, event: Event) -> tuple[tuple[seen.Task, bool], str]:
         uuid = event["uuid"]
         task, is_new = self._task(uuid)
         if subject == "sent":
@@ -147,7 +147,7 @@ class State:
         self._bind(task, is_new)
         return (task, is_new), subject
 
-    def _worker(self, hostname: str, fields: Mapping[str, Any] | None = None) -> tuple[Worker, bool]:
+    def _worker(self, hostname: str, fields: Mapping[str, Any] | None = None) -> tuple[seen.Worker, bool]:
         worker = self.workers.get(hostname)
         is_new = worker is None
         if worker is None:
@@ -157,7 +157,7 @@ class State:
         worker.update(fields)
         return worker, is_new
 
-    def _task(self, uuid: str) -> tuple[Task, bool]:
+    def _task(self, uuid: str) -> tuple[seen.Task, bool]:
         task = self.tasks.get(uuid)
         if task is not None:
             self.tasks.touch(uuid)
@@ -166,23 +166,23 @@ class State:
         self.task_count += 1
         return task, True
 
-    def _bind(self, task: Task, is_new: bool) -> None:
+    def _bind(self, task: seen.Task, is_new: bool) -> None:
         """Note whose child a task is, also where the parent is heard of later."""
         if task.parent_id is not None and task.uuid != task.parent_id:
             parent = self.tasks.get(task.parent_id)
             if parent is not None:
                 parent.children.add(task)
-            elif task not in (waiting := self._orphans.get(task.parent_id, [])) and len(waiting) < _ORPHANS_MAX:
-                self._orphans[task.parent_id] = [*waiting, task]
+            else:
+                self._orphans.setdefault(task.parent_id, weakref.WeakSet()).add(task)
         if is_new and task.uuid is not None:
             task.children.update(self._orphans.pop(task.uuid, ()))
 
-    def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[Worker, bool]:
+    def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[seen.Worker, bool]:
         """Return a node, and whether it is new."""
         with self._lock:
             return self._worker(hostname, fields)
 
-    def get_or_create_task(self, uuid: str) -> tuple[Task, bool]:
+    def get_or_create_task(self, uuid: str) -> tuple[seen.Task, bool]:
         """Return a run, and whether it is new."""
         with self._lock:
             return self._task(uuid)
@@ -223,13 +223,13 @@ class State:
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def itertasks(self, limit: int | None = None) -> Iterator[tuple[str, Task]]:
+    def itertasks(self, limit: int | None = None) -> Iterator[tuple[str, seen.Task]]:
         """Yield ids and tasks, those heard of first at the front."""
         with self._lock:
             found = list(islice(self.tasks.items(), limit))
         yield from found
 
-    def tasks_by_time(self, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, Task]]:
+    def tasks_by_time(self, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, seen.Task]]:
         """Yield ids and tasks by their last event, in the order of the logical clock.
 
         Args:
@@ -241,13 +241,15 @@ class State:
 
     tasks_by_timestamp = tasks_by_time
 
-    def tasks_by_type(self, name: str, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, Task]]:
+    def tasks_by_type(
+        self, name: str, limit: int | None = None, reverse: bool = True
+    ) -> Iterator[tuple[str, seen.Task]]:
         """Yield those of one task."""
         return islice((pair for pair in self.tasks_by_time(reverse=reverse) if pair[1].name == name), limit)
 
     def tasks_by_worker(
         self, hostname: str, limit: int | None = None, reverse: bool = True
-    ) -> Iterator[tuple[str, Task]]:
+    ) -> Iterator[tuple[str, seen.Task]]:
         """Yield those of which a node has spoken last."""
         return islice(
             (
@@ -263,7 +265,7 @@ class State:
         with self._lock:
             return sorted({task.name for task in self.tasks.values() if task.name is not None})
 
-    def alive_workers(self) -> Iterable[Worker]:
+    def alive_workers(self) -> Iterable[seen.Worker]:
         """Return the nodes that count as alive."""
         with self._lock:
             return [worker for worker in self.workers.values() if worker.alive]
@@ -279,6 +281,6 @@ def _own_fields(event: Event) -> Event:
     return {name: value for name, value in event.items() if name not in ("type", "timestamp", "uuid")}
 
 
-def _order(pair: tuple[str, Task]) -> tuple[int, float, str]:
+def _order(pair: tuple[str, seen.Task]) -> tuple[int, float, str]:
     uuid, task = pair
     return task.clock, task.timestamp or 0.0, uuid

@@ -7,6 +7,9 @@ them as it stands there, and what a body came to was written by its child.
 from __future__ import annotations
 
 import math
+import os
+import socket
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +20,7 @@ from celeriac.exceptions import CeleriacError
 from celeriac.message import Message
 from celeriac.wire.jsontypes import dumps, dumps_text, loads
 from celeriac.wire.limits import Limits
-from celeriac.wire.protocol import read_request
+from celeriac.wire.protocol import read_intake, read_request
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import JSON_CONTENT
 
@@ -83,7 +86,8 @@ def received(message: Message, name: str, task: Task[..., Any] | None, *, limits
     shown, args, kwargs = _shown(message, task, limits=limits)
     return (
         b"task-received",
-        b', "name": %b, "args": %b, "kwargs": %b, "root_id": %b, "parent_id": %b, "retries": %b, "eta": %b, "expires": %b'
+        b', "name": %b, "args": %b, "kwargs": %b, "root_id": %b, "parent_id": %b, "retries": %b, "eta": %b, '
+        b'"expires": %b'
         % (
             _text(shown.shadow, quoted(name)),
             args,
@@ -118,6 +122,20 @@ def sent(message: Message, name: str, task: Task[..., Any] | None, *, limits: Li
             queue,
         ),
     )
+
+
+def told_sent(message: Message, tasks: Mapping[str, Task[..., Any]], *, limits: Limits) -> Says | None:
+    """Tell likewise, with the task looked up; None of a message that cannot be read, or is no task's."""
+    try:
+        name = read_intake(message, limits=limits).task
+    except CeleriacError:
+        return None
+    return sent(message, name, tasks.get(name), limits=limits)
+
+
+def sender_name() -> str:
+    """Return what a program calls itself in events: ``gen<pid>@<host>``."""
+    return f"gen{os.getpid()}@{socket.gethostname()}"
 
 
 def told_success(value: Any, runtime: float, *, limit: int) -> bytes:

@@ -6,9 +6,9 @@ import logging
 from typing import Any, Final
 
 from celeriac.app.kinds import RATE, SECONDS, or_none, read
+from celeriac.app.timing import interval_of
 from celeriac.worker.commands.panel import built_in, not_ok, ok
 from celeriac.worker.commands.state import State
-from celeriac.app.timing import interval_of
 
 logger: Final = logging.getLogger("celeriac.worker")
 
