@@ -42,6 +42,7 @@ LAZY_IMPORTERS = {
     ENTRY: "Celery's entry points on the app start parts below it",
     "celeriac.app.current": "the default app is made when one is needed and nobody has made any",
     "celeriac.app.stores": "the scheme of a URL picks the adapter; only that one, and its extra, is loaded",
+    "celeriac.app.telling": "what tells and hears events is loaded by the first who does; an app without stays cheap",
     "celeriac.compat.finder": "the table is loaded when one of its paths is asked for; `import celeriac` stays cheap",
     "celeriac.testing": "pytest loads the plugin wherever celeriac is installed; the rest when a fixture is used",
     "celeriac.cli": "a subcommand is loaded when it is called; `--help` stays fast",

@@ -39,6 +39,7 @@ from celeriac.app.send import Sender
 from celeriac.app.signals import Signal
 from celeriac.app.stores import SETTINGS_OF_STORES, make_backend, make_broker
 from celeriac.app.task import Task as BaseTask
+from celeriac.app.telling import events_of
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, ResultMeta
 from celeriac.canvas.signature import Signature, signature
@@ -326,9 +327,7 @@ class Celery(Registering, Configured):
     @cached_property
     def events(self) -> Events:
         """What tells and hears events: ``app.events.Receiver(handlers={"*": print}).capture()``."""
-        from celeriac.app.events.events import Events  # with asyncio, 30 ms that programs need not wait for
-
-        return Events(self)
+        return events_of(self)
 
     @cached_property
     def log(self) -> Logging:

@@ -28,6 +28,7 @@ from celeriac.app.publishing import publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.app.stores import writes_envelopes
+from celeriac.app.telling import tell_sent
 from celeriac.app.timing import Moment, start_of
 from celeriac.app.uniqueness import conflict_of
 from celeriac.brokers.base import Conflict
@@ -276,8 +277,6 @@ class Sender:
 
     def _tell_sent(self, messages: Sequence[Message], conflicts: Sequence[Conflict]) -> None:
         """Send an event of each message that was published (`task_send_sent_event`)."""
-        from celeriac.app.events.sending import tell_sent  # which those who send no events need not import
-
         left_out = {conflict.position for conflict in conflicts}
         tell_sent(self.app, [one for position, one in enumerate(messages) if position not in left_out])
 

@@ -22,6 +22,7 @@ from celeriac.app.options import MessageOptions
 from celeriac.app.replacing import Replaced, replacement_of, stamps_of
 from celeriac.app.result import AsyncResult as Result
 from celeriac.app.retrying import EagerRetry, arguments_of_retry
+from celeriac.app.telling import tell_of_run
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, Retry, TaskCancelled
 from celeriac.wire.reprs import bounded_repr
 
@@ -400,8 +401,6 @@ class Task(Calling[P, R]):
             EncodeError: a field cannot be written.
         """
         if self.send_events:
-            from celeriac.app.events.sending import tell_of_run  # which those who send no events need not import
-
             tell_of_run(self.app, self.request, type_, fields)
 
     def AsyncResult(self, task_id: str, **options: Any) -> Result[R]:

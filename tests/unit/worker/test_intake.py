@@ -16,10 +16,11 @@ from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Adaptive, Durations
 from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
-from celeriac.worker.held import Holdings
+from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import Intake
 from celeriac.worker.limits import Limits
 from celeriac.worker.message_signals import MessageSignals
+from celeriac.worker.node_events import NodeEvents
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
@@ -27,6 +28,19 @@ from celeriac.worker.revoking import Revoking
 from celeriac.worker.settler import Settler
 from celeriac.worker.time_limits import TimeLimits
 from tests.unit.worker.crew import Children, started, until
+
+
+class NothingToSee:
+    """Be a node that holds nothing."""
+
+    def held(self) -> list[Held]:
+        return []
+
+    def running_now(self) -> list[Held]:
+        return []
+
+    def totals(self) -> dict[str, int]:
+        return {}
 
 
 class Node:
@@ -72,6 +86,7 @@ class Node:
             dropper=dropper,
             revoking=revoking,
             signals=MessageSignals(app, "w1@here", None, Announcer()),
+            events=NodeEvents(app, "w1@here", NothingToSee(), freq=None, of_tasks=False),
         )
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from celeriac import Celery
+from celeriac.app.timing import interval_of
 from celeriac.brokers.base import Booking, Delivery, Room
 from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held
-from celeriac.app.timing import interval_of
 from celeriac.worker.limits import Limits, waiting_for
 
 
