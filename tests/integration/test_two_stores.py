@@ -170,3 +170,17 @@ def test_a_replayed_letter_is_waited_for_anew(split: Project):
     assert split.app.dead_letters.newest() == []
     assert node.stop() == 0
     split.assert_clean()
+
+
+def test_messages_may_be_read_in_one_place_and_sent_to_another(split: Project):
+    split.use_also("app.conf.update(broker_write_url='sqlite:///next.db')")
+    doubled = split.app.signature("tasks.add", args=(2,)).set(task_id="second")
+    first = split.app.send_task("tasks.add", (1, 2), link=doubled)
+
+    reader = split.start(name="w1")
+    assert first.get(timeout=10) == 3
+    assert reader.stop() == 0
+    split.store.assert_clean()
+
+    split.start("broker_read_url=sqlite:///next.db", name="w2")
+    assert split.app.AsyncResult("second").get(timeout=10) == 5

@@ -58,6 +58,7 @@ class _Stores(msgspec.Struct, frozen=True):
     version: int
     said: tuple[Any, ...]
     broker: Broker
+    write_broker: Broker
     backend: ResultBackend | None
 
 
@@ -300,8 +301,13 @@ class Celery(Registering, Configured):
 
     @property
     def broker(self) -> Broker:
-        """The broker of `broker_url`; it connects when it is used."""
+        """The broker from which workers read (`broker_url`, `broker_read_url`); it connects when it is used."""
         return self._stores_now().broker
+
+    @property
+    def write_broker(self) -> Broker:
+        """The broker to which messages are sent: the same one, unless `broker_write_url` names another."""
+        return self._stores_now().write_broker
 
     @property
     def bus(self) -> Bus:
@@ -373,12 +379,12 @@ class Celery(Registering, Configured):
         version = conf.version
         said = tuple(conf[name] for name in SETTINGS_OF_STORES)
         if old is not None and old.said == said:
-            return _Stores(version, said, old.broker, old.backend)
+            return _Stores(version, said, old.broker, old.write_broker, old.backend)
+        read_url, write_url = conf.broker_read_url, conf.broker_write_url
+        broker = make_broker(read_url, conf, self.main)
+        write_broker = broker if write_url == read_url else make_broker(write_url, conf, self.main)
         return _Stores(
-            version,
-            said,
-            make_broker(conf.broker_url, conf, self.main),
-            make_backend(conf.result_backend, conf.broker_url, conf, self.main),
+            version, said, broker, write_broker, make_backend(conf.result_backend, read_url, conf, self.main)
         )
 
     def __enter__(self) -> Self:
@@ -417,5 +423,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _close(stores: _Stores) -> None:
     stores.broker.close()
+    if stores.write_broker is not stores.broker:
+        stores.write_broker.close()
     if stores.backend is not None:
         stores.backend.close()

@@ -253,7 +253,7 @@ class Sender:
         """Hand messages to the broker; returning means that it has them all, but for those that are returned."""
         rules = self._rules_now()
         deadline_at = time.monotonic() + (rules.publish_timeout if timeout is None else timeout)
-        return publish(self.app.broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
+        return publish(self.app.write_broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
     def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
         """Return the instant before which a run may not start, in the app's zone."""
@@ -266,7 +266,7 @@ class Sender:
             conflicts = self.publish(messages)
         else:
             timeout, policy = publishing_of(said, self._rules_now())
-            conflicts = publish(self.app.broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+            conflicts = publish(self.app.write_broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
         if conflicts:
             heard = _of_published(messages, conflicts, heard)
         for announcement in heard:
@@ -356,7 +356,7 @@ class Sender:
         rules = self._rules
         if rules is None or rules.version != self.app.conf.version:
             rules = self._rules = SendingRules.of(self.app.conf)
-            self._names_reply_queue = writes_envelopes(self.app.conf.broker_url)
+            self._names_reply_queue = writes_envelopes(self.app.conf.broker_write_url)
         return rules
 
     def _reply_queue_now(self) -> str:

@@ -55,7 +55,8 @@ class Settler:
 
     Args:
         consumer: where claims are settled.
-        broker: where follow-ups go when broker and backend are two stores.
+        broker: where messages are claimed; follow-ups go there when broker and backend are two stores.
+        publisher: where follow-ups go instead (`broker_write_url`); None: nowhere else.
         backend: where records go, or None when results are disabled.
         holdings: what is held; a message leaves it when its ending is stored.
         on_settled: called after each batch.
@@ -78,7 +79,9 @@ class Settler:
         done_at: Callable[[], str],
         form: RecordForm = JSON_FORM,
         counting: Counting | None = None,
+        publisher: Broker | None = None,
     ) -> None:
+        self._publisher = broker if publisher is None else publisher
         self._counting = counting
         self._consumer = consumer
         self._broker = broker
@@ -100,8 +103,8 @@ class Settler:
 
     @property
     def one_store(self) -> bool:
-        """True when records are written in the transaction that settles."""
-        return self._sink is not None or self._backend is None
+        """True when records are written in the transaction that settles, and what follows is published in it."""
+        return (self._sink is not None or self._backend is None) and self._publisher is self._broker
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="settler")
@@ -243,7 +246,7 @@ class Settler:
         messages = [message for one in _settlements(batch) for message in one.publish]
         if messages:
             deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
-            await asyncio.to_thread(self._broker.publish, messages, deadline_at=deadline_at)
+            await asyncio.to_thread(self._publisher.publish, messages, deadline_at=deadline_at)
 
     async def _start(self, batch: Sequence[Ending]) -> None:
         """Start the joins of what is published next."""
@@ -269,7 +272,7 @@ class Settler:
         complete = await asyncio.to_thread(self._backend.join, effects)
         if complete:
             deadline_at = time.monotonic() + _PUBLISH_TIMEOUT
-            await asyncio.to_thread(self._broker.publish, complete, deadline_at=deadline_at)
+            await asyncio.to_thread(self._publisher.publish, complete, deadline_at=deadline_at)
 
     async def _store(self, batch: Sequence[Ending]) -> None:
         records = [record for one in _settlements(batch) for record in one.results]

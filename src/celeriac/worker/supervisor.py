@@ -170,6 +170,7 @@ class Supervisor:
             on_ended=lambda held, published: self._events.ended(held, published),
             done_at=self._done_at,
             form=plan.form,
+            publisher=app.write_broker,
             counting=self._counting,
         )
         self._time_keeper = TimeKeeper(under_way, can_kill=self._crew.can_kill)

@@ -123,7 +123,7 @@ class UnsteadyApp(Celery):
     failing = FailingBroker()
 
     @property
-    def broker(self) -> Any:
+    def write_broker(self) -> Any:
         return self.failing
 
 

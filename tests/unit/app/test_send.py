@@ -245,7 +245,7 @@ class NotingApp(Celery):
     noting = DeadlineNotingBroker()
 
     @property
-    def broker(self):
+    def write_broker(self):
         return self.noting
 
 

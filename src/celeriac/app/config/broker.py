@@ -34,14 +34,14 @@ class BrokerSettings(Group):
     broker_url: str | None = works(
         or_none(URLS), None, "Where messages are kept; None: in the app's own SQLite file.", old="BROKER_URL"
     )
-    broker_read_url: str | None = later(
+    broker_read_url: str | None = works(
         or_none(URLS),
         None,
-        "Where workers read messages; None: as `broker_url`.",
+        "Where workers read messages, and what looks at queues; None: as `broker_url`.",
         old="BROKER_READ_URL",
         follows="broker_url",
     )
-    broker_write_url: str | None = later(
+    broker_write_url: str | None = works(
         or_none(URLS),
         None,
         "Where messages are sent; None: as `broker_url`.",
