@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.servers.rabbitmq import amqp_url, rabbitmq, rabbitmq_server
 from tests.servers.redis import redis_db, redis_server, redis_url
 from tests.size import SIZE
 
-__all__ = ["redis_db", "redis_server", "redis_url"]
+__all__ = ["amqp_url", "rabbitmq", "rabbitmq_server", "redis_db", "redis_server", "redis_url"]
 
 # Before anybody imports them, wherever pytest begins to collect.
 pytest.register_assert_rewrite(

@@ -24,6 +24,8 @@ SETTINGS_OF_STORES: Final = (
     "broker_connection_timeout",
     "broker_failover_strategy",
     "broker_host",
+    "broker_login_method",
+    "broker_native_delayed_delivery_queue_type",
     "broker_password",
     "broker_pool_acquire_timeout",
     "broker_pool_limit",
@@ -57,6 +59,12 @@ SETTINGS_OF_STORES: Final = (
     "result_backend_transport_options",
     "result_expires",
     "result_failure_expires",
+    "task_default_exchange",
+    "task_default_exchange_type",
+    "task_default_queue",
+    "task_default_queue_type",
+    "task_default_routing_key",
+    "task_queue_max_priority",
 )
 """The settings that adapters are made from."""
 
@@ -65,9 +73,14 @@ REDIS_SCHEMES: Final = frozenset(
 )
 """As `brokers/redis/place.py` has them, which only those import who use Redis."""
 
+AMQP_SCHEMES: Final = frozenset(("amqp", "amqps", "pyamqp", "librabbitmq"))
+"""As `brokers/amqp/place.py` has them."""
+
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
-_KNOWN: Final = "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0 and memory://"
+_KNOWN: Final = (
+    "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0, amqp://host:5672// and memory://"
+)
 _CELERYS_MEMORY: Final = "cache+memory"
 """How Celery says that results stay in this process; they are beside the messages where those do."""
 
@@ -93,7 +106,13 @@ class InRedis(msgspec.Struct, frozen=True):
     url: str
 
 
-Place = InMemory | InSqlite | InRedis
+class OnRabbitMQ(msgspec.Struct, frozen=True):
+    """Keep messages in a virtual host of RabbitMQ; its URL is read when it is used."""
+
+    url: str
+
+
+Place = InMemory | InSqlite | InRedis | OnRabbitMQ
 
 
 def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker:
@@ -135,6 +154,19 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
             return RedisBroker(
                 place,
                 redis_options,
+                dead_letter_max=conf.dead_letter_max,
+                dead_letter_expires=conf.dead_letter_expires,
+                message_max_bytes=conf.message_max_bytes,
+            )
+        case OnRabbitMQ(found):
+            from celeriac.app.amqp_places import broker_on_rabbitmq
+            from celeriac.brokers.amqp.broker import AmqpBroker
+
+            amqp_place, amqp_options = broker_on_rabbitmq(found, conf)
+            return AmqpBroker(
+                amqp_place,
+                amqp_options,
+                queues=(conf.task_default_queue,),
                 dead_letter_max=conf.dead_letter_max,
                 dead_letter_expires=conf.dead_letter_expires,
                 message_max_bytes=conf.message_max_bytes,
@@ -184,6 +216,12 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
             return RedisBackend(
                 place, redis_options, expires=conf.result_expires, failure_expires=conf.result_failure_expires
             )
+        case OnRabbitMQ():
+            if not url:
+                return None  # as Celery has it
+            raise ImproperlyConfigured(
+                "results are not kept on RabbitMQ; say result_backend = redis://… or sqlite:///… for them"
+            )
         case never:
             assert_never(never)
 
@@ -193,6 +231,8 @@ def read_url(url: str, setting: str) -> Place:
     scheme, _, rest = url.partition("://")
     if scheme.lower() in REDIS_SCHEMES and "://" in url:
         return InRedis(url)
+    if scheme.lower() in AMQP_SCHEMES and "://" in url:
+        return OnRabbitMQ(url)
     if ";" in rest and "://" in rest:
         raise ImproperlyConfigured(f"{setting} names several places, and this version uses one; name the first alone")
     if scheme in _OLD_SPELLINGS:
@@ -213,7 +253,7 @@ def read_url(url: str, setting: str) -> Place:
 
 def writes_envelopes(broker_url: str | None) -> bool:
     """Say whether messages are kept there as Celery keeps them, for its programs to read."""
-    return broker_url is not None and broker_url.partition("://")[0] in REDIS_SCHEMES
+    return broker_url is not None and broker_url.partition("://")[0] in REDIS_SCHEMES | AMQP_SCHEMES
 
 
 def default_database(app_name: str | None) -> Path:

@@ -188,7 +188,7 @@ def read_unreadable(raw: bytes, *, queue: str) -> Message:
     except UNREADABLE:
         properties = {}
     return Message(
-        task_id=_spare_id(properties) if isinstance(properties, dict) else "",
+        task_id=spare_id(properties) if isinstance(properties, dict) else "",
         queue=queue,
         headers=b"",
         body=raw,
@@ -204,8 +204,8 @@ def _read_unusual(raw: bytes, queue: str, limits: Limits) -> Message:
         raise DecodeError(f"properties of a message in {queue} are not a JSON object")
     headers = bytes(envelope.headers)
     body = read_envelope_body(envelope.body, properties.get("body_encoding"), queue)
-    task_id, eta_at = _glance(headers, body)
-    task_id = task_id or _spare_id(properties)
+    task_id, eta_at = glance(headers, body)
+    task_id = task_id or spare_id(properties)
     return Message(
         task_id=task_id,
         queue=queue,
@@ -258,7 +258,7 @@ class _Glance(msgspec.Struct, gc=False):
 _decode_glance: Final = msgspec.json.Decoder(_Glance).decode
 
 
-def _glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
+def glance(headers: bytes, body: bytes) -> tuple[str | None, float | None]:
     """Find the id and the ETA, if they can be read: in the headers, or in a body of protocol 1."""
     for part in (headers, body):
         try:
@@ -277,7 +277,7 @@ def _readable_instant(text: str | None) -> float | None:
         return None
 
 
-def _spare_id(properties: Mapping[str, Any]) -> str:
+def spare_id(properties: Mapping[str, Any]) -> str:
     """Name a message whose own id cannot be read, or was a UUID that kombu tagged, so that its dead letter has one."""
     spare = properties.get("correlation_id")
     return str(spare).encode(errors="replace").decode() if isinstance(spare, (str, UUID)) else ""

@@ -30,7 +30,7 @@ from celeriac.brokers.redis.dialing import (
 from celeriac.brokers.redis.failures import ServerError, Step, unreachable
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import Endpoint, RedisPlace
-from celeriac.brokers.redis.resolving import Address, aresolve, resolve
+from celeriac.brokers.resolving import Address, aresolve, resolve
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 
 try:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 
+from celeriac.brokers.urls import host_and_port, split_query, user_and_password
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import MASK, masked_url
 
@@ -173,18 +174,18 @@ def _read_one(url: str, setting: str, unsaid: Unsaid) -> tuple[RedisPlace, bool]
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     rest = rest.partition("#")[0] if "@" not in rest.partition("#")[2] else rest
-    before, _, query = _split_query(rest)
+    before, _, query = split_query(rest)
     said = tuple(parse_qsl(query, keep_blank_values=True))
     named = dict(said)
     who, at, where = before.rpartition("@")
-    username, password = _who(who) if at else (None, None)
+    username, password = user_and_password(who) if at else (None, None)
     if scheme in _SOCKETS:
         endpoint = Endpoint(path=_socket_path(where, url, setting), username=username, password=password)
         text = named.get("virtual_host", named.get("db"))
     else:
         host, slash, text = where.partition("/")
         text = text if slash and text else named.get("db", named.get("virtual_host"))
-        address = _host_and_port(host, url, setting)
+        address = host_and_port(host, url, setting)
         endpoint = Endpoint(
             host=address[0] or unsaid.host or "localhost",
             port=address[1] or unsaid.port or (_SENTINEL_PORT if scheme == "sentinel" else _PORT),
@@ -200,29 +201,6 @@ def _read_one(url: str, setting: str, unsaid: Unsaid) -> tuple[RedisPlace, bool]
         said=tuple((name, value) for name, value in said if name not in ("virtual_host", "db")),
     )
     return place, database is not None
-
-
-def _split_query(rest: str) -> tuple[str, str, str]:
-    """Split at the ``?`` that begins the query: the last one, for a password may have one in it."""
-    before, mark, query = rest.rpartition("?")
-    return (before, mark, query) if mark and "@" not in query.partition("=")[0] else (rest, "", "")
-
-
-def _who(text: str) -> tuple[str | None, str | None]:
-    user, colon, password = text.partition(":")
-    return unquote(user) or None, unquote(password) if colon and password else None
-
-
-def _host_and_port(where: str, url: str, setting: str) -> tuple[str, int]:
-    """Split an address; "" and 0 stand for what it does not say."""
-    host, colon, number = where.rpartition(":") if not where.endswith("]") else (where, "", "")
-    if not colon:
-        host, number = where, ""
-    if number and not (number.isascii() and number.isdigit() and 0 < int(number) < 65_536):
-        raise ImproperlyConfigured(
-            f"the port in {setting} {masked_url(url)!r} must be a number from 1 to 65535, got {number!r}"
-        )
-    return unquote(host.removeprefix("[").removesuffix("]")), int(number or 0)
 
 
 def hash_tag(key: str) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from celeriac.brokers.redis import resolving
+from celeriac.brokers import resolving
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import read_options

@@ -1,0 +1,171 @@
+"""A RabbitMQ of our own: on free loopback ports, in a folder of its own, started and ended by its process ids."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from bench.processes import descendants
+from bench.redis_server import free_port
+
+_ANSWERS_WITHIN: Final = 60.0
+_STOPS_WITHIN: Final = 20.0
+
+
+class RabbitMissing(Exception):
+    """There is no rabbitmq-server here, and the text says how to get one."""
+
+
+class RabbitServer:
+    """Run one rabbitmq-server, which may be killed and started again in its folder and on its port.
+
+    Args:
+        folder: where it keeps its messages, its log and its cookie.
+        settings: further lines of its configuration (`rabbitmq.conf`).
+    """
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._ports = (free_port(), free_port())  # between nodes, and of the daemon that names them
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process that runs now, or ran last."""
+        assert self._process is not None, "start() comes first"
+        return self._process
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections: about 8 s."""
+        program = _program()
+        (self.folder / "rabbitmq.conf").write_text(
+            "\n".join([f"listeners.tcp.1 = 127.0.0.1:{self.port}", *self._settings])
+        )
+        (self.folder / "plugins").write_text("[].\n")
+        log = self.folder / "rabbitmq.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [program], env=self._environment(), stdout=output, stderr=output, start_new_session=True
+            )
+        deadline_at = time.monotonic() + _ANSWERS_WITHIN
+        while self._process.poll() is None and time.monotonic() < deadline_at:
+            if _answers(self.port):
+                return
+            time.sleep(0.1)
+        raise RabbitMissing(f"rabbitmq-server did not start: {log.read_text(errors='replace')[-800:].strip()}")
+
+    def kill(self) -> None:
+        """End it as a power cut of its machine would, but for what the system still writes."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it; may be called twice."""
+        if self._process is not None:
+            self._end(signal.SIGTERM)
+            self._end_naming()
+
+    def url(self, virtual_host: str = "") -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{virtual_host}"
+
+    def ctl(self, *words: str) -> str:
+        """Run `rabbitmqctl` and return what it says."""
+        argv = [str(Path(_program()).with_name("rabbitmqctl")), *words]
+        return subprocess.run(
+            argv, env=self._environment(), capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self.folder)
+        between, naming = self._ports
+        return {
+            **os.environ,
+            "HOME": folder,
+            "RABBITMQ_NODENAME": f"rabbit{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(between),
+            "ERL_EPMD_PORT": str(naming),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": folder,
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+        }
+
+    def _end(self, number: signal.Signals) -> None:
+        family = [one for one in descendants(self.process.pid) if "epmd" not in _name(one)]
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        _, left = psutil.wait_procs(family, _STOPS_WITHIN)
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_STOPS_WITHIN)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(_STOPS_WITHIN)
+
+    def _end_naming(self) -> None:
+        """End the daemon that names Erlang's nodes, which outlives them; it is known by its port."""
+        port = str(self._ports[1])
+        for one in psutil.process_iter():
+            with suppress(psutil.Error):
+                if "epmd" in one.name() and one.environ().get("ERL_EPMD_PORT") == port:
+                    one.kill()
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return connection.recv(1) == b"\x01"
+    except OSError:
+        return False
+
+
+def _program() -> str:
+    """Find the server itself: the command in the path changes its user and forgets the environment."""
+    found = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    if found.exists() or _installed(found):
+        return str(found)
+    elsewhere = shutil.which("rabbitmq-server")
+    if elsewhere is None:
+        raise RabbitMissing(
+            "rabbitmq-server is not installed; `apt-get install rabbitmq-server` (as root), or your system's way of it"
+        )
+    return elsewhere
+
+
+def _installed(program: Path) -> bool:
+    """Install the system's package where that can be done without asking anybody."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    print("Installing rabbitmq-server ...", file=sys.stderr)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", "rabbitmq-server"]):
+        done = subprocess.run(["apt-get", "-qq", *arguments], env=environment, capture_output=True, timeout=300)
+        if done.returncode != 0:
+            return False
+    return program.exists()

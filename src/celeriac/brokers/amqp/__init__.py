@@ -1,0 +1,1 @@
+"""The broker on RabbitMQ: Celery's exchanges and queues, our guarantees."""

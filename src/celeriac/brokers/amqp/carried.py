@@ -1,0 +1,127 @@
+"""A message as RabbitMQ carries it: a table of headers, properties and a body. Pure.
+
+What only we need to know of a message travels in headers of ours, whose names begin with ``x-celeriac-``: how often a
+child or a node died under it, how often nobody knew its task. Every publishing of what was published before goes
+through `carry`, which leaves out what RabbitMQ has noted about it: noticing that note, it would drop the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.exceptions import EncodeError
+from celeriac.message import Message
+from celeriac.wire.envelope import glance, spare_id
+from celeriac.wire.jsontypes import dumps, loads
+from celeriac.wire.properties import merge_properties, split_properties
+
+CRASHES: Final = "x-celeriac-crashes"
+NODE_LOSSES: Final = "x-celeriac-node-losses"
+RELEASES: Final = "x-celeriac-releases"
+
+_OF_RABBITMQ: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-opt-")
+_OURS: Final = frozenset({CRASHES, NODE_LOSSES, RELEASES})
+_NOT_PROPERTIES: Final = frozenset({"delivery_info", "body_encoding", "delivery_tag"})
+_DEEPEST: Final = 64
+
+
+class Counts(msgspec.Struct, frozen=True, gc=False):
+    """Hold what has befallen a message, as `brokers.base.Delivery` says."""
+
+    crashes: int = 0
+    node_losses: int = 0
+    releases: int = 0
+
+
+NO_COUNTS: Final = Counts()
+
+
+class Carried(msgspec.Struct, frozen=True, gc=False):
+    """Be a message in the terms of AMQP.
+
+    Attributes:
+        headers: the table.
+        properties: by their names in AMQP, without headers.
+    """
+
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    body: bytes
+
+
+def carry(message: Message, counts: Counts = NO_COUNTS) -> Carried:
+    """Turn a message into what is published.
+
+    Raises:
+        EncodeError: its headers are no JSON object.
+    """
+    headers = loads(message.headers) if message.headers else {}
+    if not isinstance(headers, dict):
+        raise EncodeError(f"headers of message {message.task_id} are not a JSON object")
+    headers = {name: value for name, value in headers.items() if not name.startswith(_OF_RABBITMQ)}
+    said = ((CRASHES, counts.crashes), (NODE_LOSSES, counts.node_losses), (RELEASES, counts.releases))
+    headers |= {name: count for name, count in said if count}
+    properties = {name: value for name, value in merge_properties(message).items() if name not in _NOT_PROPERTIES}
+    properties |= {"content_type": message.content_type, "content_encoding": message.content_encoding}
+    return Carried(headers, properties, message.body)
+
+
+def read_counts(headers: Mapping[str, Any]) -> Counts:
+    """Return what headers say has befallen a message; nonsense counts as nothing."""
+    found = (headers.get(name) for name in (CRASHES, NODE_LOSSES, RELEASES))
+    return Counts(*(one if type(one) is int and one > 0 else 0 for one in found))
+
+
+def read_carried(carried: Carried, *, queue: str) -> Message:
+    """Read what was delivered from a queue. What its headers say is not judged here.
+
+    Raises:
+        EncodeError: a header has a value that JSON cannot hold.
+    """
+    headers = dumps(
+        {name: _plain(value) for name, value in carried.headers.items() if name not in _OURS}, name="headers"
+    )
+    properties = dict(carried.properties)
+    task_id, eta_at = glance(headers, carried.body)
+    task_id = task_id or spare_id(properties)
+    content_type, content_encoding = properties.pop("content_type", None), properties.pop("content_encoding", None)
+    return Message(
+        task_id=task_id,
+        queue=queue,
+        headers=headers,
+        body=carried.body,
+        priority=_number(properties.get("priority")),
+        eta_at=eta_at,
+        content_type=str(content_type or ""),
+        content_encoding=str(content_encoding or "utf-8"),
+        properties=split_properties(
+            {name: _plain(value) for name, value in properties.items()}, task_id=task_id, queue=queue
+        ),
+    )
+
+
+def _number(value: Any) -> int:
+    return min(max(value, 0), 255) if isinstance(value, int) else 0
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return a value of a header as JSON has it: AMQP knows bytes, decimals and times besides."""
+    if depth > _DEEPEST:
+        raise EncodeError(f"a header is nested deeper than {_DEEPEST} levels")
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).decode(errors="replace")
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case dict():
+            return {str(_plain(name)): _plain(each, depth + 1) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each, depth + 1) for each in value]
+    return value

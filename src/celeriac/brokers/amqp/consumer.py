@@ -1,0 +1,379 @@
+"""The worker's side of the broker on RabbitMQ.
+
+The server pushes; what has come waits in a buffer of its own until it is claimed. A claim belongs to the connection
+that it came on: when that breaks the server has the message again, and gives it to whoever is there. So leases, and
+the recovery of what dead nodes held, are the server's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.brokers.amqp.carried import Carried, Counts, read_carried, read_counts
+from celeriac.brokers.amqp.channel import WorkerChannel
+from celeriac.brokers.amqp.dead_letters import DeadLetters
+from celeriac.brokers.amqp.held import Held, Holdings, Place
+from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
+from celeriac.brokers.base import (
+    Booking,
+    Claim,
+    Consumer,
+    Delivery,
+    Incarnation,
+    RateRequest,
+    Release,
+    ReleaseCause,
+    ResultSink,
+    Room,
+    Settlement,
+)
+from celeriac.clock import Clock
+from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured
+from celeriac.message import Message
+
+logger: Final = logging.getLogger("celeriac.amqp")
+
+CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What the messages of one claim may weigh together; a single one may weigh more."""
+
+_PUBLISH_WITHIN: Final = 10.0
+_LOSSES_PER_NODE: Final = 2
+"""Times that a message came back before it counts as lost with one node: blips and stops send messages back, too."""
+
+
+class AmqpConsumer(Consumer):
+    """Claim and settle for one node.
+
+    Args:
+        publisher: sends what goes out beside acknowledgements.
+        message_max_bytes: larger messages are handed over without their parts.
+    """
+
+    notes_last = False
+
+    def __init__(
+        self,
+        channel: WorkerChannel,
+        publisher: Publisher,
+        routes: Routes,
+        dead_letters: DeadLetters,
+        incarnation: Incarnation,
+        *,
+        clock: Clock,
+        message_max_bytes: int,
+    ) -> None:
+        self._channel = channel
+        channel.receive = self._receive
+        self._publisher = publisher
+        self._routes = routes
+        self._dead_letters = dead_letters
+        self._incarnation = incarnation
+        self._clock = clock
+        self._message_max_bytes = message_max_bytes
+        self._holdings = Holdings()
+        self._buffer: deque[Delivery] = deque()
+        self._came = asyncio.Event()
+        self._last_tag = 0
+        self._serial = 0
+        self._queues: tuple[str, ...] = ()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._again: set[asyncio.Task[None]] = set()
+
+    @property
+    def owner(self) -> int:  # type: ignore[override]  # read only here
+        return self._channel.serial
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        await self.close()
+        await self._connect()
+
+    async def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self._channel.close()
+        self._note_lost()
+        self._holdings = Holdings()
+        self._queues = ()
+
+    async def _connect(self) -> None:
+        """Make sure that there is a channel; what the one before has delivered is to be adopted."""
+        if not self._channel.is_open:
+            self._note_lost()
+            await self._channel.open()
+            self._serial = self._channel.serial
+            self._queues = ()
+
+    def _note_lost(self) -> None:
+        """Forget what has come and nobody has claimed; keep what is under way, until it comes again."""
+        for delivery in self._buffer:
+            self._holdings.remove(delivery.tag)
+        self._buffer.clear()
+        self._holdings.lose_channel()
+
+    # -- claiming -----------------------------------------------------------------------------------------------
+
+    async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
+        if not self._channel.serial:
+            raise BrokerUnavailable("this consumer was never opened; call open() first")
+        until = time.monotonic() + wait
+        await self._connect()
+        await self._channel.allow(len(self._holdings) - len(self._buffer) + limit)
+        if self._queues != tuple(queues):
+            await self._listen_to(queues)
+        taken = self._take(limit)
+        while not taken and (left := until - time.monotonic()) > 0:
+            self._came.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._came.wait()
+            except TimeoutError:
+                break
+            if not self._channel.is_open:
+                raise BrokerUnavailable(f"rabbitmq at {self._channel.place.address} closed the connection")
+            taken = self._take(limit)
+        return Claim(taken, self._clock.now())
+
+    async def _listen_to(self, queues: Sequence[str]) -> None:
+        needs = tuple(need for queue in queues for need in self._routes.needs_of_delays(queue))
+        await asyncio.to_thread(self._publisher.declare, needs, deadline_at=time.monotonic() + _PUBLISH_WITHIN)
+        quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
+        await self._channel.consume(queues, quorum=quorum)
+        self._queues = tuple(queues)
+
+    def _take(self, limit: int) -> list[Delivery]:
+        taken: list[Delivery] = []
+        room_bytes = CLAIM_MAX_BYTES
+        while self._buffer and len(taken) < limit:
+            room_bytes -= self._buffer[0].message.size_bytes
+            if taken and room_bytes < 0:
+                break
+            taken.append(self._buffer.popleft())
+        return taken
+
+    def _receive(self, message: Any, serial: int) -> None:
+        """Keep a message that has come until it is claimed; adopt it when its run is under way here."""
+        if serial != self._serial:
+            return
+        place = Place(serial, message.delivery.delivery_tag)
+        queue = message.delivery.consumer_tag and self._channel.queue_of(message.delivery.consumer_tag)
+        carried = _carried(message)
+        counts = read_counts(carried.headers)
+        try:
+            read, fault = self._within_limits(read_carried(carried, queue=queue or ""))
+        except EncodeError as error:
+            read, fault = _unreadable(carried, queue or ""), str(error)
+        run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
+        redelivered = bool(message.delivery.redelivered)
+        if redelivered and self._holdings.adopt(run, place):
+            return
+        self._last_tag += 1
+        delivery = Delivery(
+            tag=self._last_tag,
+            owner=serial,
+            message=read,
+            crashes=counts.crashes,
+            node_losses=counts.node_losses // _LOSSES_PER_NODE,
+            releases=counts.releases,
+            redelivered=redelivered or counts.node_losses > 0,
+            fault=fault,
+        )
+        self._holdings.add(Held(delivery, run, place))
+        if redelivered:
+            ended = self._holdings.has_ended(run)
+            self._spawn(self._drop(delivery) if ended else self._count_loss(delivery, counts))
+            return
+        self._offer(delivery)
+
+    def _offer(self, delivery: Delivery) -> None:
+        self._buffer.append(delivery)
+        self._came.set()
+
+    def _within_limits(self, message: Message) -> tuple[Message, str | None]:
+        limit = self._message_max_bytes
+        if message.size_bytes <= limit:
+            return message, None
+        fault = f"message is {message.size_bytes} bytes, message_max_bytes allows {limit}"
+        headers = message.headers if len(message.headers) <= limit else b""
+        return msgspec.structs.replace(message, headers=headers, body=b"", properties=None), fault
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+
+    async def _drop(self, delivery: Delivery) -> None:
+        """Acknowledge a message whose run has ended here already."""
+        await self._ack([delivery.tag])
+
+    async def _count_loss(self, delivery: Delivery, counts: Counts) -> None:
+        """Publish what somebody else has held before anew, with one loss more; the copy is what runs."""
+        more = Counts(counts.crashes, counts.node_losses + 1, counts.releases)
+        try:
+            await self._publish([self._routes.outgoing(delivery.message, now=self._clock.now(), counts=more)])
+            await self._ack([delivery.tag])
+        except Exception:
+            logger.exception("message %s, which came back, could not be counted", delivery.message.task_id)
+            self._offer(delivery)
+
+    # -- settling -----------------------------------------------------------------------------------------------
+
+    def shares_store_with(self, results: object) -> bool:
+        return False
+
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        mine = [one for one in settlements if self._holdings.get(one.delivery.tag) is not None]
+        now = self._clock.now()
+        outgoing = [self._routes.outgoing(message, now=now) for one in mine for message in one.publish]
+        letters = [(one.delivery.message, one.dead_reason) for one in mine if one.dead_reason is not None]
+        outgoing += [self._dead_letters.outgoing(message, reason, died_at=now) for message, reason in letters]
+        if outgoing:
+            await self._publish(outgoing)
+        lost = await self._ack([one.delivery.tag for one in mine])
+        kept = {one.delivery.tag for one in mine} - lost
+        return [one for one in settlements if one.delivery.tag not in kept]
+
+    async def _publish(self, outgoing: Sequence[Outgoing]) -> None:
+        deadline_at = time.monotonic() + _PUBLISH_WITHIN
+        await asyncio.to_thread(self._publisher.publish, outgoing, deadline_at=deadline_at)
+
+    async def _ack(self, tags: Sequence[int]) -> set[int]:
+        """Acknowledge what is held under these tags; return those that cannot be, because their channel is gone."""
+        await self._connect()
+        lost: set[int] = set()
+        wire = []
+        for tag in tags:
+            place = self._holdings.remove(tag)
+            if place is None:
+                lost.add(tag)
+            else:
+                wire.append(place.tag)
+        await self._channel.ack(wire, oldest=self._holdings.oldest())
+        return lost
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        now = self._clock.now()
+        anew: list[Outgoing] = []
+        tags: list[int] = []
+        back: list[int] = []
+        for release in releases:
+            delivery = release.delivery
+            if self._holdings.get(delivery.tag) is None:
+                continue
+            soon = release.eta_at is None or release.eta_at - now < HELD_BY_NODES
+            if release.cause is ReleaseCause.UNCOUNTED and soon:
+                if release.eta_at is None:
+                    back.append(delivery.tag)
+                else:
+                    self._hold(delivery, release.eta_at - now)
+                continue
+            counts = Counts(
+                delivery.crashes + (release.cause is ReleaseCause.CRASH),
+                delivery.node_losses * _LOSSES_PER_NODE,
+                delivery.releases + (release.cause is ReleaseCause.UNKNOWN_TASK),
+            )
+            anew.append(self._routes.outgoing(delivery.message, now=now, counts=counts, due_at=release.eta_at))
+            tags.append(delivery.tag)
+        if anew:
+            await self._publish(anew)
+            await self._ack(tags)
+        if back:
+            await self._give_back(back)
+
+    def _hold(self, delivery: Delivery, seconds: float) -> None:
+        """Offer a message again in a moment, which is too short for the ladder."""
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.pop(delivery.tag, None)
+            if self._holdings.get(delivery.tag) is not None:
+                self._offer(delivery)
+
+        self._timers[delivery.tag] = loop.call_later(max(0.0, seconds), due)
+
+    async def _give_back(self, tags: Sequence[int]) -> None:
+        places = [self._holdings.remove(tag) for tag in tags]
+        await self._channel.give_back([place.tag for place in places if place is not None])
+
+    # -- what the server sees to, or cannot do ------------------------------------------------------------------
+
+    async def extend(self) -> None:
+        await self._connect()
+
+    async def recover(self) -> int:
+        return 0
+
+    async def peers(self) -> list[Incarnation]:
+        return []
+
+    async def reconcile(self, held: Collection[int]) -> int:
+        kept = {*held, *self._timers, *(delivery.tag for delivery in self._buffer)}
+        parked = [one.delivery.tag for one in self._holdings.besides(kept) if one.place is not None]
+        if parked and not self._again:
+            await self._give_back(parked)
+            return len(parked)
+        return 0
+
+    def holds(self, delivery: Delivery) -> bool:
+        return self._holdings.get(delivery.tag) is not None
+
+    def note_started(self, delivery: Delivery) -> None:
+        return  # the server marks what comes back from a dead node
+
+    def note_ended(self, delivery: Delivery) -> None:
+        return
+
+    async def free(self, runs: Sequence[tuple[str, str]]) -> None:
+        return
+
+    async def book(self, requests: Sequence[RateRequest]) -> tuple[list[Booking], float]:
+        raise _needs_store("a rate limit over all nodes")
+
+    async def enter(self, runs: Sequence[tuple[Delivery, Room]]) -> list[bool]:
+        raise _needs_store("a concurrency key")
+
+
+def _needs_store(what: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{what} needs a broker that keeps a store, and RabbitMQ has none; use redis:// or sqlite:// for these tasks"
+    )
+
+
+def _carried(message: Any) -> Carried:
+    """Return what aiormq has received in the terms of `carried.py`."""
+    said = message.header.properties
+    properties = {
+        name: value
+        for name, value in (
+            ("content_type", said.content_type),
+            ("content_encoding", said.content_encoding),
+            ("delivery_mode", said.delivery_mode),
+            ("priority", said.priority),
+            ("correlation_id", said.correlation_id),
+            ("reply_to", said.reply_to),
+            ("expiration", said.expiration),
+            ("message_id", said.message_id),
+            ("timestamp", said.timestamp),
+            ("type", said.message_type),
+            ("user_id", said.user_id),
+            ("app_id", said.app_id),
+        )
+        if value is not None
+    }
+    return Carried(said.headers or {}, properties, message.body)
+
+
+def _unreadable(carried: Carried, queue: str) -> Message:
+    return Message(
+        task_id=str(carried.properties.get("correlation_id") or ""), queue=queue, headers=b"", body=carried.body
+    )

@@ -1,0 +1,156 @@
+"""Dead letters on RabbitMQ: messages in a queue of their own, published by the node that gives up.
+
+A queue can only be looked into by taking messages out of it and giving them back. So whoever lists dead letters holds
+all of them for a moment, and somebody else who lists them meanwhile sees fewer.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.brokers.amqp.carried import Carried, carry, read_carried
+from celeriac.brokers.amqp.failures import Refused
+from celeriac.brokers.amqp.publisher import ASK_WITHIN, Outgoing, Publisher
+from celeriac.brokers.amqp.routes import Routes
+from celeriac.brokers.amqp.topology import DEAD_LETTERS, dead_letter_queue
+from celeriac.brokers.base import DeadLetter
+from celeriac.message import Message
+
+_REASON: Final = "x-celeriac-reason"
+_QUEUE: Final = "x-celeriac-queue"
+_DIED_AT: Final = "x-celeriac-died-at"
+_NUMBER: Final = "x-celeriac-number"
+_HEADERS: Final = "x-celeriac-headers"
+_OURS: Final = (_REASON, _QUEUE, _DIED_AT, _NUMBER, _HEADERS)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """Be a dead letter that is held for a look.
+
+    Attributes:
+        tag: on the channel that holds it.
+    """
+
+    tag: int
+    letter: DeadLetter
+
+
+class DeadLetters:
+    """Keep dead letters in one virtual host.
+
+    Args:
+        keep: how many.
+        expires: seconds for which they are kept.
+    """
+
+    def __init__(self, publisher: Publisher, routes: Routes, *, keep: int, expires: float) -> None:
+        self._publisher = publisher
+        self._routes = routes
+        self._queue = dead_letter_queue(keep, expires)
+
+    def outgoing(self, message: Message, reason: str | None, *, died_at: float) -> Outgoing:
+        """Return how a message is published as a dead letter."""
+        ours: dict[str, Any] = {
+            _REASON: reason or "",
+            _QUEUE: message.queue,
+            _DIED_AT: repr(died_at),
+            _NUMBER: secrets.randbits(52),
+        }
+        try:
+            carried = carry(message)
+        except Exception:  # noqa: BLE001 - whatever is wrong with its headers, they are kept as they are
+            carried = carry(msgspec.structs.replace(message, headers=b"{}"))
+            ours[_HEADERS] = message.headers.decode("latin-1")
+        return Outgoing(
+            Carried({**carried.headers, **ours}, carried.properties, carried.body),
+            "",
+            DEAD_LETTERS,
+            (self._queue,),
+        )
+
+    def listed(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        """List dead letters without their messages, the newest first."""
+        with self._all() as (_, found):
+            letters = [one.letter for one in found if queue is None or one.letter.queue == queue]
+        letters.reverse()
+        return [msgspec.structs.replace(letter, message=None) for letter in letters[:limit]]
+
+    def get(self, number: int) -> DeadLetter | None:
+        """Return one dead letter with its message, or None when there is none of that number."""
+        with self._all() as (_, found):
+            return next((one.letter for one in found if one.letter.number == number), None)
+
+    def replay(self, numbers: Collection[int], *, now: float) -> list[str]:
+        """Put dead letters back into their queues, and return the task ids."""
+        with self._all() as (ack, found):
+            wanted = [one for one in found if one.letter.number in set(numbers)]
+            messages = [one.letter.message for one in wanted if one.letter.message is not None]
+            outgoing = [
+                self._routes.outgoing(msgspec.structs.replace(message, eta_at=None), now=now) for message in messages
+            ]
+            if outgoing:
+                self._publisher.publish(outgoing, deadline_at=_until())
+            for one in wanted:
+                ack(one.tag)
+            return [message.task_id for message in messages]
+
+    def discard(self, numbers: Collection[int]) -> int:
+        """Delete dead letters and say how many there were."""
+        with self._all() as (ack, found):
+            wanted = [one.tag for one in found if one.letter.number in set(numbers)]
+            for tag in wanted:
+                ack(tag)
+            return len(wanted)
+
+    def count(self) -> int:
+        """Say how many there are."""
+        return self._publisher.call(self._ready, "counting dead letters", deadline_at=_until())
+
+    def _ready(self, channel: Any) -> int:
+        with channel.connection.channel() as asking:
+            try:
+                return int(asking.queue_declare(DEAD_LETTERS, passive=True).message_count)
+            except Refused:
+                return 0
+
+    @contextmanager
+    def _all(self) -> Iterator[tuple[Callable[[int], None], list[_Found]]]:
+        """Hold all dead letters, and a way to delete one; what is not deleted goes back to its place."""
+        self._publisher.declare((self._queue,), deadline_at=_until())
+        with self._publisher.channel("looking at dead letters", deadline_at=_until()) as channel:
+            found = []
+            while (got := channel.basic_get(DEAD_LETTERS)) is not None:
+                found.append(_Found(got.delivery_tag, _read(got)))
+            yield channel.basic_ack, found
+
+
+def _read(got: Any) -> DeadLetter:
+    properties = dict(got.properties)
+    headers = properties.pop("application_headers", None) or {}
+    ours = {name: headers.pop(name, None) for name in _OURS}
+    body = got.body if isinstance(got.body, bytes) else str(got.body).encode()
+    queue = str(ours[_QUEUE] or "")
+    message = read_carried(Carried(headers, properties, body), queue=queue)
+    if ours[_HEADERS] is not None:
+        message = msgspec.structs.replace(message, headers=str(ours[_HEADERS]).encode("latin-1"))
+    task = headers.get("task")
+    return DeadLetter(
+        number=int(ours[_NUMBER] or 0),
+        queue=queue,
+        task_id=message.task_id,
+        task=task if isinstance(task, str) else None,
+        reason=str(ours[_REASON] or ""),
+        died_at=float(ours[_DIED_AT] or 0.0),
+        size_bytes=message.size_bytes,
+        message=message,
+    )
+
+
+def _until() -> float:
+    return time.monotonic() + ASK_WITHIN

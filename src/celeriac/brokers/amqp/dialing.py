@@ -1,0 +1,108 @@
+"""Blocking connections to RabbitMQ, each made within one absolute deadline."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from celeriac.brokers.amqp.deadlines import ending_at
+from celeriac.brokers.amqp.failures import LOST, amqp, driver, unreachable
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
+from celeriac.brokers.amqp.topology import Binding, Declared, Exchange
+from celeriac.brokers.resolving import resolve
+from celeriac.exceptions import BrokerUnavailable
+
+
+def connect(place: AmqpPlace, options: AmqpOptions, *, deadline_at: float, first: int = 0) -> tuple[Any, int]:
+    """Connect to the first endpoint that takes us.
+
+    Args:
+        deadline_at: monotonic instant.
+        first: number of the endpoint to begin with.
+
+    Returns:
+        A connection of py-amqp, logged in, and the number of its endpoint.
+
+    Raises:
+        BrokerUnavailable: none could be reached; the text has the last reason.
+    """
+    count = len(place.endpoints)
+    last: BrokerUnavailable | None = None
+    for number in range(first, first + count):
+        endpoint = place.endpoints[number % count]
+        left = deadline_at - time.monotonic()
+        share = left / (first + count - number)
+        until = time.monotonic() + min(share, options.connect_timeout or share)
+        try:
+            return _connect(endpoint, place, options, until), number % count
+        except BrokerUnavailable as error:
+            last = error
+    assert last is not None
+    raise last
+
+
+def _connect(endpoint: Endpoint, place: AmqpPlace, options: AmqpOptions, deadline_at: float) -> Any:
+    started_at = time.monotonic()
+    try:
+        addresses = resolve(endpoint.host, endpoint.port, deadline_at)
+        last: BaseException | None = None
+        for _, address in addresses:
+            left = deadline_at - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the deadline has passed")
+            try:
+                return _log_in(address[0], endpoint, place, options, deadline_at, left)
+            except OSError as error:
+                last = error
+        raise last or OSError("no address")
+    except (*LOST, driver.AMQPError) as error:
+        took = time.monotonic() - started_at
+        late = TimeoutError() if time.monotonic() >= deadline_at else error
+        raise unreachable(late, endpoint.address, took) from error
+
+
+def _log_in(
+    address: str, endpoint: Endpoint, place: AmqpPlace, options: AmqpOptions, deadline_at: float, left: float
+) -> Any:
+    host = f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
+    tls: Any = {"context": options.tls, "server_hostname": endpoint.host} if options.tls is not None else False
+    connection = amqp.Connection(
+        host=host,
+        userid=endpoint.username,
+        password=endpoint.password,
+        login_method=options.login_method or "PLAIN",
+        virtual_host=place.virtual_host,
+        ssl=tls,
+        connect_timeout=left,
+        client_properties={"product": "celeriac", **options.client_properties},
+    )
+    with ending_at(deadline_at, lambda: socket_of(connection)):
+        connection.connect()
+    return connection
+
+
+def socket_of(connection: Any) -> socket.socket | None:
+    """Return the socket of a connection, or None while or when it has none."""
+    return getattr(getattr(connection, "_transport", None), "sock", None)
+
+
+def declare(channel: Any, what: Declared) -> None:
+    """Declare one thing on a channel; it is no error that it is there, if it is the same."""
+    match what:
+        case Exchange():
+            channel.exchange_declare(what.name, what.type, durable=what.durable, auto_delete=False)
+        case Binding():
+            if what.to_exchange:
+                channel.exchange_bind(what.target, what.source, what.key)
+            elif what.source:
+                channel.queue_bind(what.target, what.source, what.key)
+        case _:
+            channel.queue_declare(
+                what.name,
+                durable=what.durable,
+                exclusive=what.exclusive,
+                auto_delete=what.auto_delete,
+                arguments=dict(what.arguments),
+            )

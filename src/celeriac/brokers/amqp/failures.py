@@ -1,0 +1,91 @@
+"""A driver's error in our words: what happened, to which server, what to do. No driver's type leaves this package."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from typing import Any, Final
+
+from celeriac.exceptions import BrokerUnavailable, ExtraMissing, ImproperlyConfigured, OperationalError
+
+try:  # here, because all that needs the driver imports this file before it
+    import amqp
+    from amqp import exceptions as driver
+except ImportError as missing:
+    raise ExtraMissing('amqp:// needs more packages: pip install "celeriac[amqp]"') from missing
+
+__all__ = ["LOST", "Refused", "amqp", "driver", "refusal", "unanswered", "unreachable"]
+
+LOST: Final[tuple[type[BaseException], ...]] = (
+    OSError,
+    driver.ConnectionError,
+    AttributeError,  # what py-amqp raises where another thread has closed its socket
+    ssl.SSLError,
+)
+"""What says that a connection is of no use any more."""
+
+Refused: Final = driver.ChannelError
+"""What a server answers that has closed the channel and left the connection as it was."""
+
+_INEQUIVALENT: Final = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>queue|exchange) '(?P<name>[^']+)'.*?"
+    r"received (?P<wanted>.+?) but current is (?P<found>.+)$",
+    re.DOTALL,
+)
+
+
+def unreachable(error: BaseException, where: str, seconds: float) -> BrokerUnavailable:
+    """Say why a server could not be reached: the broker has not been asked anything."""
+    return BrokerUnavailable(f"rabbitmq at {where} {_why(error, seconds)}")
+
+
+def unanswered(error: BaseException, where: str, doing: str, seconds: float, *, sent: bool) -> BrokerUnavailable:
+    """Say that what was asked has no answer.
+
+    Args:
+        sent: it may have been done.
+    """
+    if isinstance(error, TimeoutError):
+        text = f"did not answer within {seconds:.1f} s"
+    else:
+        text = f"closed the connection before it answered ({_said(error)})"
+    return BrokerUnavailable(f"rabbitmq at {where} {text}: {doing}", maybe_published=sent)
+
+
+def refusal(error: Any, where: str, doing: str) -> OperationalError | ImproperlyConfigured:
+    """Say what the server will not do.
+
+    Returns:
+        ImproperlyConfigured when a queue or an exchange is declared otherwise than it is: the text names the argument.
+    """
+    text = _said(error)
+    found = _INEQUIVALENT.search(text)
+    if found:
+        kind, name, argument = found["kind"], found["name"], found["argument"]
+        return ImproperlyConfigured(
+            f"{kind} {name!r} on rabbitmq at {where} has {argument} = {found['found'].strip()}, and the settings say "
+            f"{found['wanted'].strip()}; say in the settings what it has, or delete the {kind} when it is empty"
+        )
+    return OperationalError(f"rabbitmq at {where} refuses {doing}: {text}")
+
+
+def _why(error: BaseException, seconds: float) -> str:
+    match error:
+        case TimeoutError():
+            return f"did not answer within {seconds:.1f} s; is it running, and does a firewall let you through?"
+        case ConnectionRefusedError():
+            return "refuses connections; is it running? `rabbitmqctl status` on its machine tells"
+        case socket.gaierror():
+            return f"has an address that cannot be found: {error.strerror}"
+        case ssl.SSLError():
+            return f"and this program do not agree on TLS: {error}; see broker_use_ssl"
+        case driver.AccessRefused():
+            return "does not accept the user or the password of the URL"
+        case driver.NotAllowed():
+            return f"does not let this user into the virtual host of the URL: {_said(error)}"
+    return f"cannot be used: {_said(error)}"
+
+
+def _said(error: BaseException) -> str:
+    return str(getattr(error, "reply_text", None) or error) or type(error).__name__

@@ -1,0 +1,162 @@
+"""What is declared on RabbitMQ, exactly as Celery declares it: to say otherwise is refused there. Pure.
+
+A message that is due later goes up a ladder of queues that Celery has laid out: level n holds it for 2^n seconds when
+bit n of its delay is set, and sends it on to the next level. Celery binds the end of the ladder to topic exchanges; we
+bind it to every queue of ours directly, so that queues of direct exchanges are served, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+LEVELS: Final = 28
+"""Levels of the ladder, which is the number of bits of a delay: up to eight and a half years."""
+
+LONGEST_DELAY: Final = 2**LEVELS - 1
+"""Seconds."""
+
+DELIVERY: Final = "celery_delayed_delivery"
+"""Exchange at the end of the ladder."""
+
+DEAD_LETTERS: Final = "celeriac.dlq"
+"""Queue of dead letters."""
+
+REVOCATIONS: Final = "celeriac.revoked"
+"""Stream of what is revoked."""
+
+_BITS: Final = re.compile(r"(?:[01]\.){28}")
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """Be an exchange, as it is declared."""
+
+    name: str
+    type: str = "direct"
+    durable: bool = True
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """Be a queue, as it is declared.
+
+    Attributes:
+        arguments: ``x-…`` and their values, which must be what they were when the queue was made.
+    """
+
+    name: str
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool = False
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_quorum(self) -> bool:
+        """Whether it is a quorum queue, which gives out messages by its own rules."""
+        return ("x-queue-type", "quorum") in self.arguments
+
+
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """Send what comes to an exchange with a key on, to a queue or to another exchange."""
+
+    source: str
+    target: str
+    key: str
+    to_exchange: bool = False
+
+
+Declared = Exchange | Queue | Binding
+
+
+def task_queue(name: str, *, queue_type: str | None = None, max_priority: int | None = None) -> Queue:
+    """Return a queue of tasks that nobody has said more about, as Celery declares it."""
+    arguments: dict[str, Any] = {}
+    if max_priority is not None:
+        arguments["x-max-priority"] = max_priority
+    if queue_type is not None and queue_type != "classic":
+        arguments["x-queue-type"] = queue_type
+    return Queue(name=name, arguments=tuple(arguments.items()))
+
+
+def task_queue_parts(queue: Queue, exchange: Exchange, key: str) -> Iterator[Declared]:
+    """Yield what makes a queue of tasks usable: its exchange, itself, and how the one leads to the other."""
+    yield exchange
+    yield queue
+    yield Binding(source=exchange.name, target=queue.name, key=key)
+
+
+def dead_letter_queue(max_length: int, expires: float) -> Queue:
+    """Return the queue of dead letters, which keeps the newest.
+
+    Args:
+        max_length: how many.
+        expires: seconds after which one goes.
+    """
+    return Queue(
+        name=DEAD_LETTERS,
+        arguments=(
+            ("x-max-length", max_length),
+            ("x-overflow", "drop-head"),
+            ("x-message-ttl", int(expires * 1000)),
+        ),
+    )
+
+
+def revocation_stream(expires: float) -> Queue:
+    """Return the stream of revocations; it forgets what is older than so many seconds."""
+    return Queue(
+        name=REVOCATIONS,
+        arguments=(
+            ("x-queue-type", "stream"),
+            ("x-max-age", f"{int(expires)}s"),
+            ("x-max-length-bytes", 64_000_000),
+        ),
+    )
+
+
+def ladder(queue_type: str = "quorum") -> Iterator[Declared]:
+    """Yield the ladder, the highest level first, so that nothing is sent to what is not there yet."""
+    yield Exchange(name=DELIVERY, type="topic")
+    for level in range(LEVELS):
+        yield from _rung(level, queue_type)
+
+
+def _rung(level: int, queue_type: str) -> Iterator[Declared]:
+    name, below = f"celery_delayed_{level}", f"celery_delayed_{level - 1}" if level else DELIVERY
+    any_higher = "*." * (LEVELS - 1 - level)
+    arguments: dict[str, Any] = {
+        "x-queue-type": queue_type,
+        "x-overflow": "reject-publish",
+        "x-message-ttl": 2**level * 1000,
+        "x-dead-letter-exchange": below,
+    }
+    if queue_type == "quorum":
+        arguments["x-dead-letter-strategy"] = "at-least-once"
+    yield Exchange(name=name, type="topic")
+    yield Queue(name=name, arguments=tuple(arguments.items()))
+    yield Binding(source=name, target=name, key=f"{any_higher}1.#")
+    yield Binding(source=name, target=below, key=f"{any_higher}0.#", to_exchange=True)
+
+
+def ladder_end(queue: str) -> Binding:
+    """Return how what has come down the ladder gets into a queue."""
+    return Binding(source=DELIVERY, target=queue, key=f"#.{queue}")
+
+
+def up_the_ladder(seconds: int, key: str) -> tuple[str, str]:
+    """Return the exchange and the routing key that hold a message for so many seconds, at least 1.
+
+    Raises:
+        ValueError: it is longer than the ladder.
+    """
+    if not 0 < seconds <= LONGEST_DELAY:
+        raise ValueError(f"a delay must be from 1 to {LONGEST_DELAY} s, got {seconds}")
+    return f"celery_delayed_{LEVELS - 1}", f"{'.'.join(f'{seconds:0{LEVELS}b}')}.{key}"
+
+
+def without_ladder(key: str) -> str:
+    """Return the routing key that a message had before it went up the ladder."""
+    found = _BITS.match(key)
+    return key[found.end() :] if found else key

@@ -1,0 +1,28 @@
+"""A virtual host of RabbitMQ as the conformance suites meet it."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from celeriac.brokers.amqp.broker import AmqpBroker
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.place import read_place
+from celeriac.brokers.base import Broker
+from celeriac.clock import ManualClock
+from celeriac.testing.worlds import BrokerWorld, Limits
+
+
+class AmqpWorld(BrokerWorld):
+    """Be one virtual host."""
+
+    def __init__(self, url: str, **options: object) -> None:
+        super().__init__()
+        self.place = read_place(url, "broker_url")
+        self._options = AmqpOptions(**options)  # type: ignore[arg-type]  # as a test says them
+
+    def make_broker(self, **limits: Unpack[Limits]) -> Broker:
+        limits.pop("revocations_max", None)
+        return AmqpBroker(self.place, self._options, **limits)
+
+    def advance(self, seconds: float) -> None:
+        raise NotImplementedError("the time of RabbitMQ cannot be moved")
