@@ -58,6 +58,7 @@ docs: $(DOCS)
 servers:
 	@missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v rabbitmq-server >/dev/null || missing="$$missing rabbitmq-server"; \
 	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	    echo "Installing$$missing ..."; \

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import amqp
 import redis
 
 Accounts = tuple[bool, float | None, int, int, int]
@@ -310,6 +312,37 @@ class RedisStore(Store):
         assert {name for name in names if not name.startswith(_STAYS)} == set()
         sent = [name for name in names if name.startswith("celeriac:sent:")]
         assert [name for name in sent if self.client.ttl(name) <= 0] == []
+
+
+class RabbitStore(RedisStore):
+    """Look at messages on RabbitMQ, whose results are in a database of Redis.
+
+    The server tells a stranger what waits, not who holds what: what asks for that cannot be asked here.
+    """
+
+    def __init__(self, url: str, *, results: str) -> None:
+        super().__init__(results, results=results, reach=(url, results))
+        self._url = url
+
+    def done(self) -> int:
+        """Count the results, which have this database for themselves."""
+        return int(self.client.dbsize())
+
+    def ready(self, queue: str) -> int:
+        """Count what waits in a queue."""
+        host, _, port = urlsplit(self._url).netloc.rpartition("@")[2].partition(":")
+        with amqp.Connection(f"{host}:{port}", virtual_host=urlsplit(self._url).path[1:] or "/") as connection:
+            return int(connection.channel().queue_declare(queue, passive=True).message_count)
+
+    def held_by(self, pid: int) -> int:
+        return 1  # as far as anybody knows
+
+    def dead_reasons(self) -> list[str]:
+        return [] if not self.ready("celeriac.dlq") else ["there are dead letters"]
+
+    def assert_clean(self) -> None:
+        assert self.ready("celery") == 0
+        assert {name for name in self.client.keys("*") if not name.startswith(b"celery-task-meta-")} == set()
 
 
 _DATABASES: Final = itertools.cycle(range(1, 16))

@@ -1,4 +1,4 @@
-"""RabbitMQ for tests: one private server per session, with a virtual host for each test, and servers that may be killed."""
+"""RabbitMQ for tests: a private server per session, a virtual host for each test, and servers that may be killed."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.base import Broker
-from celeriac.clock import ManualClock
-from celeriac.testing.worlds import BrokerWorld, Limits
+from celeriac.testing.worlds import BrokerWorld, Limits, Node
 
 
 class AmqpWorld(BrokerWorld):
@@ -21,8 +20,14 @@ class AmqpWorld(BrokerWorld):
         self._options = AmqpOptions(**options)  # type: ignore[arg-type]  # as a test says them
 
     def make_broker(self, **limits: Unpack[Limits]) -> Broker:
-        limits.pop("revocations_max", None)
-        return AmqpBroker(self.place, self._options, **limits)
+        given = dict(limits)
+        given.pop("revocations_max", None)
+        return AmqpBroker(self.place, self._options, **given)  # type: ignore[arg-type]  # the others are the same
+
+    def kill(self, node: Node) -> None:
+        """End a node as SIGKILL does; the kernel closes its connection."""
+        node.do(node.consumer.close())
+        super().kill(node)
 
     def advance(self, seconds: float) -> None:
         raise NotImplementedError("the time of RabbitMQ cannot be moved")

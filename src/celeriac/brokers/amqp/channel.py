@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,7 +25,10 @@ except ImportError as missing:
 
 _WITHIN: Final = 5.0
 _CLOSES_WITHIN: Final = 2.0
-_LEAST_PREFETCH: Final = 8
+_serials: Final = itertools.count(1)
+
+_EXACT_UP_TO: Final = 16
+_STEP: Final = 64
 _QUORUM_PREFETCH: Final = 32
 _PREFETCH_MAX: Final = 65_535
 
@@ -87,7 +91,7 @@ class WorkerChannel:
                 last = unreachable(error, endpoint.address, self.options.connect_timeout or _WITHIN)
                 continue
             self._first = number % len(endpoints)
-            self.serial += 1
+            self.serial = next(_serials)
             return
         assert last is not None
         raise last
@@ -131,9 +135,9 @@ class WorkerChannel:
                 await self._do(self._channel.basic_consume(queue, come, consumer_tag=tag))
                 self._consuming[queue] = tag
 
-    def queue_of(self, consumer_tag: str) -> str | None:
+    def queue_of(self, consumer_tag: str) -> str:
         """Return the queue that a consumer's messages come from."""
-        return self._queues.get(consumer_tag)
+        return self._queues[consumer_tag]
 
     async def allow(self, count: int) -> None:
         """Let so many messages be unacknowledged, more or less: each change is a round trip.
@@ -142,12 +146,17 @@ class WorkerChannel:
         """
         if self._quorum:
             return
-        wanted = _LEAST_PREFETCH
-        while wanted < count:
-            wanted *= 2
-        if wanted > self._prefetch or wanted * 4 <= self._prefetch:
+        wanted = count if count <= _EXACT_UP_TO else (count + _STEP - 1) // _STEP * _STEP
+        if wanted != self._prefetch:
             self._prefetch = min(wanted, _PREFETCH_MAX)
             await self._do(self._channel.basic_qos(prefetch_count=self._prefetch, global_=True))
+
+    async def waiting(self, queues: Collection[str]) -> int:
+        """Count what waits in queues, and is with nobody."""
+        counts = [
+            (await self._do(self._channel.queue_declare(queue, passive=True))).message_count or 0 for queue in queues
+        ]
+        return sum(counts)
 
     async def ack(self, tags: Collection[int], *, oldest: int | None) -> None:
         """Acknowledge messages of this channel.

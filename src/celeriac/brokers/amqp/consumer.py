@@ -45,6 +45,12 @@ CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
 """What the messages of one claim may weigh together; a single one may weigh more."""
 
 _PUBLISH_WITHIN: Final = 10.0
+_ARRIVES_WITHIN: Final = 5.0
+"""Seconds without a message after which a claim that only looks believes the server no more, which pushes."""
+
+_KEPT_FOR: Final = 1.0
+"""Seconds for which a message is kept that has come and is not claimed; a quorum queue would count its return."""
+
 _LOSSES_PER_NODE: Final = 2
 """Times that a message came back before it counts as lost with one node: blips and stops send messages back, too."""
 
@@ -83,8 +89,13 @@ class AmqpConsumer(Consumer):
         self._came = asyncio.Event()
         self._last_tag = 0
         self._serial = 0
+        self._is_open = False
+        self._claimed_at = 0.0
+        self._quorum: list[str] = []
         self._queues: tuple[str, ...] = ()
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._given_back: set[str] = set()
+        self._whole: dict[int, Message] = {}  # what is too large to be handed over, for its dead letter
         self._again: set[asyncio.Task[None]] = set()
 
     @property
@@ -96,14 +107,17 @@ class AmqpConsumer(Consumer):
     async def open(self) -> None:
         await self.close()
         await self._connect()
+        self._is_open = True
 
     async def close(self) -> None:
+        self._is_open = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         await self._channel.close()
         self._note_lost()
         self._holdings = Holdings()
+        self._given_back.clear()
         self._queues = ()
 
     async def _connect(self) -> None:
@@ -124,31 +138,37 @@ class AmqpConsumer(Consumer):
     # -- claiming -----------------------------------------------------------------------------------------------
 
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
-        if not self._channel.serial:
-            raise BrokerUnavailable("this consumer was never opened; call open() first")
-        until = time.monotonic() + wait
+        if not self._is_open:
+            raise BrokerUnavailable("this consumer is not open; call open() first")
         await self._connect()
         await self._channel.allow(len(self._holdings) - len(self._buffer) + limit)
         if self._queues != tuple(queues):
             await self._listen_to(queues)
-        taken = self._take(limit)
-        while not taken and (left := until - time.monotonic()) > 0:
+        self._claimed_at = time.monotonic()
+        if wait <= 0:
+            await asyncio.gather(*self._again)
+            await self._wait_for(min(limit, len(self._buffer) + await self._channel.waiting(queues)), _ARRIVES_WITHIN)
+        elif not self._buffer:
+            await self._wait_for(1, wait)
+        return Claim(self._take(limit), self._clock.now())
+
+    async def _wait_for(self, count: int, seconds: float) -> None:
+        """Wait until so many messages are here, or none has come for so many seconds."""
+        while len(self._buffer) < count:
             self._came.clear()
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(seconds):
                     await self._came.wait()
             except TimeoutError:
-                break
+                return
             if not self._channel.is_open:
                 raise BrokerUnavailable(f"rabbitmq at {self._channel.place.address} closed the connection")
-            taken = self._take(limit)
-        return Claim(taken, self._clock.now())
 
     async def _listen_to(self, queues: Sequence[str]) -> None:
         needs = tuple(need for queue in queues for need in self._routes.needs_of_delays(queue))
         await asyncio.to_thread(self._publisher.declare, needs, deadline_at=time.monotonic() + _PUBLISH_WITHIN)
-        quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
-        await self._channel.consume(queues, quorum=quorum)
+        self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
+        await self._channel.consume(queues, quorum=self._quorum)
         self._queues = tuple(queues)
 
     def _take(self, limit: int) -> list[Delivery]:
@@ -166,17 +186,22 @@ class AmqpConsumer(Consumer):
         if serial != self._serial:
             return
         place = Place(serial, message.delivery.delivery_tag)
-        queue = message.delivery.consumer_tag and self._channel.queue_of(message.delivery.consumer_tag)
+        queue = self._channel.queue_of(message.delivery.consumer_tag)
         carried = _carried(message)
         counts = read_counts(carried.headers)
         try:
-            read, fault = self._within_limits(read_carried(carried, queue=queue or ""))
+            whole = read_carried(carried, queue=queue)
+            read, fault = self._within_limits(whole)
         except EncodeError as error:
-            read, fault = _unreadable(carried, queue or ""), str(error)
+            read, fault = _unreadable(carried, queue), str(error)
+            whole = read
         run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
         redelivered = bool(message.delivery.redelivered)
         if redelivered and self._holdings.adopt(run, place):
             return
+        if redelivered and run in self._given_back:
+            self._given_back.discard(run)
+            redelivered = False
         self._last_tag += 1
         delivery = Delivery(
             tag=self._last_tag,
@@ -189,6 +214,8 @@ class AmqpConsumer(Consumer):
             fault=fault,
         )
         self._holdings.add(Held(delivery, run, place))
+        if whole is not read:
+            self._whole[delivery.tag] = whole
         if redelivered:
             ended = self._holdings.has_ended(run)
             self._spawn(self._drop(delivery) if ended else self._count_loss(delivery, counts))
@@ -232,16 +259,29 @@ class AmqpConsumer(Consumer):
         return False
 
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
-        mine = [one for one in settlements if self._holdings.get(one.delivery.tag) is not None]
+        mine, refused = self._of_mine(settlements)
         now = self._clock.now()
         outgoing = [self._routes.outgoing(message, now=now) for one in mine for message in one.publish]
-        letters = [(one.delivery.message, one.dead_reason) for one in mine if one.dead_reason is not None]
-        outgoing += [self._dead_letters.outgoing(message, reason, died_at=now) for message, reason in letters]
+        for one in mine:
+            if one.dead_reason is not None:
+                whole = self._whole.get(one.delivery.tag, one.delivery.message)
+                outgoing.append(self._dead_letters.outgoing(whole, one.dead_reason, died_at=now))
         if outgoing:
             await self._publish(outgoing)
         lost = await self._ack([one.delivery.tag for one in mine])
-        kept = {one.delivery.tag for one in mine} - lost
-        return [one for one in settlements if one.delivery.tag not in kept]
+        return refused + [one for one in mine if one.delivery.tag in lost]
+
+    def _of_mine(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+        """Divide settlements into those of what is held here, each once, and the others."""
+        mine: dict[int, Settlement] = {}
+        refused = []
+        for one in settlements:
+            tag = one.delivery.tag
+            if tag in mine or self._holdings.get(tag) is None:
+                refused.append(one)
+            else:
+                mine[tag] = one
+        return list(mine.values()), refused
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         deadline_at = time.monotonic() + _PUBLISH_WITHIN
@@ -254,6 +294,7 @@ class AmqpConsumer(Consumer):
         wire = []
         for tag in tags:
             place = self._holdings.remove(tag)
+            self._whole.pop(tag, None)
             if place is None:
                 lost.add(tag)
             else:
@@ -302,6 +343,7 @@ class AmqpConsumer(Consumer):
         self._timers[delivery.tag] = loop.call_later(max(0.0, seconds), due)
 
     async def _give_back(self, tags: Sequence[int]) -> None:
+        self._given_back |= {held.run for tag in tags if (held := self._holdings.get(tag)) is not None}
         places = [self._holdings.remove(tag) for tag in tags]
         await self._channel.give_back([place.tag for place in places if place is not None])
 
@@ -309,6 +351,11 @@ class AmqpConsumer(Consumer):
 
     async def extend(self) -> None:
         await self._connect()
+        if self._buffer and time.monotonic() - self._claimed_at > _KEPT_FOR and not self._quorum:
+            unclaimed = [delivery.tag for delivery in self._buffer]
+            self._buffer.clear()
+            await self._channel.allow(max(1, len(self._holdings) - len(unclaimed)))
+            await self._give_back(unclaimed)
 
     async def recover(self) -> int:
         return 0

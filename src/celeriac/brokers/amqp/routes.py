@@ -51,10 +51,12 @@ class Routes:
             now: unix instant.
             due_at: unix instant before which nobody is to have it; None: its own ETA.
         """
-        due_at = message.eta_at if due_at is None else due_at
-        seconds = 0 if due_at is None else min(math.floor(due_at - now), LONGEST_DELAY)
+        if due_at is not None:
+            seconds = math.ceil(due_at - now)  # nothing in the message says when: it must not come too early
+        else:
+            seconds = 0 if message.eta_at is None else math.floor(message.eta_at - now)
         carried = carry(message, counts)
         if seconds < 1:
             return Outgoing(carried, "", message.queue, self.needs_of(message.queue))
-        exchange, key = up_the_ladder(seconds, message.queue)
+        exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), message.queue)
         return Outgoing(carried, exchange, key, self.needs_of_delays(message.queue))

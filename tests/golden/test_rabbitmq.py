@@ -1,0 +1,75 @@
+"""What Celery declares and publishes on RabbitMQ is what we declare and publish, and the other way round."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from celeriac.brokers.amqp.carried import Carried, carry, read_carried
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.routes import Routes
+from celeriac.brokers.amqp.topology import Binding, Exchange, Queue, ladder, without_ladder
+from celeriac.wire.times import parse_certain_iso
+from tests.golden import vector
+
+MESSAGES = ("amqp-task-basic", "amqp-task-options", "amqp-task-pickle", "amqp-task-compressed", "amqp-delayed-task")
+
+
+def captured(name: str) -> Carried:
+    found = vector.load(name)["amqp"]
+    return Carried(found["headers"], found["properties"], base64.b64decode(found["body_base64"]))
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_captured_message_that_we_publish_again_is_the_same(name: str) -> None:
+    given = captured(name)
+
+    again = carry(read_carried(given, queue="celery"))
+
+    assert again.headers == given.headers
+    assert list(again.headers) == list(given.headers), "in Celery's order"
+    assert again.properties == given.properties
+    assert again.body == given.body
+
+
+def test_what_rabbitmq_has_noted_is_left_out_when_a_message_is_published_again() -> None:
+    given = captured("amqp-delayed-task-delivered")
+
+    again = carry(read_carried(given, queue="celery"))
+
+    assert "x-death" in given.headers
+    assert again.headers == {name: value for name, value in given.headers.items() if not name.startswith("x-")}
+
+
+def test_a_delayed_message_goes_up_the_ladder_as_celerys_does() -> None:
+    given = vector.load("amqp-delayed-task")["amqp"]
+    message = read_carried(captured("amqp-delayed-task"), queue="celery")
+    eta_at = parse_certain_iso(given["headers"]["eta"])
+    assert message.eta_at == eta_at is not None
+
+    outgoing = Routes(AmqpOptions()).outgoing(message, now=eta_at - 5.2)
+
+    assert (outgoing.exchange, outgoing.key) == (given["exchange"], given["routing_key"])
+    assert without_ladder(outgoing.key) == "celery"
+
+
+def test_the_ladder_is_the_one_that_celery_declares() -> None:
+    found = vector.load("amqp-topology-delayed-delivery")
+    declared = list(ladder())
+
+    assert {one.name: one.type for one in declared if isinstance(one, Exchange)} == {
+        one["name"]: one["type"] for one in found["exchanges"] if one["name"].startswith("celery_delayed_")
+    }
+    assert {one.name: dict(one.arguments) for one in declared if isinstance(one, Queue)} == {
+        one["name"]: one["arguments"] for one in found["queues"] if one["name"].startswith("celery_delayed_")
+    }
+    bindings: set[tuple[Any, ...]] = {
+        (one["source"], one["destination"], one["routing_key"], one["destination_type"] == "exchange")
+        for one in found["bindings"]
+        if one["source"].startswith("celery_delayed_") and one["source"] != "celery_delayed_delivery"
+    }
+    assert {(one.source, one.target, one.key, one.to_exchange) for one in declared if isinstance(one, Binding)} == (
+        bindings
+    )

@@ -1,0 +1,74 @@
+"""What RabbitMQ does of what a broker must do.
+
+The server leases, recovers and counts by rules of its own, has no clock that tests could move, and tells nobody what is
+claimed. So what rests on those is left out here, by name and reason; the fault tests prove it with real processes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from celeriac.testing.brokers.leases import LeasesAndFences
+from celeriac.testing.brokers.opening import BrokersThemselves
+from celeriac.testing.brokers.publishing import PublishAndClaim
+from celeriac.testing.brokers.queues import QueuesAndDeadLetters
+from celeriac.testing.brokers.settling import SettleAndRelease
+from tests.unit.brokers.amqp_world import AmqpWorld
+
+NEEDS_A_CLOCK: Final = (
+    "test_a_delayed_message_has_its_old_place_when_it_is_due",
+    "test_a_delayed_message_is_never_early",
+    "test_a_former_owner_cannot_release_what_it_lost",
+    "test_a_former_owner_settles_nothing",
+    "test_a_node_that_extends_is_never_called_dead",
+    "test_a_node_that_was_called_dead_is_told_so",
+    "test_a_waiting_claim_gets_what_becomes_due",
+    "test_a_waiting_claim_of_a_dead_owner_takes_nothing",
+    "test_after_a_lost_lease_a_node_becomes_a_new_owner",
+    "test_cleaning_deletes_dead_letters_that_are_old",
+    "test_every_claim_tells_the_time_of_the_store",
+    "test_living_nodes_know_their_peers",
+    "test_node_losses_add_up",
+    "test_recovery_wakes_a_waiting_claim",
+    "test_time_in_which_nobody_looked_proves_no_death",
+    "test_what_a_dead_node_held_comes_back",
+    "test_what_follows_may_be_delayed",
+    "test_what_was_held_before_opening_again_is_not_parked",
+    "test_what_was_settled_is_gone",
+)
+"""Those that let time pass for the store."""
+
+OTHERWISE_HERE: Final = {
+    "test_counts_survive_other_owners": "what comes back goes to any consumer, and here all of them stay",
+    "test_no_queue_starves_beside_a_full_one": "the server chooses which queue it serves next",
+    "test_a_broker_knows_the_nodes_that_live": "the server knows connections, and no nodes",
+    "test_a_claim_weighs_no_more_than_its_budget": "properties that AMQP has no place for do not travel; bodies are weighed as elsewhere",
+    "test_a_dead_letter_keeps_the_message_and_the_reason": "headers are a table: their JSON is written anew, so their bytes differ",
+    "test_a_dead_letter_needs_no_readable_headers": "headers that are no table cannot be published at all",
+    "test_a_queue_keeps_its_newest_dead_letters": "one queue holds all dead letters, and one limit holds for it",
+    "test_a_release_may_be_delayed": "the ladder counts whole seconds, and does not tell what is on it",
+    "test_a_replayed_message_starts_from_nothing": "likewise",
+    "test_a_waiting_claim_is_woken_by_a_release": "what comes back goes to any consumer, this one too",
+    "test_an_oversized_message_can_be_dead_lettered": "likewise",
+    "test_depths_count_every_message_once": "the server does not tell what is claimed or delayed",
+    "test_lower_priority_numbers_are_served_first": "higher numbers are served first, where a queue has x-max-priority",
+    "test_purging_deletes_what_waits_and_leaves_claims": "what is on the ladder is in no queue yet",
+    "test_ten_thousand_are_published_and_claimed_at_once": "a look sees what the server has pushed by then",
+    "test_what_one_broker_publishes_another_one_sees": "the server does not tell which queues there are",
+}
+"""Those that are otherwise on RabbitMQ, and why."""
+
+
+class TestRabbitMQ(PublishAndClaim, SettleAndRelease, LeasesAndFences, QueuesAndDeadLetters, BrokersThemselves):
+    @pytest.fixture
+    def world(self, amqp_url):
+        world = AmqpWorld(amqp_url)
+        yield world
+        world.end()
+
+
+for name in (*NEEDS_A_CLOCK, *OTHERWISE_HERE):
+    assert hasattr(TestRabbitMQ, name), name
+    setattr(TestRabbitMQ, name, None)
