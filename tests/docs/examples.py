@@ -5,6 +5,7 @@ An example is a fenced block. A comment right above it says what to do with it, 
     <!-- file: shop/tasks.py -->    write it to that file
     <!-- worker: shop.tasks -->     first start a worker for that app (`tasks` when none is named)
     <!-- redis: --appendonly yes -->  first start a Redis with these options, which the page calls localhost:6379
+    <!-- rabbitmq -->               first start a RabbitMQ, which the page calls localhost:5672
     <!-- run -->                    run the commands of a console block
     <!-- not run: reason -->        leave it alone
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-_DIRECTIVE = re.compile(r"<!--\s*(file|worker|redis|run|not run)\s*(?::\s*(.*?))?\s*-->")
+_DIRECTIVE = re.compile(r"<!--\s*(file|worker|redis|rabbitmq|run|not run)\s*(?::\s*(.*?))?\s*-->")
 _CODE_DIRECTIVE = re.compile(r"\{(code|code-block|sourcecode)\}")
 _RUN_UNASKED = ("python", "pycon")
 

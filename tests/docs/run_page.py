@@ -20,6 +20,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.rabbitmq_server import RabbitMissing, RabbitServer
 from bench.redis_server import RedisMissing, RedisServer
 from tests.docs.examples import Example, examples
 
@@ -27,6 +28,7 @@ _OUTPUT_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 40.0  # a warm stop takes at most `worker_stop_grace`, 30 s
 _REDIS_FOLDER = Path(".redis")
+_RABBITMQ_FOLDER = Path(".rabbitmq")
 
 SERVER_MISSING = 77
 """Exit code of a page whose server is not installed."""
@@ -41,13 +43,14 @@ def run_page(page: Path) -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main  # where pickle and inspect look for what the examples define
     started: set[str] = set()
-    port: int | None = None
+    ports: dict[str, int] = {}
     with contextlib.ExitStack() as running:
         for example in examples(page):
             if "redis" in example.directives:
-                port = running.enter_context(redis(shlex.split(example.directives["redis"])))
-            if port is not None:
-                example = on_port(example, port)
+                ports["6379"] = running.enter_context(redis(shlex.split(example.directives["redis"])))
+            if "rabbitmq" in example.directives:
+                ports["5672"] = running.enter_context(rabbitmq())
+            example = on_ports(example, ports)
             if "worker" in example.directives:
                 app = example.directives["worker"] or "tasks"
                 if app not in started:
@@ -83,9 +86,25 @@ def redis(options: list[str]) -> Iterator[int]:
         server.stop()
 
 
-def on_port(example: Example, port: int) -> Example:
-    """Have an example mean the page's own Redis where it says where a Redis usually is."""
-    text = example.text.replace("localhost:6379", f"localhost:{port}").replace("redis-cli ", f"redis-cli -p {port} ")
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[int]:
+    """Have a RabbitMQ of the page's own running; yield its port."""
+    _RABBITMQ_FOLDER.mkdir()
+    server = RabbitServer(_RABBITMQ_FOLDER.absolute())
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+def on_ports(example: Example, ports: dict[str, int]) -> Example:
+    """Have an example mean the page's own servers where it says where they usually are."""
+    text = example.text
+    for usual, port in ports.items():
+        text = text.replace(f"localhost:{usual}", f"localhost:{port}")
+    if "6379" in ports:
+        text = text.replace("redis-cli ", f"redis-cli -p {ports['6379']} ")
     return dataclasses.replace(example, text=text)
 
 
@@ -178,6 +197,6 @@ def stop(process: subprocess.Popen[str], app: str) -> None:
 if __name__ == "__main__":
     try:
         run_page(Path(sys.argv[1]))
-    except RedisMissing as reason:
+    except (RedisMissing, RabbitMissing) as reason:
         print(reason)
         sys.exit(SERVER_MISSING)

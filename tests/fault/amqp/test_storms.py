@@ -9,6 +9,7 @@ import pytest
 from tests.fault.redis.streams import Stream, publish_many, repeated, succeeded, wait_for_progress
 from tests.fault.storm import Storm
 from tests.integration.project import Project, wait_until
+from tests.integration.stores import RabbitStore
 from tests.servers.redis import DURABLE
 from tests.size import SIZE, scaled
 
@@ -35,7 +36,7 @@ def test_a_storm_of_kills_loses_nothing(rabbitmq_server, redis_server, project_o
         project.start(name=name)
     storm = Storm(project, random.Random(SEED))
 
-    storm.rage_until(lambda: project.store.done() >= TASKS)
+    storm.rage_until(lambda: results(project) >= TASKS)
 
     stop(project)
     told = f"{TASKS} tasks, {queue}, {storm.kills} kills, {repeated(project)} runs repeated"
@@ -78,7 +79,12 @@ def test_work_goes_on_after_the_server_was_killed_and_started_again(
 
 
 def wait_for_results(project: Project, count: int) -> None:
-    wait_until(lambda: project.store.done() >= count, within=120, what=f"{count} results")
+    wait_until(lambda: results(project) >= count, within=120, what=f"{count} results")
+
+
+def results(project: Project) -> int:
+    assert isinstance(project.store, RabbitStore)
+    return project.store.done()
 
 
 def stop(project: Project) -> None:

@@ -90,10 +90,10 @@ class BrokerSettings(Group):
     broker_heartbeat_checkrate: float = later(
         NUMBER, 3.0, "How often heartbeats are looked for during the time of one.", old="BROKER_HEARTBEAT_CHECKRATE"
     )
-    broker_login_method: str | None = later(
+    broker_login_method: str | None = works(
         or_none(TEXT), None, "How AMQP logs in: 'PLAIN', 'AMQPLAIN' or 'EXTERNAL'.", old="BROKER_LOGIN_METHOD"
     )
-    broker_native_delayed_delivery_queue_type: str = later(
+    broker_native_delayed_delivery_queue_type: str = works(
         one_of("quorum", "classic"),
         "quorum",
         "Type of the queues in which RabbitMQ holds messages until their time.",

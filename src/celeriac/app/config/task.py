@@ -107,7 +107,7 @@ class TaskSettings(Group):
     task_default_queue: str = works(
         TEXT, "celery", "Queue of the tasks that no route names.", old="CELERY_DEFAULT_QUEUE"
     )
-    task_default_queue_type: str = later(
+    task_default_queue_type: str = works(
         _QUEUE_TYPE, "classic", "Type of that queue on RabbitMQ.", old="CELERY_DEFAULT_QUEUE_TYPE"
     )
     task_default_exchange: str | None = later(
@@ -166,7 +166,7 @@ class TaskSettings(Group):
         "The queues there are: Queue objects, or a dict of name to exchange and routing key.",
         old="CELERY_QUEUES",
     )
-    task_queue_max_priority: int | None = later(
+    task_queue_max_priority: int | None = works(
         _PRIORITY, None, "Highest priority of every queue on RabbitMQ.", old="CELERY_QUEUE_MAX_PRIORITY"
     )
     task_reject_on_worker_lost: bool | None = works(
