@@ -11,8 +11,7 @@ from celeriac.wire.control import Command, read_answer, read_command, write_answ
 from celeriac.wire.notices import Notice, read_notice
 from tests.golden import vector
 
-NAMES = vector.names("control-revoke") + vector.names("control-terminate") + vector.names("control-unknown")
-NAMES += ["control-ping"]
+NAMES = [name for name in vector.names("control-") if vector.load(name).get("request")]
 
 
 def parts_of(name: str) -> dict[str, Any]:
