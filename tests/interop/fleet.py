@@ -41,7 +41,7 @@ SETTINGS: Final = {
 }
 """What all processes of a fleet are told, unless a test says more. Celery passes over names that it does not know."""
 
-_HERE: Final = Path(__file__).resolve().parent
+HERE: Final = Path(__file__).resolve().parent
 _LOOK_EVERY: Final = 0.01
 _LOG_SHOWN: Final = 6_000
 _VALUES: Final[dict[str, Any]] = {
@@ -81,13 +81,13 @@ CELERIAC: Final = Kind(
 CELERY: Final = Kind(
     name="celery",
     package="celery",
-    venv=PeersVenv(folder=_HERE / ".venv-celery", requirements=_HERE / "celery.txt"),
+    venv=PeersVenv(folder=HERE / ".venv-celery", requirements=HERE / "celery.txt"),
     worker=_STOCK_WORKER,
 )
 CELERY_5_3: Final = Kind(
     name="celery-5.3",
     package="celery",
-    venv=PeersVenv(folder=_HERE / ".venv-celery-5.3", requirements=_HERE / "celery-5.3.txt"),
+    venv=PeersVenv(folder=HERE / ".venv-celery-5.3", requirements=HERE / "celery-5.3.txt"),
     worker=_STOCK_WORKER,
 )
 NODE: Final = Kind(name="celery-node", package="celery-node", venv=None)
@@ -262,7 +262,7 @@ class Fleet:
         client = self._clients.get(NODE.name)
         if not isinstance(client, NodeClient):
             environment = {**self.environment, "NODE_PATH": str(present(CELERY_NODE.modules))}
-            argv = ["node", str(_HERE / "node" / "client.js")]
+            argv = ["node", str(HERE / "node" / "client.js")]
             client = self._clients[NODE.name] = NodeClient(argv, self.folder, environment, self._log("client-node"))
         return client
 
@@ -271,7 +271,7 @@ class Fleet:
         name = name or kind.name
         if kind is NODE:
             environment = {**self.environment, "NODE_PATH": str(present(CELERY_NODE.modules))}
-            argv = ["node", str(_HERE / "node" / "worker.js")]
+            argv = ["node", str(HERE / "node" / "worker.js")]
         else:
             environment = self.environment
             argv = [str(kind.python()), *kind.worker, "-n", f"{name}@shop", "-c", str(concurrency), *args]
@@ -280,6 +280,13 @@ class Fleet:
         if ready:
             worker.wait_for_log("ready.")
         return worker
+
+    def start_program(self, kind: Kind, *args: str) -> Worker:
+        """Start something that goes on until the end, by a command line of a kind on the app."""
+        argv = [str(kind.python()), "-m", kind.package, "-A", "shop", *args]
+        program = Worker(argv, self._home(kind), self.environment, self._log(kind.name))
+        self.workers.append(program)
+        return program
 
     def command(self, kind: Kind, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command line of a kind on the app."""
@@ -298,8 +305,8 @@ class Fleet:
         home = self.folder / kind.name
         if not home.exists():
             home.mkdir(parents=True)
-            (home / "shop.py").write_text(re.sub(r"\bceleriac\b", kind.package, (_HERE / "shop.py").read_text()))
-            shutil.copy(_HERE / "client.py", home)
+            (home / "shop.py").write_text(re.sub(r"\bceleriac\b", kind.package, (HERE / "shop.py").read_text()))
+            shutil.copy(HERE / "client.py", home)
             self.notes_path.touch()
             for shared in ("notes", "gate"):
                 (home / shared).symlink_to(self.folder / shared)
