@@ -146,8 +146,10 @@ def told_success(value: Any, runtime: float, *, limit: int) -> bytes:
 
 def told_failure(exc: BaseException, traceback: str | None) -> bytes:
     """Write what is told of a run that has raised; of a retry, what it was because of."""
-    shown = _cut(bounded_repr(exc, limit=TEXT_MAX_CHARS))
-    return b', "exception": %b, "traceback": %b' % (dumps(shown), dumps(traceback and _cut(traceback)))
+    shown = dumps(_cut(bounded_repr(exc, limit=TEXT_MAX_CHARS)))
+    if traceback is None:
+        return b', "exception": %b' % shown
+    return b', "exception": %b, "traceback": %b' % (shown, dumps(_cut(traceback)))
 
 
 def succeeded(told: bytes) -> Says:
