@@ -6,6 +6,7 @@ message is published, once; the node that claims it makes the body of the chord.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -87,11 +88,16 @@ class JoinEffects(msgspec.Struct, frozen=True, gc=False, array_like=True):
     counts: tuple[Member, ...] = ()
     joined: tuple[str, ...] = ()
 
-    def __add__(self, other: JoinEffects) -> JoinEffects:
-        """Return what both of them do."""
-        return JoinEffects(
-            self.starts + other.starts,
-            self.additions + other.additions,
-            self.counts + other.counts,
-            self.joined + other.joined,
-        )
+
+def together(effects: Sequence[JoinEffects] | None) -> JoinEffects | None:
+    """Return what all of them do, or None when there are none."""
+    if not effects:
+        return None
+    if len(effects) == 1:
+        return effects[0]
+    return JoinEffects(
+        tuple(one for each in effects for one in each.starts),
+        tuple(one for each in effects for one in each.additions),
+        tuple(one for each in effects for one in each.counts),
+        tuple(one for each in effects for one in each.joined),
+    )

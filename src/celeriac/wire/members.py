@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, MessageTooLarge
 from celeriac.wire.forms import JSON_FORM, RecordForm
-from celeriac.wire.jsontypes import dumps_text
 from celeriac.wire.limits import DEFAULT_LIMITS
+from celeriac.wire.results import value_text
 from celeriac.wire.serializers import JSON, MSGPACK, PICKLE, Serializer
 
+_quote: Final = encode_basestring_ascii
 _MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
 _PARTS: Final = 4
 
@@ -26,8 +28,7 @@ def write_item(task_id: str, state: str, value: Any, form: RecordForm = JSON_FOR
         MessageTooLarge: it is larger than a record may be.
     """
     if form.serializer is JSON:
-        text = dumps_text(value, name="result", max_depth=_MAX_DEPTH - 1)
-        item = f"[1, {dumps_text(task_id)}, {dumps_text(state)}, {text}]".encode()
+        item = f"[1, {_quote(task_id)}, {_quote(state)}, {value_text(value)}]".encode()
     else:
         item = form.serializer.dumps([1, task_id, state, value], name="what a member returned", max_depth=_MAX_DEPTH)
     if len(item) > form.record_max_bytes:

@@ -67,14 +67,15 @@ def write_record(
     if extended:
         more += f", {dumps_text(dict(extended), name='extended')[1:-1]}"
     record = (
-        f'{{"status": {_QUOTED_STATES.get(state) or _quote(state)}, "result": {_value_text(result)}, "traceback": '
+        f'{{"status": {_QUOTED_STATES.get(state) or _quote(state)}, "result": {value_text(result)}, "traceback": '
         f'{"null" if traceback is None else _quote(traceback)}, "children": {_children_text(children)}, "date_done": '
         f'{"null" if date_done is None else _quote(date_done)}{more}, "task_id": {_quote(task_id)}}}'
     ).encode()
     return pack(record, form)
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """Write a value as JSON, small numbers and texts the short way; `EncodeError` names the part that cannot be."""
     kind = type(value)
     if value is None:
         return "null"

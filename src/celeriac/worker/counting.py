@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from celeriac.app.application import Celery
-from celeriac.app.members import failed
+from celeriac.app.members import Members
 from celeriac.brokers.base import Settlement
 from celeriac.brokers.joins import JoinEffects, Member
 from celeriac.exceptions import DecodeError
@@ -40,6 +40,7 @@ class Counting:
     def __init__(self, app: Celery, *, form: RecordForm) -> None:
         self._app = app
         self._form = form
+        self._of_runs = Members(app, form)
 
     def add_to(self, settlement: Settlement, error: BaseException, *, state: str = FAILURE) -> Settlement:
         """Return the settlement of a message that ended by `error`, with the members that are counted because of it."""
@@ -60,7 +61,7 @@ class Counting:
                 if _CHORD.search(message.body) is None and b'"compression"' not in message.headers:
                     return ()
                 request = read_request(message, limits=self._app.conf.limits)
-                return failed(request, state, error, app=self._app, form=self._form)
+                return self._of_runs.failed(request, state, error)
         except DecodeError as exc:
             logger.debug("message %s is counted by its headers: %s", message.task_id, exc)
         return self._by_headers(message, state, error)

@@ -11,7 +11,7 @@ from celeriac.app.application import Celery
 from celeriac.app.context import Context
 from celeriac.app.follow import errbacks_due
 from celeriac.brokers.base import Settlement
-from celeriac.brokers.joins import JoinEffects
+from celeriac.brokers.joins import JoinEffects, together
 from celeriac.message import Message
 from celeriac.wire.protocol import read_request
 from celeriac.wire.serializers import JSON_CONTENT
@@ -47,8 +47,8 @@ class Errbacks:
             return settlement
         messages, joins = following
         if joins:
-            before = JoinEffects() if settlement.joins is None else settlement.joins
-            settlement = msgspec.structs.replace(settlement, joins=sum(joins, before))
+            before = [] if settlement.joins is None else [settlement.joins]
+            settlement = msgspec.structs.replace(settlement, joins=together([*before, *joins]))
         return msgspec.structs.replace(settlement, publish=(*settlement.publish, *messages))
 
     def _messages(self, message: Message, calls_inline: bool) -> tuple[list[Message], list[JoinEffects] | None]:

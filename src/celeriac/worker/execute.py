@@ -19,14 +19,14 @@ from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
 from celeriac.app.events.task_events import told_failure, told_success
 from celeriac.app.follow import after_failure, after_success, call_inline, check_following, errbacks_due
-from celeriac.app.members import failed, reports, succeeded
+from celeriac.app.members import Members, reports
 from celeriac.app.records import Recorder
 from celeriac.app.signals import task_internal_error
 from celeriac.app.starting import check_joins
 from celeriac.app.task import Task
 from celeriac.app.trace import Traced, Tracer, in_one_step
 from celeriac.brokers.base import ResultMeta
-from celeriac.brokers.joins import JoinEffects
+from celeriac.brokers.joins import JoinEffects, together
 from celeriac.exceptions import DecodeError, NotRegistered, Reject, Retry
 from celeriac.message import Message
 from celeriac.states import FAILURE, IGNORED, PROPAGATE_STATES, REJECTED, SUCCESS
@@ -65,6 +65,7 @@ class Executor:
         self._accept = app.conf.accept
         self._form = app.conf.record_form
         self._recorder = Recorder(app.conf)
+        self._members = Members(app, self._form)
         self._tracers: dict[str, Tracer] = {}
         self._runner: asyncio.Runner | None = None
         self._tells_begin = logger.isEnabledFor(logging.DEBUG)
@@ -152,12 +153,14 @@ class Executor:
 
     def _joins(self, context: Context, state: str, traced: Traced) -> JoinEffects | None:
         """Return what the run does to joins: those of chords that it sends, and of one that it is a member of."""
-        effects = JoinEffects() if context.joins is None else sum(context.joins, JoinEffects())
+        effects = together(context.joins)
         if state in _UNSUCCESSFUL and not context.is_replaced:
             error = traced.value if isinstance(traced.value, BaseException) else RuntimeError(repr(traced.value))
             shown = state if state in PROPAGATE_STATES else FAILURE
-            effects += JoinEffects(counts=failed(context, shown, error, app=self._app))
-        return None if effects == JoinEffects() else effects
+            members = self._members.failed(context, shown, error)
+            if members:
+                effects = together([*(context.joins or ()), JoinEffects(counts=members)])
+        return effects
 
     def _internal_error(self, run: Run, context: Context, exc: BaseException) -> Traced:
         """Make a failure of what was raised around the body: by a receiver of a signal, or by an error in here."""
@@ -233,7 +236,7 @@ class Executor:
         if context.callbacks or context.chain:
             context.following.extend(after_success(context, value, sender=self._app.sender))
         if reports(context):
-            context.note_joins(JoinEffects(counts=(succeeded(context, value, app=self._app),)))
+            context.note_joins(JoinEffects(counts=(self._members.succeeded(context, value),)))
 
     async def _call_errbacks(self, context: Context, exc: BaseException) -> None:
         """Call the errbacks that are to be told more than an id, of a run that others have settled."""

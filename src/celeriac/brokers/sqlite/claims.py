@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import Delivery
+from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.brokers.sqlite.keys import ANY_REPLACED, booking_of, replaced_among
 from celeriac.brokers.sqlite.revoked import VERSION, version_of
 from celeriac.brokers.sqlite.rows import SIZE, message_of
@@ -141,8 +142,12 @@ class Taker:
         if len(queues) > _SKIP_SCAN_ABOVE:
             holding = {queue for (queue,) in self._connection.execute(_QUEUES_WITH_READY).fetchall()}
             queues = [queue for queue in queues if queue in holding]
+        # In front, whoever's turn it is: a chord waits for each, and where there are none the others lose no share.
+        ahead = [JOINS_QUEUE] if JOINS_QUEUE in queues else []
+        if ahead:
+            queues = [queue for queue in queues if queue != JOINS_QUEUE]
         start = first % len(queues) if queues else 0
-        return [*queues[start:], *queues[:start]]
+        return [*ahead, *queues[start:], *queues[:start]]
 
     def _take_from(self, queue: str, limit: int) -> None:
         cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes, self._owner))

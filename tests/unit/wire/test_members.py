@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageTooLarge
+from celeriac.states import FAILURE, SUCCESS
+from celeriac.wire.forms import RecordForm
+from celeriac.wire.members import read_item, write_item
+from celeriac.wire.serializers import MSGPACK, PICKLE, YAML
+
+VALUES = [5, None, "é", [1, {"x": 2.5}], {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtins"}]
+
+
+def test_an_item_is_what_celery_keeps():
+    assert write_item("id-1", SUCCESS, 5) == b'[1, "id-1", "SUCCESS", 5]'
+    assert read_item(b'[1,"id-1","FAILURE",{"exc_type":"ValueError"}]') == {"exc_type": "ValueError"}
+
+
+@pytest.mark.parametrize("serializer", [None, MSGPACK, PICKLE, YAML])
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_comes_back(serializer, value):
+    form = RecordForm()
+    if serializer is not None:
+        form = RecordForm(serializer=serializer, accept=frozenset({"json", serializer.name}))
+
+    assert read_item(write_item("id-1", FAILURE, value, form), form) == value
+
+
+def test_what_others_have_written_is_read_whatever_is_written_here():
+    form = RecordForm(serializer=YAML, accept=frozenset({"json", "yaml", "msgpack", "pickle"}))
+
+    items = [b'[1, "a", "SUCCESS", 1]', MSGPACK.dumps([1, "a", "SUCCESS", 2]), pickle.dumps([1, "a", "SUCCESS", 3])]
+
+    assert [read_item(item, form) for item in items] == [1, 2, 3]
+
+
+def test_a_pickle_is_not_opened_unless_it_is_accepted():
+    with pytest.raises(ContentDisallowed, match="add 'pickle'"):
+        read_item(pickle.dumps([1, "a", "SUCCESS", 3]))
+
+
+@pytest.mark.parametrize("item", [b"", b"{}", b"[1, 2]", b'[1, "a", "SUCCESS"', b'{"status": "SUCCESS"}', b"\xff"])
+def test_what_is_no_item_is_refused(item):
+    with pytest.raises(DecodeError):
+        read_item(item)
+
+
+def test_what_cannot_be_carried_is_named():
+    with pytest.raises(EncodeError, match=r"result\[1\]"):
+        write_item("id-1", SUCCESS, [1, object()])
+    with pytest.raises(MessageTooLarge, match="member id-1 of a chord"):
+        write_item("id-1", SUCCESS, "x" * 100, RecordForm(record_max_bytes=100))
+
+
+def test_a_value_of_the_deepest_kind_can_still_be_read():
+    value = json.loads("[" * 126 + "]" * 126)
+
+    assert read_item(write_item("id-1", SUCCESS, value)) == value
