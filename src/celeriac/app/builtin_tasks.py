@@ -1,8 +1,4 @@
-"""Tasks that every app has, under Celery's names: what canvases are made of on the wire.
-
-``celery.chord_unlock`` and ``celery.chord`` are not among them: a node that does not know a task leaves its message to
-others, and these two can only be run where results are joined.
-"""
+"""Tasks that every app has, under Celery's names: what canvases are made of on the wire."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.app.bodies import add_join_task
 from celeriac.app.members import JOIN_TASK
+from celeriac.app.starting import start_unlocked
+from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
 from celeriac.canvas.signature import maybe_signature, signature
@@ -57,6 +55,15 @@ def add_builtin_tasks(app: Celery) -> None:
         members = [maybe_signature(each, app=app, clone=True) for each in tasks]
         return group(members, app=app).apply_async(partial_args, task_id=group_id, add_to_parent=add_to_parent)
 
+    def send_chord(header: Any, body: dict[str, Any], partial_args: Sequence[Any] = (), **how_to_poll: Any) -> Any:
+        """Send a chord, for callers who leave that to a worker."""
+        call = maybe_signature(body, app=app, clone=True)
+        return chord(header, call, app=app).apply_async(partial_args, task_id=call.options.get("task_id"))
+
+    def chord_unlock(group_id: str, callback: dict[str, Any], result: Any = (), **how_to_poll: Any) -> None:
+        """Start the join of a chord, for callers who have a worker look again and again whether it is complete."""
+        start_unlocked(group_id, callback, result, app)
+
     def chain(*args: Any, **kwargs: Any) -> None:
         """Raise: a chain is sent as its steps."""
         raise NotImplementedError("celery.chain is the name of a kind of signature, and no task that runs")
@@ -65,6 +72,8 @@ def add_builtin_tasks(app: Celery) -> None:
         "celery.accumulate": accumulate,
         "celery.backend_cleanup": backend_cleanup,
         "celery.chain": chain,
+        "celery.chord": send_chord,
+        "celery.chord_unlock": chord_unlock,
         "celery.chunks": chunk,
         "celery.group": send_group,
         "celery.map": xmap,

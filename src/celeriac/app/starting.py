@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from celeriac.app.context import Context
+from celeriac.app.context import Context, worker_context
 from celeriac.app.members import join_message
+from celeriac.app.result_set import ResultSet
+from celeriac.app.result_tree import result_from_tuple
 from celeriac.brokers.joins import JoinEffects, JoinStart
 from celeriac.canvas.plan import Join
+from celeriac.canvas.signature import maybe_signature
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -52,6 +56,25 @@ def start_now(join: Join, app: Celery, parent: Context | None) -> None:
     complete = backend.join([JoinEffects(starts=(start,))])
     if complete:  # members that were sent before have ended, which completes it where it counts fewer than it has
         app.sender.publish(complete)
+
+
+def start_unlocked(group_id: str, body: dict[str, Any], results: Sequence[Any], app: Celery) -> None:
+    """Have the run that is under way start the join of a chord whose members are on their way already.
+
+    Args:
+        results: of the members, in the form of records, as ``celery.chord_unlock`` gets them.
+    """
+    context = worker_context()
+    header = result_from_tuple([[group_id, None], list(results)], app)
+    size = sum(_size_of(each) for each in header.results)
+    join = Join(group_id, maybe_signature(body, app=app), size, header)
+    start = start_of(join, app, context)
+    if context is not None:
+        context.note_joins(JoinEffects(starts=(start,)))
+
+
+def _size_of(result: Any) -> int:
+    return sum(_size_of(each) for each in result.results) if isinstance(result, ResultSet) else 1
 
 
 def _lists_of(header: Any, app: Celery) -> bytes | None:

@@ -100,6 +100,9 @@ class Settler:
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff()
+        # What follows goes out first, then the message of a chord that is complete; the terminal record next, which
+        # proves that all this has happened. That a chord is done is noted when nothing of it could be lost any more.
+        self._apart = (self._start, self._publish, self._count, self._store, self._finish)
 
     @property
     def one_store(self) -> bool:
@@ -182,13 +185,11 @@ class Settler:
         owned = [ending for ending in batch if not ending.held.acked]
         settled = [ending for ending in owned if isinstance(ending.how, Settlement)]
         released = [ending for ending in owned if isinstance(ending.how, Release)]
-        await self._take_steps(acked, self._start, self._publish, self._count, self._store, self._bury, self._free)
+        await self._take_steps(acked, *self._apart, self._bury, self._free)
         if self.one_store:
             await self._take_steps(settled, self._settle)
         else:
-            # What follows goes out first, then the body of a chord that is complete; the terminal record next, which
-            # proves that all this has happened, and the ack last.
-            await self._take_steps(settled, self._start, self._publish, self._count, self._store, self._ack)
+            await self._take_steps(settled, *self._apart, self._ack)
         await self._take_steps(released, self._release)
 
     async def _take_steps(self, batch: list[Ending], *steps: Step) -> None:
@@ -260,9 +261,18 @@ class Settler:
     async def _count(self, batch: Sequence[Ending]) -> None:
         """Count members, and publish the messages of joins that are complete: again, when this is done again."""
         effects = [
-            JoinEffects(counts=one.joins.counts, joined=one.joins.joined)
+            JoinEffects(counts=one.joins.counts)
             for one in _settlements(batch)
-            if one.joins is not None and (one.joins.counts or one.joins.joined)
+            if one.joins is not None and one.joins.counts
+        ]
+        await self._join(effects)
+
+    async def _finish(self, batch: Sequence[Ending]) -> None:
+        """Note which joins are done: their bodies are published, or have failed."""
+        effects = [
+            JoinEffects(joined=one.joins.joined)
+            for one in _settlements(batch)
+            if one.joins is not None and one.joins.joined
         ]
         await self._join(effects)
 

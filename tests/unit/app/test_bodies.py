@@ -1,0 +1,210 @@
+"""Bodies of chords, with a worker in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from celeriac import Celery, chain, chord, group
+from celeriac.app import bodies
+from celeriac.app.members import join_message
+from celeriac.brokers.memory import MemoryBroker
+from celeriac.brokers.memory.store import Store
+from celeriac.exceptions import ChordError, TaskRevokedError
+from celeriac.testing import start_worker
+
+WITHIN = 10.0
+
+
+def store_of(app: Celery) -> Store:
+    broker = app.broker
+    assert isinstance(broker, MemoryBroker)
+    return broker.store
+
+
+@pytest.fixture
+def app():
+    app = Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False)
+    store_of(app).published = []
+
+    @app.task(name="shop.add")
+    def add(x, y):
+        return x + y
+
+    @app.task(name="shop.same")
+    def same(value):
+        return value
+
+    @app.task(name="shop.fail")
+    def fail(*args):
+        raise ValueError("no")
+
+    return app
+
+
+@pytest.fixture
+def working(app) -> Iterator[Any]:
+    with start_worker(app, perform_ping_check=False):
+        yield app
+
+
+def sig(app: Celery, name: str, *args: Any) -> Any:
+    return app.tasks[f"shop.{name}"].s(*args)
+
+
+def pair(app: Celery) -> list[Any]:
+    return [sig(app, "add", 1, 1), sig(app, "add", 2, 2)]
+
+
+def sent(app: Celery, task: str) -> int:
+    headers = [msgspec.json.decode(one.headers) for one in store_of(app).published or ()]
+    return sum(each["task"] == task for each in headers)
+
+
+def test_a_body_is_the_child_of_the_member_that_ended_last(app):
+    @app.task(bind=True, name="shop.about")
+    def about(self, values):
+        return [self.request.parent_id, self.request.root_id, self.request.group, self.request.chord]
+
+    with start_worker(app, perform_ping_check=False):
+        result = chord(pair(app), about.s()).delay()
+
+        ids = [each.id for each in result.parent]
+        parent_id, root_id, group_id, body = result.get(timeout=WITHIN)
+
+    assert parent_id in ids
+    assert root_id == parent_id
+    assert (group_id, body) == (result.parent.id, None)
+
+
+def test_a_body_that_cannot_be_sent_fails_and_says_why(working):
+    working.conf.update(message_max_bytes=20_000)
+    result = chord([sig(working, "same", "x" * 15_000), sig(working, "same", "x" * 15_000)], sig(working, "same"))
+
+    with pytest.raises(ChordError, match=r"^Callback error: MessageTooLarge"):
+        result.delay().get(timeout=WITHIN)
+
+
+def test_a_chord_that_fails_inside_of_another_fails_that_too(working):
+    inner = chord([sig(working, "add", 1, 1), sig(working, "fail")], sig(working, "same"))
+
+    result = chord([inner, sig(working, "add", 2, 2)], sig(working, "same")).delay()
+
+    with pytest.raises(ChordError, match=r"^Dependency (\S+) raised ChordError\(.Dependency \S+ raised ValueError"):
+        result.get(timeout=WITHIN)
+    assert result.parent[0].get(propagate=False).args[0].endswith("raised ValueError('no')")
+
+
+def test_a_step_that_fails_in_a_header_fails_the_chord(working):
+    header = [chain(sig(working, "fail"), sig(working, "same"), sig(working, "same")), sig(working, "add", 2, 2)]
+
+    result = chord(header, sig(working, "same")).delay()
+
+    with pytest.raises(ChordError, match=rf"^Dependency {result.parent[0].id} raised ValueError"):
+        result.get(timeout=WITHIN)
+
+
+def test_a_step_that_fails_before_a_chord_fails_the_one_around_it(working):
+    inner = chain(sig(working, "fail"), group(pair(working)), sig(working, "same"))
+
+    result = chord([inner, sig(working, "add", 2, 2)], sig(working, "same")).delay()
+
+    with pytest.raises(ChordError, match=r"raised ValueError\('no'\)"):
+        result.get(timeout=WITHIN)
+
+
+@pytest.mark.parametrize("make", [group, chain])
+def test_all_runs_of_a_body_fail_with_it(working, make):
+    failing = [sig(working, "add", 1, 1), sig(working, "fail")]
+
+    result = chord(failing, make(sig(working, "same"), sig(working, "same"))).delay()
+
+    runs = list(result) if make is group else [result, result.parent]
+    for each in runs:
+        with pytest.raises(ChordError, match="raised ValueError"):
+            working.AsyncResult(each.id).get(timeout=WITHIN)
+
+
+def test_a_body_that_is_revoked_before_its_members_have_ended_is_not_sent(app):
+    @app.task(name="shop.gated")
+    def gated():
+        gate.wait(WITHIN)
+
+    gate = threading.Event()
+    with start_worker(app, perform_ping_check=False):
+        result = chord([gated.s(), sig(app, "add", 1, 1)], sig(app, "same")).delay()
+        result.revoke()
+        gate.set()
+
+        with pytest.raises(TaskRevokedError):
+            result.get(timeout=WITHIN)
+    assert sent(app, "shop.same") == 0
+
+
+def test_a_message_that_comes_once_more_sends_nothing_once_more(working):
+    result = chord(pair(working), sig(working, "same")).delay()
+    assert result.get(timeout=WITHIN) == [2, 4]
+    body = sig(working, "same").set(task_id=result.id)
+    again = join_message(body, result.parent.id, parent_id=None, root_id=None, app=working)
+
+    working.sender.publish([again])
+    chord(pair(working), sig(working, "same")).delay().get(timeout=WITHIN)
+
+    assert sent(working, "shop.same") == 2
+
+
+def test_a_chord_of_which_nothing_is_kept_fails_in_the_end(working, monkeypatch):
+    monkeypatch.setattr(bodies, "_LOOKS", 0)
+    body = sig(working, "same").set(task_id="body")
+
+    working.sender.publish([join_message(body, "gone", parent_id=None, root_id=None, app=working)])
+
+    with pytest.raises(ChordError, match="the members of group gone are gone"):
+        working.AsyncResult("body").get(timeout=WITHIN)
+
+
+@pytest.mark.parametrize("when", ["before its members", "behind them"])
+def test_the_chord_of_a_caller_who_has_it_polled_is_joined(working, when):
+    """What `chord_unlock` of Celery is sent with, in place of a join that was started."""
+    body = sig(working, "same")
+    body.freeze("body", group_id="header")
+    members = [sig(working, "add", 1, 1), group(pair(working)), sig(working, "add", 3, 3)]
+    ids = iter("abcd")
+    told: list[Any] = []
+    calls = []
+    for index, member in enumerate(members):
+        inside = list(member.tasks) if member["task"] == "celery.group" else [member]
+        forms = []
+        for each in inside:
+            task_id = next(ids)
+            calls.append(each.clone().set(task_id=task_id, group_id="header", group_index=index, chord=body))
+            forms.append([[task_id, None], None])
+        told.append([["inner", None], forms] if len(inside) > 1 else forms[0])
+
+    def unlock() -> None:
+        kwargs = {"interval": None, "max_retries": None, "result": told, "_chord_unlock_exchange_type": "direct"}
+        working.send_task("celery.chord_unlock", ("header", dict(body)), kwargs, ignore_result=True)
+
+    if when == "before its members":
+        unlock()
+    results = [each.apply_async() for each in calls]
+    for each in results:
+        each.get(timeout=WITHIN)
+    if when != "before its members":
+        unlock()
+
+    assert working.AsyncResult("body").get(timeout=WITHIN) == [2, [2, 4], 6]
+
+
+def test_a_worker_sends_chords_for_callers_who_ask_it_to(working):
+    body = sig(working, "same").set(task_id="body")
+    header = [dict(each) for each in pair(working)]
+
+    working.send_task("celery.chord", (header, dict(body)), {"interval": 1, "max_retries": None}).get(timeout=WITHIN)
+
+    assert working.AsyncResult("body").get(timeout=WITHIN) == [2, 4]
