@@ -30,6 +30,9 @@ LATE_AFTER: Final = 0.03
 WORTH_MOVING: Final = 0.001
 """Expected wait in a window, in seconds, from which on a message is moved to a child that has a body free."""
 
+SHORT_SECONDS: Final = 0.001
+"""A node whose runs take less than this ends hundreds of them in a second, as long as messages wait."""
+
 OVERHEAD_SECONDS: Final = 0.00002
 """What a run costs beside its body."""
 

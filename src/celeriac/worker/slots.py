@@ -388,6 +388,11 @@ class Slots:
         return len(self.waiting) + len(self.suspects) + self.running
 
     @property
+    def behind(self) -> int:
+        """Messages that wait, here or in children, because no body is free for them."""
+        return len(self.waiting) + sum(max(0, slot.load - slot.capacity) for slot in self.lives.slots)
+
+    @property
     def alive(self) -> int:
         """Children that have not died."""
         return len(self.lives.children)

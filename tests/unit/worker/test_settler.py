@@ -11,12 +11,14 @@ from celeriac.message import Message
 from celeriac.wire.protocol import Intake
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settler import Ending, Settler
+from tests.unit.worker.crew import turns
 
 
 class Node:
     """Hold some messages of a broker in memory, and count the batches in which they are settled."""
 
     def __init__(self) -> None:
+        self.is_busy = False
         self.broker = MemoryBroker("memory://")
         self.consumer = self.broker.consumer(Incarnation.begin("w1@here"))
         self.holdings = Holdings()
@@ -28,6 +30,7 @@ class Node:
             self.holdings,
             on_settled=lambda: self.left_after.append(len(self.holdings)),
             done_at=lambda: "2026-01-01T00:00:00+00:00",
+            more_is_coming=lambda: self.is_busy,
         )
 
     async def hold(self, count: int) -> list[Held]:
@@ -63,6 +66,19 @@ async def test_outcomes_that_come_one_by_one_are_settled_together(node: Node):
     node.end(first)
     for held in others:
         await asyncio.sleep(0)
+        node.end(held)
+
+    await settled(node, left=0)
+    assert node.left_after == [0]
+
+
+async def test_where_many_runs_are_about_to_end_they_are_settled_together(node: Node):
+    first, *others = await node.hold(10)
+    node.is_busy = True
+
+    node.end(first)
+    for held in others:
+        await turns(3)
         node.end(held)
 
     await settled(node, left=0)

@@ -165,6 +165,16 @@ async def test_what_a_child_has_not_read_is_taken_out_and_the_rest_of_it_waits_a
     assert left + numbers(children.slots.waiting) == [2, 4]
 
 
+async def test_what_no_body_is_free_for_is_behind(children: Children):
+    slots = await started(children, 1)
+
+    send(slots, *(held(number, expected=0.0) for number in range(1, 6)))
+    assert (len(slots.waiting), slots.behind) == (0, 4)
+
+    slots.add([held(6)])
+    assert slots.behind == 5
+
+
 async def test_what_waits_in_the_node_is_taken_out(children: Children):
     waiting = [held(number) for number in range(1, 4)]
     children.slots.add(waiting)

@@ -53,7 +53,7 @@ class _Serving:
         self._executor = executor
         self._capacity = self._free = capacity
         self._loop = asyncio.get_running_loop()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[int, asyncio.Task[None]] = {}  # the loop itself may forget a task that nobody else knows
         self._unsent: deque[Outcome] = deque()
         self._listens = False
         self._comes_more = True
@@ -102,12 +102,11 @@ class _Serving:
 
     def _begin(self, run: Run) -> None:
         self._free -= 1
-        task = self._loop.create_task(self._run(run), name=f"run-{run.number}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[run.number] = self._loop.create_task(self._run(run), name=f"run-{run.number}")
 
     async def _run(self, run: Run) -> None:
         self._send(await self._executor.run(run))
+        del self._running[run.number]
         self._free += 1
         if not self._comes_more:
             self._note_end()
