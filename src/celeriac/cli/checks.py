@@ -19,6 +19,7 @@ from celeriac.app.config import Settings
 from celeriac.backends.base import ResultBackend
 from celeriac.backends.sqlite import SqliteBackend
 from celeriac.brokers.base import Broker, Checkup, Incarnation
+from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.brokers.sqlite.broker import SqliteBroker
 from celeriac.brokers.sqlite.place import OLDEST_SQLITE, file_system_of
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
@@ -159,7 +160,9 @@ def _load(broker: Broker) -> Finding:
     depths = broker.depths()
     sums = {kind: sum(getattr(depth, kind) for depth in depths) for kind in ("ready", "delayed", "claimed", "dead")}
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sums.items())
-    return Finding(subject="queues", found=f"{len(depths)} with messages: {counts}")
+    joins = sum(depth.ready for depth in depths if depth.queue == JOINS_QUEUE)
+    told = f"; of these {joins:,} in {JOINS_QUEUE}: chords whose bodies a node is to send" if joins else ""
+    return Finding(subject="queues", found=f"{len(depths)} with messages: {counts}{told}")
 
 
 def backend(backend: ResultBackend | None, broker: Broker) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Final
 import click
 import msgspec
 
+from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.cli.apps import open_app
 from celeriac.cli.asking import destructive, go_ahead
 from celeriac.cli.migrate import leaving_of, refuse_with_nodes
@@ -35,11 +36,17 @@ def list_queues(session: Session, /, queues: tuple[str, ...] | None) -> None:
       delayed  wait for their time (ETA, countdown, retry)
       claimed  are with a worker
       dead     could not be settled: see `celeriac dlq`
+
+    \b
+    In celeriac:joins are chords whose members have all ended: any node takes
+    them, and sends their bodies.
     """
     depths = open_app(session).broker.depths(queues)
     if not depths:
         session.output.say("All queues are empty.")
     session.output.table(COLUMNS, [msgspec.structs.asdict(depth) for depth in depths])
+    if any(depth.queue == JOINS_QUEUE for depth in depths):
+        session.output.say(f"{JOINS_QUEUE} holds chords whose members have all ended; any node sends their bodies.")
 
 
 @queue.command("undelay")

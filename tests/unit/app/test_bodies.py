@@ -208,3 +208,23 @@ def test_a_worker_sends_chords_for_callers_who_ask_it_to(working):
     working.send_task("celery.chord", (header, dict(body)), {"interval": 1, "max_retries": None}).get(timeout=WITHIN)
 
     assert working.AsyncResult("body").get(timeout=WITHIN) == [2, 4]
+
+
+def test_errbacks_of_a_chord_are_those_of_its_members_where_a_setting_says_so(app):
+    told: list[str] = []
+    heard = threading.Semaphore(0)
+
+    @app.task(name="shop.told")
+    def note(task_id):
+        told.append(task_id)
+        heard.release()
+
+    app.conf.task_allow_error_cb_on_chord_header = True
+    with start_worker(app, perform_ping_check=False):
+        whole = chord([sig(app, "fail"), sig(app, "add", 1, 1)], sig(app, "same"))
+        whole.link_error(note.s())
+        result = whole.delay()
+
+        assert heard.acquire(timeout=WITHIN)
+        assert heard.acquire(timeout=WITHIN)
+    assert sorted(told) == sorted([result.parent[0].id, result.id])

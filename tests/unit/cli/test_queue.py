@@ -34,3 +34,13 @@ def test_empty_queues_are_an_empty_list_and_a_word_about_it(command, shop):
 
     assert run.document == []
     assert "All queues are empty." in run.err
+
+
+def test_the_queue_of_chords_is_explained(command, shop):
+    shop.call(queue="celeriac:joins")
+
+    run = command("queue", "list")
+
+    assert run.out.splitlines()[1] == "celeriac:joins\t1\t0\t0\t0"
+    assert "chords whose members have all ended" in run.err
+    assert "1 ready, 0 delayed, 0 claimed, 0 dead; of these 1 in celeriac:joins" in command("doctor").out

@@ -213,7 +213,7 @@ class TaskSettings(Group):
         FLAG, False, "Store failures also of tasks that keep no results.", old="CELERY_STORE_ERRORS_EVEN_IF_IGNORED"
     )
     task_track_started: bool = works(FLAG, False, "Store STARTED when a run begins.", old="CELERY_TRACK_STARTED")
-    task_allow_error_cb_on_chord_header: bool = later(
+    task_allow_error_cb_on_chord_header: bool = works(
         FLAG,
         False,
         "Errbacks of a chord are also those of the tasks in its header.",
