@@ -14,8 +14,6 @@ from celeriac.canvas import Signature
 from celeriac.exceptions import ChordError
 from tests.integration.project import Project, wait_until
 
-pytestmark = pytest.mark.engines("sqlite")
-
 WITHIN = 20.0
 
 TASKS = """

@@ -119,13 +119,13 @@ def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) 
     for chunk in backend.members(group_id):
         for one in chunk:
             try:
-                value = read_item(one.item, app.conf.record_form)
+                item = read_item(one.item, app.conf.record_form)
             except Exception as error:
                 raise ChordError(f"Join error: {error!r}") from error
-            if one.state in PROPAGATE_STATES:
-                raise ChordError(f"Dependency {one.task_id} raised {exception_from_map(value)!r}")
-            ordered.append(value)
-            values[one.task_id] = value
+            if item.state in PROPAGATE_STATES:
+                raise ChordError(f"Dependency {item.task_id} raised {exception_from_map(item.value)!r}")
+            ordered.append(item.value)
+            values[item.task_id] = item.value
     if kept.header is None:
         return ordered
     try:

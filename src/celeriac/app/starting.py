@@ -31,7 +31,7 @@ def check_joins(app: Celery) -> None:
     if not backend.counts_members:
         raise NotImplementedError(
             f"the result backend {backend.url} cannot count the members of chords in this version of celeriac; "
-            "sqlite:// can"
+            "redis:// and sqlite:// can"
         )
 
 

@@ -58,7 +58,7 @@ class KeptJoin(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class CountedMember(msgspec.Struct, frozen=True, gc=False):
-    """Return what a member came to; see `Member`."""
+    """Return what a member came to; see `Member`. Only the item always says it: id and state may be ""."""
 
     task_id: str
     index: int | None

@@ -7,6 +7,7 @@ settle with their broker, with the world of the broker suites. See `celeriac.tes
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +20,7 @@ from celeriac.message import Message
 from celeriac.states import FAILURE, REVOKED, SUCCESS
 from celeriac.testing.backends import ResultWorld, expire
 from celeriac.testing.worlds import ANSWER_WITHIN, BrokerWorld, Node, a_message
+from celeriac.wire.members import read_item, write_item
 
 
 def internal(name: str = "body") -> Message:
@@ -35,14 +37,14 @@ def starting(size: int, *, group_id: str = "g", header: bytes | None = None, tol
 def counting(
     *task_ids: str, group_id: str = "g", index: int | None = 0, state: str = SUCCESS, told: bool = True
 ) -> JoinEffects:
-    """Count members whose indexes go on from `index`, each with its id for an item."""
+    """Count members whose indexes go on from `index`, each with its id for a value."""
     members = tuple(
         Member(
             group_id,
             task_id,
             None if index is None else index + place,
             state,
-            task_id.encode(),
+            write_item(task_id, state, task_id),
             internal(task_id) if told else None,
         )
         for place, task_id in enumerate(task_ids)
@@ -60,9 +62,9 @@ def join(backend: ResultBackend, *effects: JoinEffects) -> list[str]:
     return [message.task_id for message in backend.join(effects)]
 
 
-def items(backend: ResultBackend, group_id: str = "g") -> list[bytes]:
-    """Return the items of a join, in order."""
-    return [one.item for chunk in backend.members(group_id) for one in chunk]
+def values(backend: ResultBackend, group_id: str = "g") -> list[str]:
+    """Return the values of a join's members, in order."""
+    return [read_item(one.item).value for chunk in backend.members(group_id) for one in chunk]
 
 
 class JoinsConformance:
@@ -89,7 +91,7 @@ class JoinsConformance:
 
     def test_nothing_is_kept_of_what_nobody_began(self, backend: ResultBackend) -> None:
         assert backend.kept_join("unknown") is None
-        assert items(backend, "unknown") == []
+        assert values(backend, "unknown") == []
         assert join(backend) == []
 
     def test_a_member_that_is_counted_again_counts_once(self, backend: ResultBackend) -> None:
@@ -97,16 +99,16 @@ class JoinsConformance:
 
         assert [join(backend, counting("a")) for _ in range(3)] == [[], [], []]
         assert join(backend, counting("a"), counting("a")) == []
-        assert items(backend) == [b"a"]
+        assert values(backend) == ["a"]
         assert join(backend, counting("b", index=1)) == ["b"]
 
     def test_the_first_outcome_of_a_member_stands(self, backend: ResultBackend) -> None:
         join(backend, starting(2), counting("a", state=FAILURE))
-        again = Member("g", "a", 0, SUCCESS, b"later", None)
+        again = Member("g", "a", 0, SUCCESS, write_item("a", SUCCESS, "later"), None)
 
         join(backend, JoinEffects(counts=(again,)))
 
-        assert [(one.state, one.item) for chunk in backend.members("g") for one in chunk] == [(FAILURE, b"a")]
+        assert [one.item for chunk in backend.members("g") for one in chunk] == [write_item("a", FAILURE, "a")]
 
     def test_one_run_in_two_places_is_two_members(self, backend: ResultBackend) -> None:
         join(backend, starting(2))
@@ -159,21 +161,21 @@ class JoinsConformance:
         kept = backend.kept_join("g")
         assert kept is not None
         assert kept.is_joined
-        assert items(backend) == []
+        assert values(backend) == []
 
     def test_joins_know_nothing_of_each_other(self, backend: ResultBackend) -> None:
         join(backend, starting(2), starting(1, group_id="other"))
 
         assert join(backend, counting("a"), counting("x", group_id="other")) == ["x"]
-        assert items(backend) == [b"a"]
-        assert items(backend, "other") == [b"x"]
+        assert values(backend) == ["a"]
+        assert values(backend, "other") == ["x"]
 
     def test_items_come_in_the_order_of_their_index(self, backend: ResultBackend) -> None:
         join(backend, starting(5), counting("last", index=None))
         for index in (2, 0, 10, 1):
             join(backend, counting(f"m{index}", index=index))
 
-        assert items(backend) == [b"m0", b"m1", b"m2", b"m10", b"last"]
+        assert values(backend) == ["m0", "m1", "m2", "m10", "last"]
 
     def test_members_say_how_they_ended(self, backend: ResultBackend) -> None:
         join(backend, starting(3), counting("a"), counting("b", index=1, state=FAILURE))
@@ -189,7 +191,7 @@ class JoinsConformance:
         answers = [join(backend, counting(*ids[start : start + 500], index=start)) for start in range(0, 2500, 500)]
 
         assert answers == [[], [], [], [], ["m2499"]]
-        assert items(backend) == [task_id.encode() for task_id in ids]
+        assert values(backend) == ids
 
     def test_many_members_of_a_join_that_is_done_are_deleted(self, world: ResultWorld, backend: ResultBackend) -> None:
         join(backend, starting(2500), counting(*(f"m{number}" for number in range(2500))))
@@ -197,7 +199,7 @@ class JoinsConformance:
 
         expire(backend)
 
-        assert items(backend) == []
+        assert values(backend) == []
         kept = backend.kept_join("g")
         assert kept is not None
         assert kept.is_joined
@@ -226,7 +228,7 @@ class JoinsConformance:
         world.advance(JOIN_EXPIRES - 10.0)
         expire(backend)
 
-        assert items(backend) == [b"a"]
+        assert values(backend) == ["a"]
         kept = backend.kept_join("g")
         assert kept is not None
         assert kept.header == b"lists"
@@ -248,7 +250,7 @@ class JoinsConformance:
 
         assert backend.kept_join("g") is None
         assert join(backend, starting(2), counting("b")) == []
-        assert items(backend) == [b"b"]
+        assert values(backend) == ["b"]
 
     def test_expired_joins_are_deleted(self, world: ResultWorld, backend: ResultBackend) -> None:
         join(backend, starting(3000), counting(*(f"m{number}" for number in range(2500))))
@@ -257,7 +259,7 @@ class JoinsConformance:
 
         expire(backend)
 
-        assert (items(backend), backend.kept_join("g"), backend.kept_join("done")) == ([], None, None)
+        assert (values(backend), backend.kept_join("g"), backend.kept_join("done")) == ([], None, None)
         assert backend.expire() == 0
 
     def test_threads_that_count_at_once_complete_a_join_together(
@@ -276,7 +278,7 @@ class JoinsConformance:
             answers = [name for names in threads.map(count, range(4)) for name in names]
 
         assert len(answers) == 1
-        assert len(items(backend)) == 80
+        assert len(values(backend)) == 80
         for other in others:
             other.close()
 
@@ -302,7 +304,7 @@ class JoinsInOneStore:
     def claimed(self, world: BrokerWorld, node: Node, *task_ids: str) -> list[Delivery]:
         """Publish messages, and have a node claim them."""
         broker = world.broker()
-        broker.publish([a_message(task_id) for task_id in task_ids], deadline_at=float("inf"))
+        broker.publish([a_message(task_id) for task_id in task_ids], deadline_at=time.monotonic() + ANSWER_WITHIN)
         return node.claim()
 
     def test_the_settlement_that_completes_a_join_publishes_its_message(
@@ -356,7 +358,7 @@ class JoinsInOneStore:
         )
 
         assert len(refused) == 1
-        assert items(backend) == []
+        assert values(backend) == []
         assert backend.kept_join("other") is None
 
     def test_a_settlement_starts_the_joins_of_what_it_publishes(

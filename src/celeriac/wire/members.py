@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
+
+import msgspec
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, MessageTooLarge
 from celeriac.wire.forms import JSON_FORM, RecordForm
@@ -14,6 +17,20 @@ from celeriac.wire.serializers import JSON, MSGPACK, PICKLE, Serializer
 _quote: Final = encode_basestring_ascii
 _MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth
 _PARTS: Final = 4
+_OF_JSON: Final = re.compile(rb'\[1, ?"([^"\\]*)", ?"([^"\\]*)", ?')
+_from_msgpack: Final = msgspec.msgpack.Decoder(tuple[int, str, str, msgspec.Raw]).decode
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """Hold what an item says.
+
+    Attributes:
+        value: what the member returned, or an exception's map.
+    """
+
+    task_id: str
+    state: str
+    value: Any
 
 
 def write_item(task_id: str, state: str, value: Any, form: RecordForm = JSON_FORM) -> bytes:
@@ -39,8 +56,8 @@ def write_item(task_id: str, state: str, value: Any, form: RecordForm = JSON_FOR
     return item
 
 
-def read_item(item: bytes, form: RecordForm = JSON_FORM) -> Any:
-    """Return the value of a member, as any writer has written it.
+def read_item(item: bytes, form: RecordForm = JSON_FORM) -> Item:
+    """Read what a member came to, as any writer has written it.
 
     Raises:
         DecodeError: it is no such list, or broken.
@@ -55,7 +72,27 @@ def read_item(item: bytes, form: RecordForm = JSON_FORM) -> Any:
     parts = serializer.loads(item, max_depth=_MAX_DEPTH, name="what a member of a chord returned")
     if not isinstance(parts, (list, tuple)) or len(parts) != _PARTS:
         raise DecodeError("what a member of a chord returned is not kept as a list of four")
-    return parts[3]
+    _, task_id, state, value = parts
+    if not (isinstance(task_id, str) and isinstance(state, str)):
+        raise DecodeError("what a member of a chord returned is kept without its id and state")
+    return Item(task_id, state, value)
+
+
+def told_by_item(item: bytes) -> tuple[str, str]:
+    """Return the id and the state that an item tells by its bytes alone; "" twice when nothing can be found there.
+
+    Nothing is built of it: a pickle tells nothing.
+    """
+    found = _OF_JSON.match(item)
+    if found is not None:
+        return found[1].decode(errors="replace"), found[2].decode(errors="replace")
+    if item[:1] in (b"\x94", b"\xdc", b"\xdd"):
+        try:
+            _, task_id, state, _ = _from_msgpack(item)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return "", ""
+        return task_id, state
+    return "", ""
 
 
 def _writer_of(item: bytes, form: RecordForm) -> Serializer:

@@ -8,12 +8,15 @@ from time import monotonic
 from typing import Any, ClassVar, Final
 
 from celeriac.backends.base import RESULT_EXPIRES, ResultBackend, StoredResult
+from celeriac.backends.joins import CountedMember, KeptJoin
 from celeriac.backends.lifetimes import Lifetimes
+from celeriac.backends.redis.joins import calls_of, kept_of, listed_members, scored_members
 from celeriac.backends.redis.records import ResultKeys, read_results
 from celeriac.backends.redis.subscriber import Subscriber
 from celeriac.brokers.base import Checkup, ResultMeta, ResultSink
 from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.redis.dialing import Word
+from celeriac.brokers.redis.joining import JoinRow
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
@@ -46,6 +49,7 @@ class RedisBackend(ResultBackend, ResultSink):
     """
 
     expires_by_itself: ClassVar[bool] = True
+    counts_members: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class RedisBackend(ResultBackend, ResultSink):
         self._answer_within = options.answer_within or ANSWER_WITHIN
         self._asks_again = options.asks_again
         self._subscriber = Subscriber.at(self._link, self.keys)
+        self._ordered = options.chord_ordered
         lifetimes = Lifetimes.of(expires, failure_expires)
         self._lifetime_ms = _milliseconds(lifetimes.other)
         self._failure_lifetime_ms = _milliseconds(lifetimes.failure)
@@ -103,7 +108,9 @@ class RedisBackend(ResultBackend, ResultSink):
         transaction += [self._row(one) for one in results]
 
     def join_within(self, transaction: object, effects: Sequence[JoinEffects]) -> Sequence[Message]:
-        return self.join(effects)  # raises: no node settles what was never sent
+        assert isinstance(transaction, list), "callers ask shares_store_with() first"
+        transaction += self._join_rows(effects)
+        return ()  # the script that settles publishes them
 
     def announce(self) -> None:
         """Do nothing: the script that keeps a record publishes it."""
@@ -139,6 +146,45 @@ class RedisBackend(ResultBackend, ResultSink):
     def expire(self) -> int:
         """Do nothing: the server deletes what has expired."""
         return 0
+
+    # -- joins --------------------------------------------------------------------------------------------------
+
+    def join(self, effects: Sequence[JoinEffects]) -> Sequence[Message]:
+        rows = self._join_rows(effects)
+        changed_by = script("join")
+        complete: dict[object, Message] = {}
+        for call in calls_of(rows):
+            if call.names:
+                answer = self._link.run(
+                    changed_by, call.names, call.args(rows[0]), deadline_at=monotonic() + ANSWER_WITHIN
+                )
+                complete |= call.complete(answer)
+        return list(complete.values())
+
+    def kept_join(self, group_id: str) -> KeptJoin | None:
+        """Return what is kept of a join; None also while another program publishes its body.
+
+        Of a join that is complete, others leave the body to the caller for a minute.
+        """
+        names, ordered = self.keys.join(group_id), b"1" if self._ordered else b"0"
+        answer = self._link.run(script("kept_join"), names, [ordered], deadline_at=monotonic() + ANSWER_WITHIN)
+        return kept_of(answer)
+
+    def members(self, group_id: str) -> Iterator[Sequence[CountedMember]]:
+        key = self.keys.join(group_id)[0]
+        start = 0
+        while True:
+            if self._ordered:
+                found = scored_members(self._call("ZRANGE", key, start, start + _CHUNK - 1, "WITHSCORES"))
+            else:
+                found = listed_members(self._call("LRANGE", key, start, start + _CHUNK - 1))
+            if not found:
+                return
+            yield found
+            start += len(found)
+
+    def _join_rows(self, effects: Sequence[JoinEffects]) -> list[JoinRow]:
+        return [JoinRow(one, self.keys.join, self._ordered, self._lifetime_ms) for one in effects]
 
     # -- reading ------------------------------------------------------------------------------------------------
 

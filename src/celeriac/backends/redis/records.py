@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from celeriac.backends.base import StoredResult
+from celeriac.brokers.redis.joining import JoinNames
 from celeriac.states import FAILURE
 from celeriac.wire.told import told_state
 
@@ -42,6 +43,13 @@ class ResultKeys(msgspec.Struct, frozen=True):
     def attempt(self, task_id: str) -> str:
         """Name the key of what a record does not tell by itself."""
         return f"{self.prefix}celeriac-attempt-{task_id}"
+
+    def join(self, group_id: str) -> JoinNames:
+        """Name the keys of a join, as `brokers/redis/lua/joins.lua` lists them."""
+        group, before = self.group(group_id), self.prefix
+        items, added, size, counted, publisher = (f"{group}.{letter}" for letter in "jtsdc")
+        told, additions = f"{before}celeriac-join-{group_id}", f"{before}celeriac-joined-{group_id}"
+        return (items, added, size, counted, publisher, group, told, additions)
 
     def both(self, task_ids: Sequence[str]) -> list[str]:
         """Name the two keys of each run."""

@@ -16,7 +16,7 @@ broker.py       the producer's side; depths.py and dead_letters.py: what people 
 consumer.py     the worker's side, made of:
   ownership.py    calls in the name of one owner, and what becomes of those that were not answered
   claims.py       which lists a claim names, and what it hands over; pure
-  settling.py     settlements and releases as scripts read them; pure
+  settling.py     settlements and releases as scripts read them; joining.py: what they do to joins; both pure
   notes.py        what was handed to children
   owners.py       who is registered
   wakes.py        sleeping until there may be something

@@ -34,6 +34,7 @@ from celeriac.brokers.redis.bookings import request_words
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.envelopes import Envelopes
+from celeriac.brokers.redis.joining import JoinRow
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.notes import TELL_WITHIN, Notes
 from celeriac.brokers.redis.options import RedisOptions
@@ -219,13 +220,15 @@ class RedisConsumer(Consumer):
         owner = self._own.owner
         mine = [one for one in settlements if one.delivery.owner == owner]
         rows: list[ResultRow] = []
+        joins: list[JoinRow] = []
         database = self.place.database
         if results is not None:
             results.write_within(rows, [record for one in mine for record in one.results])
+            results.join_within(joins, [one.joins for one in mine if one.joins is not None])
             database = getattr(results, "place", self.place).database
         accepted: set[int] = set()
         try:
-            for batch, plan in planned(mine, iter(rows), self._keys, self._envelopes):
+            for batch, plan in planned(mine, iter(rows), iter(joins), self._keys, self._envelopes):
                 accepted |= await self._settle(batch, plan, database)
         except BaseException:
             self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages

@@ -99,6 +99,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
         body_encoding: how bodies are written in envelopes.
         deadletter_queue: where messages go that no queue is bound for; None: nowhere.
         publish_wait_replicas: replicas that must have a message before it counts as published.
+        chord_ordered: a chord's body gets what its members returned in the order of the header, not of their ends.
     """
 
     protocol: Protocol | None = None
@@ -129,6 +130,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     body_encoding: Literal["base64", "utf-8"] = "base64"
     deadletter_queue: str | None = None
     publish_wait_replicas: int = 0
+    chord_ordered: bool = True
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -367,6 +369,7 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "body_encoding": ("body_encoding", _body_encoding),
     "deadletter_queue": ("deadletter_queue", _text_or_none),
     "publish_wait_replicas": ("publish_wait_replicas", _count),
+    "result_chord_ordered": ("chord_ordered", _flag),
 }
 """Option -> its field, and what reads its value."""
 

@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.base import Release, ReleaseCause, Room, Settlement
+from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.brokers.redis.bookings import booking_word, waits_for_start
 from celeriac.brokers.redis.envelopes import Envelopes
+from celeriac.brokers.redis.joining import JoinNames, JoinRow, JoinWriter, steps_of
 from celeriac.brokers.redis.keys import Keys
 from celeriac.ids import new_id
 from celeriac.message import Message
@@ -44,13 +46,21 @@ class Plan:
         self._keys = keys
         self._envelopes = envelopes
         self._known: dict[bytes, int] = {}
+        self._joins: dict[JoinNames, int] = {}
+        self._writer = JoinWriter(self._join_at, self._string, lambda message: envelopes.write(message, new_id()))
         self._steps: list[tuple[object, ...]] = []
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def add(self, settlement: Settlement, row: ResultRow | None, others: Sequence[ResultRow] = ()) -> None:
-        """Add a settlement, with the row that its result is kept as, and those of runs that never begin."""
+    def add(
+        self,
+        settlement: Settlement,
+        row: ResultRow | None,
+        others: Sequence[ResultRow] = (),
+        joins: JoinRow | None = None,
+    ) -> None:
+        """Add a settlement, with the row that its result is kept as, those of runs that never begin, and joins."""
         delivery = settlement.delivery
         step = (
             delivery.tag,
@@ -60,9 +70,10 @@ class Plan:
             self._letter(settlement) if settlement.dead_reason is not None else 0,
         )
         keeps = settlement.frees is not None or settlement.room is not None or delivery.booking is not None
-        if others:
+        if others or joins is not None:
             kept = self._kept(settlement) if keeps else 0
-            self._steps.append((*step, kept, [self._result(each) for each in others]))
+            whole = (*step, kept, [self._result(each) for each in others])
+            self._steps.append(whole if joins is None else (*whole, self._joined(joins)))
         elif keeps:
             self._steps.append((*step, self._kept(settlement)))
         else:
@@ -103,6 +114,21 @@ class Plan:
     def _room(self, room: Room) -> tuple[int, ...]:
         return (room.limit, *map(self._name, self._keys.room(room.key)))
 
+    def _joined(self, row: JoinRow) -> tuple[object, ...]:
+        counts = [
+            (*self._writer.count(one, row), 0 if one.message is None else self._message(one.message))
+            for one in row.effects.counts
+        ]
+        in_doubt = self._name(self._keys.list_of(JOINS_QUEUE))
+        return (1 if row.ordered else 0, row.lifetime_ms, in_doubt, [*steps_of(row, self._writer), *counts])
+
+    def _join_at(self, names: JoinNames) -> int:
+        at = self._joins.get(names)
+        if at is None:
+            at = self._joins[names] = FIXED_KEYS + len(self.names) + 1
+            self.names += names
+        return at
+
     def _name(self, name: bytes) -> int:
         at = self._known.get(name)
         if at is None:
@@ -117,12 +143,17 @@ class Plan:
 
 
 def planned(
-    settlements: Sequence[Settlement], rows: Iterator[ResultRow], keys: Keys, envelopes: Envelopes
+    settlements: Sequence[Settlement],
+    rows: Iterator[ResultRow],
+    joins: Iterator[JoinRow],
+    keys: Keys,
+    envelopes: Envelopes,
 ) -> Iterator[tuple[Sequence[Settlement], Plan]]:
     """Yield plans that are not too large for one script, each with its settlements, in order.
 
     Args:
         rows: one for each result of each settlement, in order; empty when records are kept elsewhere.
+        joins: one for each settlement that changes joins, likewise.
     """
     plan, first = Plan(keys, envelopes), 0
     for at, settlement in enumerate(settlements):
@@ -130,7 +161,8 @@ def planned(
             yield settlements[first:at], plan
             plan, first = Plan(keys, envelopes), at
         row = next(rows, None) if settlement.result is not None else None
-        plan.add(settlement, row, [*islice(rows, len(settlement.others))] if settlement.others else ())
+        others = [*islice(rows, len(settlement.others))] if settlement.others else ()
+        plan.add(settlement, row, others, next(joins, None) if settlement.joins is not None else None)
     yield settlements[first:], plan
 
 

@@ -4,17 +4,21 @@
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
 --         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
 -- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}, and behind these what
--- it kept from others or 0, and {result, …} of runs that never begin because of it, if there is anything of the kind:
+-- it kept from others or 0, {result, …} of runs that never begin because of it, and what it does to joins, if there is
+-- anything of the kind:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
 --   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
 --            seconds, mode}
 --   kept     {unique key (KEYS) that ends with it or 0, id of its run, {limit, inside, called, aside (KEYS)} of its room or 0}
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
+--   joins    {1 where items are in sorted sets, milliseconds for which results are kept, list for internal messages that
+--            were kept (KEYS), {step, …}}; steps as join.lua has them, those that count with a message or 0 behind
 -- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
 -- from 1. When nobody is that owner any more all are refused.
--- Claim by claim: the result is stored, what follows published, the letter kept, and the claim deleted last. One that
--- fails on the way stays claimed and the others go on. It fails before anything of it can be seen twice: its lists are
--- looked at first, and storing its result may be repeated.
+-- Claim by claim: the result is stored, joins are started and members counted, what follows published, the letter kept,
+-- joins are ended, and the claim deleted last. One that fails on the way stays claimed and the others go on. It fails
+-- before anything of it can be seen twice: its lists are looked at first, and what is done before it publishes may be
+-- repeated. A join that is complete is taken when its message has been published: while that fails, it stays complete.
 -- include clock
 -- include fence
 -- include records
@@ -22,6 +26,7 @@
 -- include lists
 -- include notes
 -- include results
+-- include joins
 -- include unique
 -- include rooms
 local stands = standing(KEYS[1], ARGV[1], ARGV[2])
@@ -68,6 +73,59 @@ local function bury(letter, tag, result)
     redis.call('SADD', KEYS[9], letter[2])
 end
 
+local touched, due = {}, {} -- join -> {claim, message or nil}; claim -> {{join, message or envelope}, …}
+
+local function change_joins(i, steps)
+    for _, step in ipairs(steps) do
+        local kind, at, message = step[1], step[2], nil
+        if kind == 1 then
+            start_join(at, step[3], step[4] ~= 0 and ARGV[step[4]], step[5] ~= 0 and ARGV[step[5]])
+        elseif kind == 2 then
+            add_to_join(at, step[3])
+        elseif kind == 3 then
+            count_member(at, step[3], step[4] ~= 0 and step[4], ARGV[step[5]])
+            message = step[6] ~= 0 and step[6] or nil
+        end
+        if kind ~= 4 then touched[at] = {i, message or touched[at] and touched[at][2]} end
+    end
+end
+
+local function look_at_join(at, i, message)
+    renew_join(at)
+    if is_due(at, plan[i][8][1] == 1) then
+        message = message or redis.call('GET', KEYS[at + 6])
+        if message then
+            due[i] = due[i] or {}
+            table.insert(due[i], {at, message})
+        end
+    end
+end
+
+local function finish_joins(joins)
+    for _, step in ipairs(joins[4]) do
+        if step[1] == 4 then finish_join(step[2], joins[2]) end
+    end
+end
+
+-- Publish the messages of joins that are complete, and note in `taken` that they are.
+local taken = {}
+local function publish_due(i)
+    for _, one in ipairs(due[i]) do
+        if type(one[2]) == 'table' then
+            publish({one[2]})
+        else
+            redis.call('LPUSH', KEYS[plan[i][8][3]], one[2])
+        end
+        taken[#taken + 1] = one[1]
+    end
+end
+
+local function look_at_lists_due(i)
+    for _, one in ipairs(due[i]) do
+        look_at_lists({type(one[2]) == 'table' and one[2] or {plan[i][8][3]}})
+    end
+end
+
 local function attempt(i, work, ...)
     local ok, err = pcall(work, ...)
     if not ok then
@@ -77,7 +135,7 @@ local function attempt(i, work, ...)
     return ok
 end
 
-local accepted, seen, stored = {}, {}, false
+local accepted, seen, stored, joins = {}, {}, false, false
 for i, claim in ipairs(plan) do
     local tag = string.format('%d', claim[1])
     if seen[tag] or redis.call('HEXISTS', held, tag) == 0 then
@@ -85,6 +143,7 @@ for i, claim in ipairs(plan) do
     elseif claim[4] == 0 or attempt(i, look_at_lists, claim[4]) then
         accepted[#accepted + 1] = i
         stored = stored or claim[3] ~= 0 or claim[7] ~= nil
+        joins = joins or claim[8] ~= nil
     end
     seen[tag] = true
 end
@@ -98,36 +157,66 @@ if stored then
         for _, o in ipairs(plan[i][7] or {}) do
             ok = ok and attempt(i, keep_result, KEYS[o[1]], KEYS[o[2]], ARGV[o[3]], o[4], o[5], o[6], 'store')
         end
+        if ok and plan[i][8] then ok = attempt(i, change_joins, i, plan[i][8][4]) end
         if ok then kept[#kept + 1] = i end
     end
     accepted = kept
+    local unclear = {}
+    for at, told in pairs(touched) do
+        if not attempt(told[1], look_at_join, at, told[1], told[2]) then unclear[told[1]] = true end
+    end
+    if next(unclear) then
+        accepted = {}
+        for _, i in ipairs(kept) do
+            if not unclear[i] then accepted[#accepted + 1] = i end
+        end
+    end
+    if ARGV[5] ~= '' then redis.call('SELECT', ARGV[4]) end
+end
+
+local ended = {}
+for _, i in ipairs(accepted) do
+    local claim = plan[i]
+    local kept = claim[6] ~= 0 and claim[6] or nil
+    if (not due[i] or attempt(i, look_at_lists_due, i))
+        and (not (kept and kept[1] ~= 0) or attempt(i, free_unique, KEYS[kept[1]], KEYS[10], kept[2])) -- what follows may want it
+        and (claim[4] == 0 or attempt(i, publish, claim[4]))
+        and (not due[i] or attempt(i, publish_due, i))
+        and (claim[5] == 0 or attempt(i, bury, claim[5], string.format('%d', claim[1]), claim[3]))
+    then
+        ended[#ended + 1] = i
+    end
+end
+
+if joins then
+    -- What fails here has been published, and is not published again: its join is kept until it expires.
+    if ARGV[5] ~= '' then redis.call('SELECT', ARGV[5]) end
+    for _, at in ipairs(taken) do pcall(take_for_good, at) end
+    for _, i in ipairs(ended) do
+        if plan[i][8] then pcall(finish_joins, plan[i][8]) end
+    end
     if ARGV[5] ~= '' then redis.call('SELECT', ARGV[4]) end
 end
 
 local left = {}
-for _, i in ipairs(accepted) do
+for _, i in ipairs(ended) do
     local claim = plan[i]
     local tag = string.format('%d', claim[1])
     local kept = claim[6] ~= 0 and claim[6] or nil
-    local frees, room = kept and kept[1] ~= 0, kept and kept[3] or 0
-    if (not frees or attempt(i, free_unique, KEYS[kept[1]], KEYS[10], kept[2])) -- first: what follows may want it
-        and (claim[4] == 0 or attempt(i, publish, claim[4]))
-        and (claim[5] == 0 or attempt(i, bury, claim[5], tag, claim[3]))
-    then
-        if claim[2] == 1 or kept then
-            local record = redis.call('HGET', held, tag)
-            local _, at = list_of(record)
-            local name = fingerprint(record, at)
-            redis.call('HDEL', KEYS[4], name)
-            redis.call('HDEL', KEYS[12], name)
-            if room ~= 0 then
-                redis.call('HDEL', KEYS[room[2]], inside_of(held, tag))
-                redis.call('HDEL', KEYS[room[3]], name)
-            end
+    local room = kept and kept[3] or 0
+    if claim[2] == 1 or kept then
+        local record = redis.call('HGET', held, tag)
+        local _, at = list_of(record)
+        local name = fingerprint(record, at)
+        redis.call('HDEL', KEYS[4], name)
+        redis.call('HDEL', KEYS[12], name)
+        if room ~= 0 then
+            redis.call('HDEL', KEYS[room[2]], inside_of(held, tag))
+            redis.call('HDEL', KEYS[room[3]], name)
         end
-        redis.call('HDEL', held, tag)
-        if room ~= 0 then left[room[4]] = room end
     end
+    redis.call('HDEL', held, tag)
+    if room ~= 0 then left[room[4]] = room end
 end
 for _, room in pairs(left) do
     -- What fails here is seen to by the next one who enters, or by `let_in`.
