@@ -8,7 +8,7 @@ import pytest
 from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageTooLarge
 from celeriac.states import FAILURE, SUCCESS
 from celeriac.wire.forms import RecordForm
-from celeriac.wire.members import read_item, write_item
+from celeriac.wire.members import Item, read_item, told_by_item, write_item
 from celeriac.wire.serializers import MSGPACK, PICKLE, YAML
 
 VALUES = [5, None, "é", [1, {"x": 2.5}], {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtins"}]
@@ -16,7 +16,8 @@ VALUES = [5, None, "é", [1, {"x": 2.5}], {"exc_type": "ValueError", "exc_messag
 
 def test_an_item_is_what_celery_keeps():
     assert write_item("id-1", SUCCESS, 5) == b'[1, "id-1", "SUCCESS", 5]'
-    assert read_item(b'[1,"id-1","FAILURE",{"exc_type":"ValueError"}]') == {"exc_type": "ValueError"}
+    read = read_item(b'[1,"id-1","FAILURE",{"exc_type":"ValueError"}]')
+    assert read == Item("id-1", "FAILURE", {"exc_type": "ValueError"})
 
 
 @pytest.mark.parametrize("serializer", [None, MSGPACK, PICKLE, YAML])
@@ -26,7 +27,7 @@ def test_a_value_comes_back(serializer, value):
     if serializer is not None:
         form = RecordForm(serializer=serializer, accept=frozenset({"json", serializer.name}))
 
-    assert read_item(write_item("id-1", FAILURE, value, form), form) == value
+    assert read_item(write_item("id-1", FAILURE, value, form), form) == Item("id-1", FAILURE, value)
 
 
 def test_what_others_have_written_is_read_whatever_is_written_here():
@@ -34,7 +35,19 @@ def test_what_others_have_written_is_read_whatever_is_written_here():
 
     items = [b'[1, "a", "SUCCESS", 1]', MSGPACK.dumps([1, "a", "SUCCESS", 2]), pickle.dumps([1, "a", "SUCCESS", 3])]
 
-    assert [read_item(item, form) for item in items] == [1, 2, 3]
+    assert [read_item(item, form).value for item in items] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "item", [b'[1, "a", "FAILURE", {}]', b'[1,"a","FAILURE",{}]', MSGPACK.dumps([1, "a", "FAILURE", {}])]
+)
+def test_an_item_tells_its_id_and_state_by_its_bytes(item):
+    assert told_by_item(item) == ("a", "FAILURE")
+
+
+@pytest.mark.parametrize("item", [pickle.dumps([1, "a", "FAILURE", {}]), b"", b"[1, 2]", b"\x94\xff", b"- 1"])
+def test_nothing_is_built_of_an_item_for_its_id(item):
+    assert told_by_item(item) == ("", "")
 
 
 def test_a_pickle_is_not_opened_unless_it_is_accepted():
@@ -42,7 +55,9 @@ def test_a_pickle_is_not_opened_unless_it_is_accepted():
         read_item(pickle.dumps([1, "a", "SUCCESS", 3]))
 
 
-@pytest.mark.parametrize("item", [b"", b"{}", b"[1, 2]", b'[1, "a", "SUCCESS"', b'{"status": "SUCCESS"}', b"\xff"])
+@pytest.mark.parametrize(
+    "item", [b"", b"{}", b"[1, 2]", b'[1, "a", "SUCCESS"', b'{"status": "SUCCESS"}', b"\xff", b"[1, 2, 3, 4]"]
+)
 def test_what_is_no_item_is_refused(item):
     with pytest.raises(DecodeError):
         read_item(item)
@@ -58,4 +73,4 @@ def test_what_cannot_be_carried_is_named():
 def test_a_value_of_the_deepest_kind_can_still_be_read():
     value = json.loads("[" * 126 + "]" * 126)
 
-    assert read_item(write_item("id-1", SUCCESS, value)) == value
+    assert read_item(write_item("id-1", SUCCESS, value)).value == value
