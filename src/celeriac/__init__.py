@@ -12,11 +12,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncResult",
+    "Broadcast",
     "Celeriac",
     "Celery",
+    "Exchange",
+    "Queue",
     "Signature",
     "Task",
     "__version__",
+    "binding",
     "bugreport",
     "chain",
     "chord",
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from celeriac.app.result import AsyncResult
     from celeriac.app.shared import shared_task
     from celeriac.app.task import Task
+    from celeriac.brokers.topology import Broadcast, Exchange, Queue, binding
     from celeriac.canvas.chain import chain
     from celeriac.canvas.chord import chord
     from celeriac.canvas.group import group
@@ -52,6 +57,10 @@ if TYPE_CHECKING:
 # Looked up when they are used, so that `import celeriac` costs nothing.
 _HOMES = {
     "AsyncResult": ("celeriac.app.result", "AsyncResult"),
+    "Broadcast": ("celeriac.brokers.topology", "Broadcast"),
+    "Exchange": ("celeriac.brokers.topology", "Exchange"),
+    "Queue": ("celeriac.brokers.topology", "Queue"),
+    "binding": ("celeriac.brokers.topology", "binding"),
     "Celeriac": ("celeriac.app.application", "Celery"),
     "Celery": ("celeriac.app.application", "Celery"),
     "Signature": ("celeriac.canvas.signature", "Signature"),

@@ -10,6 +10,7 @@ Exception
 │   ├── OperationalError                  what Celery users catch around delay()
 │   │   ├── BrokerUnavailable
 │   │   │   └── BrokerFull
+│   │   ├── Unroutable
 │   │   └── BackendError
 │   │       ├── BackendGetMetaError
 │   │       └── BackendStoreError
@@ -116,6 +117,20 @@ class BrokerUnavailable(OperationalError):
 
 class BrokerFull(BrokerUnavailable):
     """Say that the broker has no room: a full disk, or its memory limit."""
+
+
+class Unroutable(OperationalError):
+    """Say that a message was not published, because its exchange leads to no queue.
+
+    Attributes:
+        exchange: where it was to go.
+        routing_key: with which key.
+    """
+
+    def __init__(self, *args: object, exchange: str = "", routing_key: str = "") -> None:
+        super().__init__(*args)
+        self.exchange = exchange
+        self.routing_key = routing_key
 
 
 class BackendError(OperationalError):

@@ -7,6 +7,8 @@ message than its routing and the few headers that decisions are taken on, so nob
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -42,6 +44,24 @@ class Unique(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     on_conflict: OnConflict = OnConflict.SKIP
 
 
+class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Send a message to an exchange, which leads on to queues.
+
+    Attributes:
+        exchange: its name.
+        routing_key: what it goes by, or "".
+        kind: type of the exchange, or None when the sender does not know it.
+        headers: what an exchange of headers goes by.
+        mandatory: whether it is an error when no queue is reached; None: unless the exchange is for everybody.
+    """
+
+    exchange: str
+    routing_key: str = ""
+    kind: str | None = None
+    headers: Mapping[str, Any] | None = None
+    mandatory: bool | None = None
+
+
 class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Ask for one run of a task.
 
@@ -57,6 +77,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         properties: a JSON object with those message properties that differ from what the rest of the message
             implies (`wire/protocol.py`), or None when nothing does, which is the usual case.
         unique: for whoever publishes it; None in what was claimed, where the headers say the key.
+        route: likewise: the exchange that is to lead it to queues, of which `queue` is not one then; or None.
     """
 
     task_id: str
@@ -69,6 +90,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     content_encoding: str = "utf-8"
     properties: bytes | None = None
     unique: Unique | None = None
+    route: Route | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from celeriac.app.amqp import AMQP
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.composing import Composing
 from celeriac.app.configured import Configured
@@ -42,6 +43,7 @@ from celeriac.app.task import Task as BaseTask
 from celeriac.app.telling import events_of
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Broker, ResultMeta
+from celeriac.brokers.topology import Queue
 from celeriac.canvas.signature import Signature, signature
 from celeriac.exceptions import AlwaysEagerIgnored
 from celeriac.states import PENDING, RETRY
@@ -60,6 +62,13 @@ class _Stores(msgspec.Struct, frozen=True):
     broker: Broker
     write_broker: Broker
     backend: ResultBackend | None
+
+    def declare(self, queues: Iterable[Queue]) -> None:
+        """Have the brokers know of queues."""
+        known = list(queues)
+        self.broker.declare(known)
+        if self.write_broker is not self.broker:
+            self.write_broker.declare(known)
 
 
 class Celery(Registering, Configured):
@@ -336,6 +345,25 @@ class Celery(Registering, Configured):
         return events_of(self)
 
     @cached_property
+    def amqp(self) -> AMQP:
+        """The queues there are, and what decides where calls go: ``app.amqp.queues``, ``app.amqp.router``."""
+        return AMQP(self)
+
+    def declare(self, queue: Queue) -> None:
+        """Have the broker know of a queue, and of what leads to it, before a message needs it."""
+        self._stores_now().declare([queue])
+
+    def note_queue(self, queue: Queue) -> None:
+        """Be told that a queue has come to those that there are."""
+        self.sender.forget_rules()
+        if self._stores is not None:
+            self._stores.declare([queue])
+
+    def select_queues(self, queues: str | Sequence[str] | None = None) -> None:
+        """Have a node in this process consume only these queues."""
+        self.amqp.queues.select(queues)
+
+    @cached_property
     def log(self) -> Logging:
         """What sets logging up: ``app.log.setup(loglevel="INFO")``. Workers do it by themselves."""
         return Logging(self)
@@ -353,6 +381,7 @@ class Celery(Registering, Configured):
     def close(self) -> None:
         """Let go of connections. What is used later connects again."""
         stores, self._stores = self._stores, None
+        self.sender.forget_rules()  # with them goes what was declared
         bus, self._bus = self._bus, None
         if bus is not None:
             bus[1].close()
@@ -379,13 +408,15 @@ class Celery(Registering, Configured):
         version = conf.version
         said = tuple(conf[name] for name in SETTINGS_OF_STORES)
         if old is not None and old.said == said:
-            return _Stores(version, said, old.broker, old.write_broker, old.backend)
-        read_url, write_url = conf.broker_read_url, conf.broker_write_url
-        broker = make_broker(read_url, conf, self.main)
-        write_broker = broker if write_url == read_url else make_broker(write_url, conf, self.main)
-        return _Stores(
-            version, said, broker, write_broker, make_backend(conf.result_backend, read_url, conf, self.main)
-        )
+            broker, write_broker, backend = old.broker, old.write_broker, old.backend
+        else:
+            read_url, write_url = conf.broker_read_url, conf.broker_write_url
+            broker = make_broker(read_url, conf, self.main)
+            write_broker = broker if write_url == read_url else make_broker(write_url, conf, self.main)
+            backend = make_backend(conf.result_backend, read_url, conf, self.main)
+        made = _Stores(version, said, broker, write_broker, backend)
+        made.declare(self.amqp.queues.values())
+        return made
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
@@ -12,13 +13,14 @@ from celeriac.app.call_keys import CallKey, signature_of
 from celeriac.app.config import Settings
 from celeriac.app.context import Context
 from celeriac.app.hiding import Hiding, hiding_of
-from celeriac.app.options import PROPERTIES, ReadOptions
+from celeriac.app.options import NOTHING_SAID, PROPERTIES, ReadOptions, read_call_options
 from celeriac.app.publishing import RetryPolicy, read_policy
 from celeriac.app.pydantic_tasks import Models
 from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.app.uniqueness import Uniqueness, uniqueness_of, uniqueness_of_call
-from celeriac.brokers.routing import Router, compile_routes, route
+from celeriac.brokers.routing import Destination, Router
+from celeriac.brokers.topology import HEADERS, Queue
 from celeriac.wire.limits import Limits
 from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
@@ -30,6 +32,7 @@ _NAMES_KEPT: Final = 4096
 _REPR_LEVELS: Final = 3
 _UNLIMITED: Final = 1_000
 _A_CENTURY: Final = 36_525 * 86_400.0
+_NOT_SAID: Final = property()
 
 _CARRIED_BY_RETRY: Final = (
     "callbacks",
@@ -60,6 +63,8 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         models: the models among its parameters, of which data are to be made, or None.
         unique: which of its calls are the same, or None.
         room: what tells apart which of its runs share its concurrency limit, or None.
+        routing: what the task and its route say of queue, exchange and routing key.
+        others: further options that the route says.
         shows_otherwise: arguments do not show as in any call.
         is_simple: `fields` are all that a call says whose options say nothing.
     """
@@ -72,6 +77,8 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     models: Models | None = None
     unique: Uniqueness | None = None
     room: CallKey | None = None
+    routing: Mapping[str, Any] = {}
+    others: Mapping[str, Any] = {}
 
     shows_otherwise: bool
     is_simple: bool
@@ -88,6 +95,8 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
         models: Models | None = None,
         unique: Uniqueness | None = None,
         room: CallKey | None = None,
+        routing: Mapping[str, Any] = {},
+        others: Mapping[str, Any] = {},
     ) -> Defaults:
         """Make them, and see what they come to."""
         shows_otherwise = hiding is not None or rules.repr_levels != _REPR_LEVELS
@@ -100,8 +109,12 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
             models=models,
             unique=unique,
             room=room,
+            routing=routing,
+            others=others,
             shows_otherwise=shows_otherwise,
             is_simple=not shows_otherwise
+            and not others
+            and rules.router.is_static
             and all(each is None for each in (expires, shadow_name, models, unique, room)),
         )
 
@@ -114,14 +127,18 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         publish_policy: None: publish once.
         repr_levels: nesting that the reprs of arguments show.
         tells_sent: an event is sent of every message.
+        router: decides where calls go.
+        declare: told of queues that a broker could not guess: others than those that are bound to an exchange of their
+            own name.
         names: what is known of tasks that are not registered here, by name.
+        destinations: where calls go that name nothing but a queue.
     """
 
     version: int
     zone: tzinfo
     limits: Limits
-    routers: tuple[Router, ...]
-    default_queue: str
+    router: Router
+    declare: Callable[[Queue], None]
     default_priority: int | None
     inherit_priority: bool
     serializer: str
@@ -135,17 +152,18 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     repr_levels: int
     tells_sent: bool
     names: dict[str, Defaults]
+    destinations: dict[str, Destination]
 
     @classmethod
-    def of(cls, conf: Settings) -> SendingRules:
+    def of(cls, conf: Settings, router: Router, declare: Callable[[Queue], None]) -> SendingRules:
         """Read the rules from the settings as they are now."""
         policy = read_policy(conf.task_publish_retry_policy)
         return cls(
             version=conf.version,
             zone=conf.zone,
             limits=conf.limits,
-            routers=compile_routes(conf.task_routes),
-            default_queue=conf.task_default_queue,
+            router=router,
+            declare=declare,
             default_priority=conf.task_default_priority,
             inherit_priority=conf.task_inherit_parent_priority,
             serializer=conf.task_serializer,
@@ -159,11 +177,72 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             repr_levels=conf.task_repr_maxlevels or _UNLIMITED,
             tells_sent=conf.task_send_sent_event,
             names={},
+            destinations={},
         )
 
     def queue_of(self, task_name: str) -> str:
         """Return the queue for a task that names none."""
-        return route(task_name, self.routers, self.default_queue)
+        name: str = self.way(self.routing_of(task_name))["queue"]
+        return name
+
+    def routing_of(self, task_name: str) -> Mapping[str, Any]:
+        """Return what the routes say of a task's way, where nothing but its name is known."""
+        found = self.router.lookup_route(task_name, (), {}, {}) or {}
+        return {key: value for key, value in found.items() if key in OF_ROUTING and value is not None}
+
+    def _routed(
+        self,
+        name: str,
+        own: Mapping[str, Any],
+        args: Any = (),
+        kwargs: Any = None,
+        options: Mapping[str, Any] | None = None,
+        task: Any = None,
+    ) -> tuple[dict[str, Any], dict[str, Any], ReadOptions]:
+        """Return what is said of a call's way, the fields that follow, and what else its route says.
+
+        Args:
+            own: what the task says of the way; it wins over the route.
+            args, kwargs, options, task: for routers that look at them.
+        """
+        found: Mapping[str, Any] = self.router.lookup_route(name, args, kwargs or {}, dict(options or {}), task) or {}
+        routing = {key: value for key, value in found.items() if key in OF_ROUTING and value is not None} | dict(own)
+        others = {key: value for key, value in found.items() if key not in OF_ROUTING}
+        said = read_call_options(name, others, what="the route") if others else NOTHING_SAID
+        return routing, self.way(routing), said
+
+    def declared(self, options: ReadOptions) -> None:
+        """Declare what a call wants to be there."""
+        for queue in options.others.get("declare", ()):
+            self.declare(queue)
+
+    def way(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a call that say where it goes.
+
+        Raises:
+            QueueNotFound: a queue is named that is not listed, and missing ones are not made.
+            ValueError: it cannot be told from what is said.
+        """
+        queue = said.get("queue")
+        if len(said) == 1 and type(queue) is str:
+            found = self.destinations.get(queue)
+            if found is None:
+                if len(self.destinations) >= _NAMES_KEPT:
+                    self.destinations.clear()
+                found = self.destinations[queue] = self.router.destination(said)
+        else:
+            found = self.router.destination(said)
+        if found.declares is not None and not found.declares.is_plain:
+            self.declare(found.declares)
+        fields: dict[str, Any] = {"queue": found.queue}
+        if found.route is not None:
+            mandatory = said.get("mandatory")
+            fields["route"] = (
+                found.route if mandatory is None else msgspec.structs.replace(found.route, mandatory=mandatory)
+            )
+        if found.delivery_mode is not None:
+            fields["delivery_mode"] = found.delivery_mode
+        return fields
 
     def of_name(self, name: str) -> Defaults:
         """Return what calls say of a task that is not registered here.
@@ -174,12 +253,21 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         if defaults is None:
             if len(self.names) >= _NAMES_KEPT:
                 self.names.clear()
-            fields: dict[str, Any] = {"ignore_result": None, "queue": self.queue_of(name)}
+            routing, way, said = self._routed_by_name(name, {})
+            fields: dict[str, Any] = {"ignore_result": None}
             if self.default_priority is not None:
                 fields["priority"] = self.default_priority
-            fields |= self._form(None)
-            defaults = self.names[name] = Defaults.of(self, fields)
+            fields |= {**self._form(None), **way, **said.fields}
+            defaults = self.names[name] = Defaults.of(self, fields, routing=routing, others=said.others)
         return defaults
+
+    def _routed_by_name(
+        self, name: str, own: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], dict[str, Any], ReadOptions]:
+        """Return the way of a task's calls, as far as it is the same for all of them."""
+        if self.router.is_static:
+            return self._routed(name, own)
+        return own, self.way(own), NOTHING_SAID
 
     def of_task(self, task: Task[..., Any]) -> Defaults:
         """Return what calls of a task say.
@@ -187,27 +275,55 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: the task's options contradict each other.
         """
+        own = {name: value for name in OF_ROUTING if (value := getattr(task, name, None)) is not None}
+        routing, way, said = self._routed_by_name(task.name, own)
         fields: dict[str, Any] = {
             "ignore_result": task.ignore_result,
-            "queue": getattr(task, "queue", None) or self.queue_of(task.name),
             **{
                 name: value
                 for name in ("priority", "time_limit", "soft_time_limit")
                 if (value := getattr(task, name, None)) is not None
             },
             **self._form(task),
+            **({**way, "delivery_mode": mode} if (mode := getattr(task, "delivery_mode", None)) else way),
+            **{name: value for name, value in said.fields.items() if not _is_said_by(task, name)},
         }
         check_limits(f"task {task.name!r}", fields)
         return Defaults.of(
             self,
             fields,
-            expires=task.expires,
+            expires=said.others.get("expires") if task.expires is None else task.expires,
             hiding=hiding_of(task),
             shadow_name=_own_hook(task, "shadow_name"),
             models=task.models,
             unique=uniqueness_of(task),
             room=room_key_of(task),
+            routing=routing,
+            others={name: value for name, value in said.others.items() if name != "expires"},
         )
+
+    def for_call(
+        self,
+        defaults: Defaults,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: ReadOptions,
+        task: Task[..., Any] | None,
+    ) -> Defaults:
+        """Return what one call says, where routers look at calls."""
+        said_of_way = {key: value for key, value in options.others.items() if key in OF_ROUTING}
+        seen = {**options.said, **self.router.expand_destination({**defaults.routing, **said_of_way})}
+        routing, way, said = self._routed(name, defaults.routing, args, kwargs, seen, task)
+        own = {key: value for key, value in said.fields.items() if task is None or not _is_said_by(task, key)}
+        changed: Defaults = msgspec.structs.replace(
+            defaults,
+            fields={**{key: value for key, value in defaults.fields.items() if key != "route"}, **way, **own},
+            expires=said.others.get("expires") if defaults.expires is None else defaults.expires,
+            routing=routing,
+            others={key: value for key, value in said.others.items() if key != "expires"},
+        )
+        return changed
 
     def _form(self, task: Task[..., Any] | None) -> dict[str, Any]:
         """Return the fields that say how the message is written, without those that are what a `Call` has anyway."""
@@ -254,6 +370,8 @@ def call_of(
     if parent is None and defaults.is_simple and not options.said:
         return Call(task=name, id=task_id, args=args, kwargs=kwargs, **defaults.fields)
     rules = defaults.rules
+    if not rules.router.is_static:
+        defaults = rules.for_call(defaults, options.others.get("route_name", name), args, kwargs, options, task)
     fields = {**defaults.fields, **options.fields}
     expires = defaults.expires
     if parent is not None:
@@ -261,13 +379,19 @@ def call_of(
         fields.setdefault("root_id", parent.root_id or parent.id)
         if rules.inherit_priority and fields.get("priority") is None:
             fields["priority"] = parent.delivery_info.get("priority")
-    if options.others:
-        others = options.others
+    others = {**defaults.others, **options.others} if defaults.others else options.others
+    if others:
         expires = others.get("expires", expires)
         if "countdown" in others or "eta" in others:
             fields |= _start(start_of(others.get("countdown"), others.get("eta"), now=now, zone=rules.zone))
-        if not _OF_THE_MESSAGE.isdisjoint(others):
-            fields |= _what_else(name, options, rules, fields["queue"])
+        if not _OF_PROPERTIES.isdisjoint(others):
+            fields |= _properties(others)
+        if "declare" in others:
+            rules.declared(options)
+        if not _OF_THE_WAY.isdisjoint(others):
+            fields.pop("route", None)
+            way = _way_of(others, defaults)
+            fields |= {**way, "delivery_mode": fields["delivery_mode"]} if "delivery_mode" in options.fields else way
     if expires is not None:
         _add_expiry(fields, expires, rules, now)
     if "time_limit" in options.fields or "soft_time_limit" in options.fields:
@@ -287,6 +411,9 @@ def call_of(
         )
     if room is not None:
         fields["headers"] = {**(fields.get("headers") or {}), ROOM_HEADER: room.of_call(name, args, kwargs)}
+    route = fields.get("route")
+    if route is not None and route.kind in (HEADERS, None) and fields.get("headers"):
+        fields["route"] = msgspec.structs.replace(route, headers=fields["headers"])
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
@@ -313,7 +440,7 @@ def retry_of(
         raise RuntimeError("this run came of no message, so there is nothing to retry")
     rules = defaults.rules
     hard, soft = context.timelimit or (None, None)
-    queue = context.delivery_info.get("routing_key") or rules.queue_of(context.task)
+    queue = context.queue_of_origin or rules.queue_of(context.task)
     fields = {
         **defaults.fields,
         **{name: getattr(context, name) for name in _CARRIED_BY_RETRY},
@@ -325,8 +452,11 @@ def retry_of(
         "parent_id": context.parent_id or context.id,
         **_start(start),
         **options.fields,
-        **_what_else(context.task, options, rules, options.fields.get("queue", queue)),
+        **_properties(options.others),
     }
+    fields.pop("route", None)  # back to where it came from, and not to all who have had the message
+    if not OF_ROUTING.isdisjoint(options.others):
+        fields |= rules.way({key: value for key, value in options.others.items() if key in OF_ROUTING})
     if fields["headers"]:
         fields["headers"], fields["unique"] = without_unique(fields["headers"])
     check_limits(f"a retry of task {context.task!r}", fields)
@@ -371,14 +501,23 @@ def _as_data(
     return defaults.models.dump_arguments(args, kwargs)
 
 
-def _what_else(name: str, options: ReadOptions, rules: SendingRules, queue: str) -> dict[str, Any]:
-    """Return what follows from the options that are not fields themselves: the queue, and properties."""
-    others = options.others
+OF_ROUTING: Final = frozenset(("queue", "exchange", "exchange_type", "routing_key", "mandatory"))
+"""Options that say where a call goes."""
+
+_OF_PROPERTIES: Final = frozenset(("expiration", "properties", *PROPERTIES))
+_OF_THE_WAY: Final = OF_ROUTING | {"route_name"}
+
+
+def _way_of(others: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
+    """Return the fields that say where a call goes whose options say something of that."""
+    rules, routing = defaults.rules, defaults.routing
+    if "route_name" in others and rules.router.is_static:
+        routing = rules.routing_of(others["route_name"])
+    return rules.way({**routing, **{key: value for key, value in others.items() if key in OF_ROUTING}})
+
+
+def _properties(others: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    if "route_name" in others and "queue" not in options.fields:
-        fields["queue"] = queue = rules.queue_of(others["route_name"])
-    if not _OF_EXCHANGES.isdisjoint(others):
-        fields["queue"] = _queue_behind(name, others, queue, is_said="queue" in options.fields)
     properties = {key: others[key] for key in PROPERTIES if key in others} | others.get("properties", {})
     if properties:
         fields["properties"] = properties
@@ -387,26 +526,9 @@ def _what_else(name: str, options: ReadOptions, rules: SendingRules, queue: str)
     return fields
 
 
-_OF_EXCHANGES: Final = frozenset({"exchange", "exchange_type", "routing_key"})
-_OF_THE_MESSAGE: Final = _OF_EXCHANGES | {"route_name", "expiration", "properties", *PROPERTIES}
-
-
-def _queue_behind(name: str, others: Mapping[str, Any], queue: str, *, is_said: bool) -> str:
-    """Return the queue that exchange and routing key lead to, as far as that needs no exchange of one's own.
-
-    The exchange without a name leads to the queue that the routing key names; and the exchange of a queue's own name
-    leads to it, which is how Celery declares its queues.
-    """
-    exchange, key = others.get("exchange"), others.get("routing_key")
-    if exchange == "" and key and not is_said:
-        return str(key)
-    if exchange in (None, "", queue) and key in (None, "", queue):
-        return queue
-    said = f"exchange {exchange!r}" if exchange not in (None, "", queue) else f"routing key {key!r}"
-    raise NotImplementedError(
-        f"a call of task {name!r} for queue {queue!r} names {said}: exchanges come with a later version of celeriac; "
-        "name the queue with queue=..."
-    )
+def _is_said_by(task: Task[..., Any], field: str) -> bool:
+    """Say whether a task says an option itself, instead of what the settings say."""
+    return not hasattr(inspect.getattr_static(task, field, _NOT_SAID), "__get__") and getattr(task, field) is not None
 
 
 def _show_arguments(fields: dict[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any], defaults: Defaults) -> None:

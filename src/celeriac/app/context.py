@@ -129,8 +129,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
             correlation_id=request.correlation_id,
             reply_to=request.reply_to,
             delivery_info={
-                "exchange": "",
-                "routing_key": queue,
+                **_published_to(request.delivery_info, queue),
                 "priority": request.priority,
                 "redelivered": redelivered,
             },
@@ -159,6 +158,11 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
             return self.headers[name]
         except KeyError:
             raise AttributeError(f"the request of {self.task!r} has no {name!r}") from None
+
+    @property
+    def queue_of_origin(self) -> str | None:
+        """The queue that its message was in; None when it came of none."""
+        return self.delivery_info.get("queue") or self.delivery_info.get("routing_key")
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -225,7 +229,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
             "reply_to": self.reply_to,
             "replaced_task_nesting": self.replaced_task_nesting,
             "ignore_result": self.ignore_result,
-            "queue": self.delivery_info.get("routing_key"),
+            "queue": self.queue_of_origin,
             "priority": self.delivery_info.get("priority"),
         }
         return {name: value for name, value in options.items() if value is not None}
@@ -247,6 +251,15 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
 
 
 _EMPTY: Final = Context()
+
+
+def _published_to(info: Any, queue: str) -> dict[str, Any]:
+    """Return where a message was published that was found in `queue`; of one from an exchange the queue, too."""
+    exchange = info.get("exchange") if isinstance(info, dict) else None
+    if not exchange:
+        return {"exchange": "", "routing_key": queue}
+    return {"exchange": str(exchange), "routing_key": str(info.get("routing_key") or ""), "queue": queue}
+
 
 _current: ContextVar[Context | None] = ContextVar("celeriac_context", default=None)
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from celeriac.app.pool_names import NAMES, pool_named
+from celeriac.brokers.queues import check_queues
 from celeriac.brokers.routing import compile_routes
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import is_secret, masked
@@ -142,6 +143,14 @@ def _routes(value: Any) -> Any:
     return value
 
 
+def _queues(value: Any) -> Any:
+    try:
+        check_queues(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError
@@ -232,8 +241,13 @@ TIME_ZONE: Final = Kind(
     _time_zone,
     examples=("Europe/Berlin", "UTC", datetime.UTC),
 )
+QUEUES: Final = Kind(
+    "a list of Queue objects, or a dict of name to Queue or to a dict of its arguments",
+    _queues,
+    examples=({"mail": {"exchange": "mail", "routing_key": "mail"}}, {"mail": {}}),
+)
 ROUTES: Final = Kind(
-    "a dict of task name or glob to queue, or a list of such dicts or pairs",
+    "a dict of task name, glob or regular expression to queue, a function, its dotted path, or a list of such",
     _routes,
     examples=({"shop.*": "shop"}, {"mail.send": {"queue": "mail"}}, [["shop.*", "shop"]]),
 )

@@ -12,7 +12,6 @@ _CONNECTIONS: Final = (
 
 _OF_APP: Final[Mapping[str, str]] = {
     "add_periodic_task": "schedules are not in this version of celeriac",
-    "amqp": "exchanges are not in this version of celeriac; `task_routes` names queues",
     "Beat": "schedules are not in this version of celeriac",
     "broker_connection": _CONNECTIONS,
     "connection": _CONNECTIONS,
@@ -71,6 +70,23 @@ def refuse_internals(what: str, names: Iterable[str]) -> None:
     for name in names:
         if name in INTERNALS_OF_WORKERS:
             raise TypeError(f"{what} says {name}: {_OF_TASK[name]}")
+
+
+_OF_AMQP: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("Connection", "BrokerConnection", "Consumer", "Producer", "TaskConsumer", "producer_pool", "publisher_pool"),
+        _CONNECTIONS,
+    ),
+    **dict.fromkeys(
+        ("as_task_v1", "as_task_v2", "create_task_message", "send_task_message", "task_protocols"),
+        "messages are made and sent by `app.sender`; use `app.send_task`, or `delay` and `apply_async` of tasks",
+    ),
+}
+
+
+def missing_of_amqp(name: str, known: list[str]) -> AttributeError:
+    """Make the error about an attribute that `app.amqp` does not have."""
+    return _missing("app.amqp", name, _OF_AMQP, known)
 
 
 def missing_of_control(name: str, known: list[str]) -> AttributeError:

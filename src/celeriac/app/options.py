@@ -25,6 +25,15 @@ from celeriac.app.kinds import (
     read,
     whole,
 )
+from celeriac.brokers.topology import (
+    KINDS,
+    Exchange,
+    Queue,
+    exchange_of,
+    looks_like_exchange,
+    looks_like_queue,
+    queue_of,
+)
 from celeriac.canvas.signature import Signature
 
 
@@ -33,7 +42,7 @@ class MessageOptions(TypedDict, total=False):
 
     Attributes:
         expires: seconds or instant after which the run does not start any more.
-        queue: name of the queue, past `task_routes`.
+        queue: the queue, or its name, past `task_routes`.
         priority: 0 to 255.
         headers: custom headers, to be found in `task.request.headers`.
         ignore_result: keep no result of this run.
@@ -59,13 +68,15 @@ class MessageOptions(TypedDict, total=False):
         delivery_mode: 2 or "persistent", 1 or "transient"; SQLite always persists.
         expiration: seconds for which brokers with such a property keep the message.
         app_id, user_id, message_id, type, timestamp: message properties, carried as they are.
-        exchange: "" or the name of the queue; there are no others.
-        exchange_type: "direct".
-        routing_key: the name of the queue.
+        exchange: the exchange, or its name, which leads on to queues.
+        exchange_type: "direct", "topic", "fanout" or "headers", where `task_queues` does not tell.
+        routing_key: what it leads on by.
+        mandatory: whether a message that reaches no queue is an error. It is, unless its exchange is for everybody.
+        declare: queues that are to be there before the message is sent.
     """
 
     expires: float | datetime | str | None
-    queue: str | None
+    queue: Queue | str | None
     priority: int | None
     headers: Mapping[str, Any] | None
     ignore_result: bool | None
@@ -95,9 +106,11 @@ class MessageOptions(TypedDict, total=False):
     message_id: str | None
     type: str | None
     timestamp: float | None
-    exchange: str | None
+    exchange: Exchange | str | None
     exchange_type: str | None
     routing_key: str | None
+    mandatory: bool | None
+    declare: Sequence[Queue] | None
 
 
 class CallOptions(MessageOptions, total=False):
@@ -200,6 +213,20 @@ def _signature(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _queue(value: Any) -> Any:
+    return queue_of(value) if looks_like_queue(value) else TEXT.accept(value)
+
+
+def _queues(value: Any) -> list[Queue]:
+    if not isinstance(value, (list, tuple)) or not all(map(looks_like_queue, value)):
+        raise ValueError
+    return [queue_of(one) for one in value]
+
+
+def _exchange(value: Any) -> Any:
+    return exchange_of(value) if looks_like_exchange(value) else ANY_TEXT.accept(value)
+
+
 def _callable(value: Any) -> Any:
     if not callable(value):
         raise ValueError
@@ -224,7 +251,7 @@ def _other(kind: Kind) -> _Option:
 
 _OF_MESSAGE: Final[dict[str, _Option]] = {
     "expires": _other(_TIME),
-    "queue": _field(Kind("the name of a queue", TEXT.accept), "queue"),
+    "queue": _other(Kind("a queue, or the name of one", _queue)),
     "priority": _field(whole(at_least=0, at_most=255), "priority"),
     "headers": _field(MAPPING, "headers"),
     "ignore_result": _field(FLAG, "ignore_result"),
@@ -254,9 +281,11 @@ _OF_MESSAGE: Final[dict[str, _Option]] = {
     "message_id": _other(ANY_TEXT),
     "type": _other(ANY_TEXT),
     "timestamp": _other(_FREE_SECONDS),
-    "exchange": _other(ANY_TEXT),
-    "exchange_type": _other(one_of("direct")),
+    "exchange": _other(Kind("an exchange, or the name of one", _exchange)),
+    "exchange_type": _other(one_of(*KINDS)),
     "routing_key": _other(ANY_TEXT),
+    "mandatory": _other(FLAG),
+    "declare": _other(Kind("a list of queues", _queues)),
 }
 _OF_CALL: Final[dict[str, _Option]] = _OF_MESSAGE | {
     "countdown": _other(_TIME),
@@ -281,7 +310,6 @@ PROPERTIES: Final = ("app_id", "user_id", "message_id", "type", "timestamp", "co
 """Options that are message properties of the same name."""
 
 _NO_KOMBU: Final = "celeriac has connections of its own, to which `broker_url` leads"
-_NO_EXCHANGES: Final = "exchanges come with a later version; name the queue with queue=..."
 _NO_SQS: Final = "SQS comes with a later version"
 
 _MISSING: Final[Mapping[str, str]] = {
@@ -290,9 +318,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "connection": _NO_KOMBU,
     "event_dispatcher": "events are sent by the app itself: set task_send_sent_event",
     "router": "say where calls go in `task_routes`, or name the queue with queue=...",
-    "mandatory": _NO_EXCHANGES,
-    "immediate": _NO_EXCHANGES,
-    "declare": "queues are made by using them",
+    "immediate": "no broker has it any more",
     "MessageGroupId": _NO_SQS,
     "MessageDeduplicationId": _NO_SQS,
     "MessageAttributes": _NO_SQS,
@@ -312,14 +338,17 @@ def read_message_options(task_name: str, options: Mapping[str, Any]) -> ReadOpti
     return _read("a retry", task_name, options, _OF_MESSAGE, lenient=False)
 
 
-def read_call_options(task_name: str, options: Mapping[str, Any], *, lenient: bool = False) -> ReadOptions:
+def read_call_options(
+    task_name: str, options: Mapping[str, Any], *, lenient: bool = False, what: str = "a call"
+) -> ReadOptions:
     """Check likewise the options of a call.
 
     Args:
         lenient: take options that do not exist for message properties, as Celery does. For what arrived in a message:
             its sender is not here to be told.
+        what: says them, for errors.
     """
-    return _read("a call", task_name, options, _OF_CALL, lenient=lenient)
+    return _read(what, task_name, options, _OF_CALL, lenient=lenient)
 
 
 def _read(

@@ -352,10 +352,28 @@ class Sender:
             heard.append(announcement)
         return announcement.send_before()
 
+    def queue_of(self, task: Task[..., Any] | str) -> str:
+        """Return the queue that calls of a task go to which say nothing of that, or what it is called for people.
+
+        Of routers that look at calls, what they say of one without arguments.
+        """
+        name = task if isinstance(task, str) else task.name
+        rules = self._rules_now()
+        known = self.app.tasks.get(name) if isinstance(task, str) else task
+        defaults = self._defaults(name, known, rules)
+        if not rules.router.is_static:
+            defaults = rules.for_call(defaults, name, (), {}, NOTHING_SAID, known)
+        queue: str = defaults.fields["queue"]
+        return queue
+
+    def forget_rules(self) -> None:
+        """Work out anew what settings and queues say, at the next call."""
+        self._rules = None
+
     def _rules_now(self) -> SendingRules:
         rules = self._rules
         if rules is None or rules.version != self.app.conf.version:
-            rules = self._rules = SendingRules.of(self.app.conf)
+            rules = self._rules = SendingRules.of(self.app.conf, self.app.amqp.router, self.app.declare)
             self._names_reply_queue = writes_envelopes(self.app.conf.broker_write_url)
         return rules
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ import msgspec
 
 from celeriac.brokers.joins import JoinEffects
 from celeriac.brokers.revocations import FEED_MAX, Feed, Revocation
+from celeriac.brokers.topology import Binding, Queue
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
 
@@ -334,7 +335,7 @@ class Broker(ABC):
         taken in the same step. Safe to call from any thread.
 
         Args:
-            messages: routed; each at most `MESSAGE_MAX_BYTES`.
+            messages: each at most `MESSAGE_MAX_BYTES`, for a queue, or for an exchange (`Message.route`).
             deadline_at: monotonic instant by which the call has ended.
 
         Returns:
@@ -342,8 +343,25 @@ class Broker(ABC):
             the batch is there.
 
         Raises:
+            Unroutable: the exchange of one leads to no queue; none of the batch is there.
             BrokerUnavailable: no confirmation by the deadline; `maybe_published` says whether it may be there.
             BrokerFull: there is no room.
+        """
+
+    @abstractmethod
+    def declare(self, queues: Iterable[Queue]) -> None:
+        """Know what queues there are to be, and what leads to them. Nothing is sent: it is made known when it counts.
+
+        That is at the latest before the first message that needs it, and when a consumer first claims from the queue.
+        A queue that is not declared is bound to a direct exchange of its own name, by its name.
+        """
+
+    @abstractmethod
+    def bindings(self, exchange: str, *, deadline_at: float) -> list[Binding]:
+        """Return what leads from an exchange to queues, by all that anybody has made known.
+
+        Raises:
+            BrokerUnavailable: no answer by `deadline_at`, a monotonic instant.
         """
 
     @abstractmethod
@@ -477,7 +495,8 @@ class Consumer(ABC):
         Messages whose `eta_at` has come are claimable, in the place in the queue that they had.
 
         Args:
-            queues: where to look; none of them starves while another one is full.
+            queues: where to look; none of them starves while another one is full. What the broker has declared of them
+                takes effect with the first claim; one that is for this node alone ends with it.
             limit: how many at most, at least 1. Fewer come when they are large (a claim weighs 16 MiB or is a
                 single message).
             wait: seconds to wait while there is nothing; 0 only looks.
@@ -498,7 +517,8 @@ class Consumer(ABC):
         Returns:
             Those that were refused, because the delivery belongs to somebody else now. Nothing of them took place.
 
-        What follows says KEEP, YIELD or REPLACE when it is unique, so none of it is left out.
+        What follows says KEEP, YIELD or REPLACE when it is unique, so none of it is left out. What goes to an exchange
+        that leads nowhere becomes a dead letter: there is nobody who could be told.
         """
 
     @abstractmethod

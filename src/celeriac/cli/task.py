@@ -12,7 +12,6 @@ from celeriac import states
 from celeriac.app.application import Celery
 from celeriac.app.task import Task
 from celeriac.brokers.revocations import Revocation
-from celeriac.brokers.routing import compile_routes, route
 from celeriac.cli.apps import open_app
 from celeriac.cli.asking import destructive, go_ahead
 from celeriac.cli.output import plural
@@ -54,7 +53,7 @@ def list_tasks(session: Session, /, everything: bool) -> None:
 
 def _facts(app: Celery, one: Task[..., Any]) -> dict[str, Any]:
     about = (one.__doc__ or "").strip().partition("\n")[0]
-    queue = route(one.name, compile_routes(app.conf.task_routes), app.conf.task_default_queue)
+    queue = app.sender.queue_of(one)
     options = {name: getattr(one, name, None) for name in _SHOWN}
     said = {name: value for name, value in options.items() if value not in (None, (), False)}
     return {"task": one.name, "queue": queue, "about": about or None, "options": _as_data(said)}

@@ -17,6 +17,7 @@ EXTENDED: Final = frozenset(
     {
         "celeriac._state",
         "celeriac.app",
+        "celeriac.app.amqp",
         "celeriac.app.control",
         "celeriac.app.log",
         "celeriac.app.registry",

@@ -132,7 +132,11 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.reporting", "bugreport"),
         **no(INTERNAL, "AppPickler enable_trace disable_trace push_current_task pop_current_task"),
     },
-    "celeriac.app.amqp": KOMBU,
+    "celeriac.app.amqp": {
+        **at("celeriac.app.amqp", "AMQP"),
+        **at("celeriac.brokers.queues", "Queues"),
+        **no(_instead("`app.send_task`, or the tasks' own `apply_async`"), "task_message"),
+    },
     "celeriac.app.annotations": INTERNAL,
     "celeriac.app.autoretry": INTERNAL,
     "celeriac.app.backends": BACKENDS,
@@ -152,7 +156,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.log_setup", "Logging"),
     },
     "celeriac.app.registry": at("celeriac.app.registry", "TaskRegistry=Registry"),
-    "celeriac.app.routes": _never("a route is what `task_routes` says"),
+    "celeriac.app.routes": {
+        **at("celeriac.brokers.routing", "MapRoute Router prepare=compile_routes"),
+        **no(_instead("`task_routes`, which takes dotted paths"), "expand_router_string"),
+    },
     "celeriac.app.task": at("celeriac.app.context", "Context"),
     "celeriac.app.trace": no(
         INTERNAL, "TraceInfo build_tracer trace_task setup_worker_optimizations reset_worker_optimizations"
@@ -325,7 +332,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
             "celeriac.compat.nodenames",
             "gethostname nodename anon_nodename nodesplit default_nodename node_format host_format",
         ),
-        **no(KOMBU, "worker_direct"),
+        **at("celeriac.brokers.topology", "worker_direct"),
     },
     "celeriac.utils.objects": {
         **at("types", "Bunch=SimpleNamespace"),

@@ -142,8 +142,10 @@ def start_worker(
 
 def _queues(app: Celery, queues: Sequence[str] | str | None, excluded: Sequence[str] | str) -> tuple[str, ...]:
     left_out = _names(excluded)
-    asked = _names(queues) if queues is not None else (app.conf.task_default_queue,)
-    chosen = tuple(queue for queue in asked if queue not in left_out)
+    table = app.amqp.queues
+    found = list(table.consume_from.values()) if queues is None else [table[name] for name in _names(queues)]
+    left = {table.aliases[name].name if name in table.aliases else name for name in left_out}
+    chosen = tuple(queue.name for queue in found if queue.name not in left)
     if not chosen:
         raise ImproperlyConfigured("no queue is left for the worker to consume")
     return chosen

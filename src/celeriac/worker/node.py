@@ -30,6 +30,8 @@ from celeriac.app.log_fields import carry_into_threads
 from celeriac.app.log_setup import set_process_name
 from celeriac.app.task import Task
 from celeriac.brokers.base import Incarnation
+from celeriac.brokers.queues import Queues
+from celeriac.brokers.topology import worker_direct
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SettingWithoutEffect
 from celeriac.worker import packets
 from celeriac.worker.banner import banner
@@ -286,6 +288,7 @@ class Node:
         self.name = node_name(options.node_name)
         self.capacities: tuple[int, ...] = ()
         self.queues_added: list[str] = []
+        self._selected_in: Queues | None = None
         self.worker = Worker(self, runs_tasks=issubclass(self.pool, Solo) is first)
         say_configured(self.worker)
         self.accept = self.app.conf.accept
@@ -305,9 +308,24 @@ class Node:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """What it consumes: `-Q`, else the default queue; without `-X`."""
-        chosen = (*(self.options.queues or (self.app.conf.task_default_queue,)), *self.queues_added)
+        """What it consumes: `-Q`, else all that `task_queues` lists; without `-X`; and what is its own."""
+        table = self.app.amqp.queues
+        if table is not self._selected_in:
+            self._select(table)
+        chosen = (*table.consume_from, *self.queues_added)
         return tuple(dict.fromkeys(queue for queue in chosen if queue not in self.options.exclude_queues))
+
+    def _select(self, table: Queues) -> None:
+        try:
+            table.select(self.options.queues)
+        except KeyError as error:
+            raise ImproperlyConfigured(
+                f"-Q names queue {error}, which is not in task_queues; add it there, or set task_create_missing_queues"
+            ) from None
+        table.deselect(self.options.exclude_queues)
+        if self.app.conf.worker_direct:
+            table.select_add(worker_direct(self.name))
+        self._selected_in = table
 
     @property
     def concurrency(self) -> int:

@@ -10,6 +10,8 @@ import pytest
 from celeriac.app.context import Context, entered
 from celeriac.app.options import read_call_options
 from celeriac.app.result import AsyncResult
+from celeriac.brokers.topology import Exchange, Queue
+from celeriac.message import Route
 from tests.unit.app.messages import headers_of
 
 
@@ -21,8 +23,8 @@ def add(app):
     return add
 
 
-def built(app, task, **options):
-    return app.sender.build(task, (), {}, options)
+def built(app, task, args=(), **options):
+    return app.sender.build(task, args, {}, options)
 
 
 def properties_of(message) -> dict[str, Any]:
@@ -159,26 +161,74 @@ class TestQueues:
 
         assert built(app, add, **options).queue == queue
 
-    @pytest.mark.parametrize(
-        ("options", "said"),
-        [
-            ({"exchange": "logs"}, "exchange 'logs'"),
-            ({"routing_key": "logs.error"}, "routing key 'logs.error'"),
-            ({"queue": "q", "exchange": "", "routing_key": "r"}, "routing key 'r'"),
-        ],
-    )
-    def test_other_exchanges_are_said_to_be_missing(self, app, add, options, said):
-        with pytest.raises(NotImplementedError) as caught:
-            built(app, add, **options)
+    def test_a_queue_that_a_direct_exchange_leads_to_is_reached_by_its_name(self, app, add):
+        queue = Queue("insert", Exchange("default"), "insert_key")
 
-        assert f"names {said}: exchanges come with a later version of celeriac; name the queue" in str(caught.value)
+        message = built(app, add, queue=queue, routing_key="insert_key")
 
-    def test_other_types_of_exchanges_are_refused(self, app, add):
+        assert (message.queue, message.route, message.properties) == ("insert", None, None)
+
+    def test_a_message_for_an_exchange_says_so(self, app, add):
+        message = built(app, add, exchange="logs", exchange_type="topic", routing_key="a.error", mandatory=False)
+
+        assert message.route == Route(exchange="logs", routing_key="a.error", kind="topic", mandatory=False)
+        assert properties_of(message) == {"delivery_info": {"exchange": "logs", "routing_key": "a.error"}}
+
+    def test_an_exchange_of_headers_goes_by_those_of_the_call(self, app, add):
+        message = built(app, add, exchange=Exchange("x", "headers"), headers={"country": "ch"})
+
+        assert message.route == Route(exchange="x", kind="headers", headers={"country": "ch"})
+
+    def test_the_delivery_mode_of_its_exchange_is_that_of_a_message(self, app, add):
+        queue = Queue("q", Exchange("x", delivery_mode="transient"), "k")
+
+        assert properties_of(built(app, add, queue=queue)) == {"delivery_mode": 1}
+        assert built(app, add, queue=queue, delivery_mode=2).properties is None
+
+    def test_an_exchange_alone_that_needs_a_key_is_an_error(self, app, add):
+        with pytest.raises(ValueError, match="exchange 'logs' is named without a queue and without a routing key"):
+            built(app, add, exchange="logs")
+
+    def test_what_is_no_type_of_exchanges_is_refused(self, app, add):
         with pytest.raises(ValueError, match=r"exchange_type of a call of task 'shop\.add' must be one of 'direct'"):
-            built(app, add, exchange_type="topic")
+            built(app, add, exchange_type="topik")
+
+    def test_a_route_says_options_and_those_of_the_call_win(self, app, add):
+        app.conf.task_routes = {"shop.*": {"queue": "money", "priority": 3, "serializer": "msgpack", "countdown": 60}}
+
+        own, other = built(app, add), built(app, add, priority=5, queue="q", countdown=0)
+
+        assert (own.queue, own.priority, own.content_type) == ("money", 3, "application/x-msgpack")
+        assert own.eta_at > time.time() + 50
+        assert (other.queue, other.priority, other.eta_at) == ("q", 5, None)
+
+    def test_what_a_task_says_itself_wins_over_its_route(self, app):
+        @app.task(name="shop.urgent", priority=9, expires=10)
+        def urgent(): ...
+
+        app.conf.task_routes = {"shop.*": {"queue": "money", "priority": 3, "expires": 100}}
+
+        message = built(app, urgent)
+
+        assert (message.queue, message.priority, properties_of(message)) == ("money", 9, {"expiration": "10000"})
+
+    def test_a_router_that_looks_at_calls_is_asked_for_each(self, app, add):
+        app.conf.task_routes = [lambda name, args, kwargs, options, task=None: {"queue": f"q{args[0]}", "priority": 1}]
+
+        assert [(built(app, add, args=(n, 2)).queue, built(app, add, args=(n, 2)).priority) for n in (1, 2)] == [
+            ("q1", 1),
+            ("q2", 1),
+        ]
+        assert built(app, add, args=(1, 2), queue="q").queue == "q"
+
+    def test_a_wrong_option_of_a_route_is_named(self, app, add):
+        app.conf.task_routes = {"shop.*": {"queue": "money", "priorty": 3}}
+
+        with pytest.raises(TypeError, match=r"the route of task 'shop\.add' has no option 'priorty'; did you mean"):
+            built(app, add)
 
 
-MISSING = ["producer", "publisher", "connection", "router", "mandatory", "immediate", "declare"]
+MISSING = ["producer", "publisher", "connection", "router", "immediate"]
 
 
 class TestWhatIsMissing:
@@ -254,8 +304,8 @@ class TestReading:
     def test_what_arrived_in_a_message_may_say_what_nobody_knows(self):
         read = read_call_options("shop.add", {"unheard": 1, "queue": "q", "stamped_headers": ["lost"]}, lenient=True)
 
-        assert read.fields == {"queue": "q", "stamped_headers": ["lost"], "stamps": {}}
-        assert read.others == {"properties": {"unheard": 1}}
+        assert read.fields == {"stamped_headers": ["lost"], "stamps": {}}
+        assert read.others == {"queue": "q", "properties": {"unheard": 1}}
 
     def test_nothing_said_is_left_out(self):
         read = read_call_options("shop.add", {"queue": None, "countdown": None, "stamped_headers": None})

@@ -179,7 +179,7 @@ class TestErrors:
         [
             ({"priority": 256}, "priority of a call of task 'shop.add' must be a whole number from 0 to 255"),
             ({"priority": "high"}, "priority of a call"),
-            ({"queue": ""}, "queue of a call of task 'shop.add' must be the name of a queue, or None, got ''"),
+            ({"queue": ""}, "queue of a call of task 'shop.add' must be a queue, or the name of one, or None, got ''"),
             ({"headers": {1: 2}}, "headers of a call of task 'shop.add' must be a dict whose keys are texts"),
             ({"serializer": ""}, "serializer of a call of task 'shop.add' must be a text that is not empty, or None"),
             ({"timeout": -1}, "timeout of a call of task 'shop.add' must be a number of seconds"),

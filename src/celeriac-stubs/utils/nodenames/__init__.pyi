@@ -1,4 +1,5 @@
 # Written by `python -m celeriac.compat.stubs` from celeriac/compat/paths.py.
+from celeriac.brokers.topology import worker_direct as worker_direct
 from celeriac.compat.nodenames import anon_nodename as anon_nodename
 from celeriac.compat.nodenames import default_nodename as default_nodename
 from celeriac.compat.nodenames import gethostname as gethostname
@@ -15,4 +16,5 @@ __all__ = [
     "node_format",
     "nodename",
     "nodesplit",
+    "worker_direct",
 ]

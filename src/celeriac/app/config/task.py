@@ -12,6 +12,7 @@ from celeriac.app.kinds import (
     DELIVERY_MODE,
     FLAG,
     MAPPING,
+    QUEUES,
     RATE,
     ROUTES,
     SECONDS,
@@ -22,6 +23,7 @@ from celeriac.app.kinds import (
     whole,
 )
 from celeriac.app.publishing import read_policy
+from celeriac.brokers.topology import KINDS
 
 
 def _retry_policy(value: Any) -> Mapping[str, Any]:
@@ -80,14 +82,14 @@ class TaskSettings(Group):
         "How bodies of messages are compressed; None: not.",
         old="CELERY_MESSAGE_COMPRESSION",
     )
-    task_create_missing_queues: bool = later(
+    task_create_missing_queues: bool = works(
         FLAG, True, "Make queues that are named and not listed in `task_queues`.", old="CELERY_CREATE_MISSING_QUEUES"
     )
-    task_create_missing_queue_type: str = later(
+    task_create_missing_queue_type: str = works(
         _QUEUE_TYPE, "classic", "Type of such queues on RabbitMQ.", old="CELERY_CREATE_MISSING_QUEUE_TYPE"
     )
-    task_create_missing_queue_exchange_type: str | None = later(
-        or_none(TEXT),
+    task_create_missing_queue_exchange_type: str | None = works(
+        or_none(one_of(*KINDS)),
         None,
         "Type of their exchanges; None: as `task_default_exchange_type`.",
         old="CELERY_CREATE_MISSING_QUEUE_EXCHANGE_TYPE",
@@ -110,17 +112,17 @@ class TaskSettings(Group):
     task_default_queue_type: str = works(
         _QUEUE_TYPE, "classic", "Type of that queue on RabbitMQ.", old="CELERY_DEFAULT_QUEUE_TYPE"
     )
-    task_default_exchange: str | None = later(
+    task_default_exchange: str | None = works(
         or_none(TEXT),
         None,
         "Exchange of queues that name none; None: called as `task_default_queue`.",
         old="CELERY_DEFAULT_EXCHANGE",
         follows="task_default_queue",
     )
-    task_default_exchange_type: str = later(
-        TEXT, "direct", "Type of that exchange.", old="CELERY_DEFAULT_EXCHANGE_TYPE"
+    task_default_exchange_type: str = works(
+        one_of(*KINDS), "direct", "Type of that exchange.", old="CELERY_DEFAULT_EXCHANGE_TYPE"
     )
-    task_default_routing_key: str | None = later(
+    task_default_routing_key: str | None = works(
         or_none(TEXT),
         None,
         "Routing key of queues that name none; None: as `task_default_queue`.",
@@ -160,14 +162,17 @@ class TaskSettings(Group):
         "How often, and after how many seconds; all within `task_publish_timeout`.",
         old="CELERY_TASK_PUBLISH_RETRY_POLICY",
     )
-    task_queues: Any = later(
-        or_none(ANYTHING),
+    task_queues: Any = works(
+        or_none(QUEUES),
         None,
-        "The queues there are: Queue objects, or a dict of name to exchange and routing key.",
+        "The queues there are: a list of `Queue` objects, or a dict of name to `Queue`, or to a dict of its arguments.",
         old="CELERY_QUEUES",
     )
     task_queue_max_priority: int | None = works(
-        _PRIORITY, None, "Highest priority of every queue on RabbitMQ.", old="CELERY_QUEUE_MAX_PRIORITY"
+        _PRIORITY,
+        None,
+        "`x-max-priority` of queues that say none: the highest that RabbitMQ tells apart in them.",
+        old="CELERY_QUEUE_MAX_PRIORITY",
     )
     task_reject_on_worker_lost: bool | None = works(
         or_none(FLAG),
@@ -191,7 +196,10 @@ class TaskSettings(Group):
         old="CELERY_REPR_MAXLEVELS",
     )
     task_routes: Any = works(
-        or_none(ROUTES), None, "Task names or globs, and the queues that they go to.", old="CELERY_ROUTES"
+        or_none(ROUTES),
+        None,
+        "Where tasks go: a dict of names, globs or regular expressions; a function, or its path; or a list of these.",
+        old="CELERY_ROUTES",
     )
     task_send_sent_event: bool = works(
         FLAG, False, "Send an event with every message.", old="CELERY_SEND_TASK_SENT_EVENT"

@@ -100,7 +100,7 @@ class WorkerSettings(Group):
         "Class by which Celery's worker receives messages; it cannot be exchanged here.",
         old="CELERYD_CONSUMER",
     )
-    worker_direct: bool = later(
+    worker_direct: bool = works(
         FLAG, False, "Give each node a queue of its own, for messages to it alone.", old="CELERY_WORKER_DIRECT"
     )
     worker_disable_rate_limits: bool = works(FLAG, False, "Obey no rate limits.", old="CELERY_DISABLE_RATE_LIMITS")

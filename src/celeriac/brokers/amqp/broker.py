@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from celeriac.brokers.amqp.dead_letters import DeadLetters
@@ -25,6 +25,7 @@ from celeriac.brokers.base import (
     QueueDepth,
 )
 from celeriac.brokers.revocations import FEED_MAX, Feed, Revocation
+from celeriac.brokers.topology import Binding, Queue
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
@@ -85,11 +86,18 @@ class AmqpBroker(Broker):
                     f"message {message.task_id} is unique, which needs a broker that keeps a store, and RabbitMQ has "
                     "none; use redis:// or sqlite:// for this task"
                 )
-        self._queues |= dict.fromkeys(message.queue for message in messages)
+        self._queues |= dict.fromkeys(message.queue for message in messages if message.route is None)
         self._publisher.publish(
             [self._routes.outgoing(message, now=now) for message in messages], deadline_at=deadline_at
         )
         return []
+
+    def declare(self, queues: Iterable[Queue]) -> None:
+        self._routes.declare(queues)
+
+    def bindings(self, exchange: str, *, deadline_at: float) -> list[Binding]:
+        """Return what this process has declared: a server does not tell strangers what leads where."""
+        return self._routes.declared.behind(exchange)
 
     def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
         """Count what waits: the server does not tell a stranger how many are claimed or on the ladder."""

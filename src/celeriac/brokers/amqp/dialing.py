@@ -92,12 +92,14 @@ def declare(channel: Any, what: Declared) -> None:
     """Declare one thing on a channel; it is no error that it is there, if it is the same."""
     match what:
         case Exchange():
-            channel.exchange_declare(what.name, what.type, durable=what.durable, auto_delete=False)
+            channel.exchange_declare(
+                what.name, what.type, durable=what.durable, auto_delete=what.auto_delete, arguments=dict(what.arguments)
+            )
         case Binding():
             if what.to_exchange:
                 channel.exchange_bind(what.target, what.source, what.key)
             elif what.source:
-                channel.queue_bind(what.target, what.source, what.key)
+                channel.queue_bind(what.target, what.source, what.key, arguments=dict(what.arguments))
         case _:
             channel.queue_declare(
                 what.name,

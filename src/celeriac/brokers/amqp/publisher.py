@@ -1,7 +1,8 @@
 """Publishing with confirms, from any thread, each call within one absolute deadline.
 
 A call sends all its messages and then waits until the server has confirmed each of them; a window keeps what is on its
-way bounded. Every message is mandatory: one that no queue takes comes back, and the call says so.
+way bounded. Messages are mandatory, but for those to everybody: one that no queue takes comes
+back, and the call says so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from celeriac.brokers.amqp.failures import LOST, Refused, amqp, driver, refusal,
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.topology import Declared
-from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError, Unroutable
 
 T = TypeVar("T")
 
@@ -49,12 +50,14 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         exchange, key: where it is published to.
         needs: what must be declared before.
+        mandatory: it is an error when no queue takes it.
     """
 
     carried: Carried
     exchange: str
     key: str
     needs: tuple[Declared, ...] = ()
+    mandatory: bool = True
 
 
 class Line:
@@ -137,7 +140,7 @@ class Line:
         for one in outgoing:
             carried = one.carried
             message = amqp.Message(carried.body, application_headers=carried.headers, **carried.properties)
-            self.channel.basic_publish(message, one.exchange, one.key, mandatory=True)
+            self.channel.basic_publish(message, one.exchange, one.key, mandatory=one.mandatory)
             self._sent += 1
             if self._sent - self._confirmed >= _WINDOW:
                 self._drain(self._sent - _WINDOW // 2)
@@ -344,15 +347,17 @@ class Publisher:
                 self._idle.append(line)
 
 
-def unroutable(returned: Sequence[str], outgoing: Sequence[Outgoing]) -> OperationalError:
+def unroutable(returned: Sequence[str], outgoing: Sequence[Outgoing]) -> Unroutable:
     """Say which messages no queue has taken."""
     places = {one.carried.properties.get("correlation_id"): (one.exchange, one.key) for one in outgoing}
     exchange, key = places.get(returned[0], ("", ""))
     where = f"exchange {exchange!r}, routing key {key!r}" if exchange else f"queue {key!r}"
-    return OperationalError(
+    return Unroutable(
         f"no queue takes message {returned[0]}, published to {where}"
         + (f", and {len(returned) - 1} others" if len(returned) > 1 else "")
-        + "; declare the queue in task_queues, or bind one to that exchange"
+        + "; declare the queue in task_queues, or bind one to that exchange",
+        exchange=exchange,
+        routing_key=key,
     )
 
 

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
-from celeriac.brokers.amqp.carried import NO_COUNTS, Counts, carry
+from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, carry
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.publisher import Outgoing
 from celeriac.brokers.amqp.topology import (
+    DELIVERY,
     LONGEST_DELAY,
-    Declared,
+    Binding,
+    Exchange,
+    Queue,
+    declared_parts,
     ladder,
     ladder_end,
     task_queue_parts,
     up_the_ladder,
 )
-from celeriac.message import Message
+from celeriac.brokers.amqp.topology import Declared as Need
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import must_arrive
+from celeriac.brokers.topology import FANOUT, TOPIC
+from celeriac.brokers.topology import Queue as TaskQueue
+from celeriac.message import Message, Route
+
+_REMEMBERED: Final = 4096
 
 HELD_BY_NODES: Final = 2.0
 """Seconds of a delay that the ladder, which counts in whole seconds, leaves to a node."""
@@ -28,19 +40,36 @@ class Routes:
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
         self._ladder = tuple(ladder(options.delayed_queue_type))
+        self.declared = Declared()
+        self._needs: dict[str, tuple[Need, ...]] = {}
 
-    def needs_of(self, queue: str) -> tuple[Declared, ...]:
+    def declare(self, queues: Iterable[TaskQueue]) -> None:
+        """Know what queues there are to be."""
+        self.declared.add(queues)
+        self._needs = {}
+
+    def needs_of(self, queue: str) -> tuple[Need, ...]:
         """Return what must be there before a queue of tasks is used."""
-        found = self._options.task_queue(queue)
-        return tuple(task_queue_parts(found.queue, found.exchange, found.key))
+        needs = self._needs.get(queue)
+        if needs is None:
+            declared = self.declared.queue(queue)
+            if declared is not None:
+                needs = tuple(declared_parts(declared))
+            else:
+                found = self._options.task_queue(queue)
+                needs = tuple(task_queue_parts(found.queue, found.exchange, found.key))
+            if len(self._needs) >= _REMEMBERED:
+                self._needs = {}
+            self._needs[queue] = needs
+        return needs
 
-    def needs_of_delays(self, queue: str) -> tuple[Declared, ...]:
+    def needs_of_delays(self, queue: str) -> tuple[Need, ...]:
         """Return what must be there before something is delayed on its way to a queue."""
         return (*self._ladder, *self.needs_of(queue), ladder_end(queue))
 
     def is_quorum(self, queue: str) -> bool:
         """Say whether a queue is declared as a quorum queue."""
-        return self._options.task_queue(queue).queue.is_quorum
+        return any(isinstance(need, Queue) and need.is_quorum for need in self.needs_of(queue))
 
     def outgoing(
         self, message: Message, *, now: float, counts: Counts = NO_COUNTS, due_at: float | None = None
@@ -56,7 +85,22 @@ class Routes:
         else:
             seconds = 0 if message.eta_at is None else math.floor(message.eta_at - now)
         carried = carry(message, counts)
+        if message.route is not None and due_at is None:
+            return self._to_exchange(carried, message.route, seconds)
         if seconds < 1:
             return Outgoing(carried, "", message.queue, self.needs_of(message.queue))
         exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), message.queue)
         return Outgoing(carried, exchange, key, self.needs_of_delays(message.queue))
+
+    def _to_exchange(self, carried: Carried, route: Route, seconds: int) -> Outgoing:
+        """Publish to an exchange: what is due later by way of the ladder, unless only the key alone leads on."""
+        bound = dict.fromkeys(each.queue for each in self.declared.behind(route.exchange))
+        needs = [need for queue in bound for need in self.needs_of(queue)]
+        if route.kind is not None and not bound and not route.exchange.startswith("amq."):
+            needs.append(Exchange(name=route.exchange, type=route.kind))
+        mandatory = must_arrive(route, ())
+        if seconds < 1 or route.kind not in (TOPIC, FANOUT):
+            return Outgoing(carried, route.exchange, route.routing_key, tuple(needs), mandatory)
+        exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), route.routing_key)
+        end = Binding(source=DELIVERY, target=route.exchange, key=f"#.{route.routing_key}", to_exchange=True)
+        return Outgoing(carried, exchange, key, (*self._ladder, *needs, end), mandatory)

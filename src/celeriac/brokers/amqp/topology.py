@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers import topology
+
 LEVELS: Final = 28
 """Levels of the ladder, which is the number of bits of a delay: up to eight and a half years."""
 
@@ -37,6 +39,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str = "direct"
     durable: bool = True
+    auto_delete: bool = False
+    arguments: tuple[tuple[str, Any], ...] = ()
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +69,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     key: str
     to_exchange: bool = False
+    arguments: tuple[tuple[str, Any], ...] = ()
 
 
 Declared = Exchange | Queue | Binding
@@ -85,6 +90,61 @@ def task_queue_parts(queue: Queue, exchange: Exchange, key: str) -> Iterator[Dec
     yield exchange
     yield queue
     yield Binding(source=exchange.name, target=queue.name, key=key)
+
+
+def declared_parts(queue: topology.Queue) -> Iterator[Declared]:
+    """Yield what makes a queue usable that somebody has declared, as kombu declares it."""
+    for each in _exchanges_of(queue):
+        if each.name and not each.no_declare and not each.name.startswith("amq."):
+            yield Exchange(
+                name=each.name,
+                type=each.type,
+                durable=each.durable,
+                auto_delete=each.auto_delete,
+                arguments=_pairs(each.arguments),
+            )
+    if not queue.no_declare:
+        yield Queue(
+            name=queue.name,
+            durable=queue.durable,
+            auto_delete=queue.auto_delete,
+            exclusive=queue.exclusive,
+            arguments=queue_arguments(queue),
+        )
+        for lead in queue.leads_here():
+            arguments = _pairs(lead.arguments)
+            yield Binding(source=lead.exchange, target=queue.name, key=lead.routing_key, arguments=arguments)
+
+
+def _exchanges_of(queue: topology.Queue) -> Iterator[topology.Exchange]:
+    if queue.exchange is not None:
+        yield queue.exchange
+    for each in queue.bindings:
+        if each.exchange is not None:
+            yield each.exchange
+
+
+def queue_arguments(queue: topology.Queue) -> tuple[tuple[str, Any], ...]:
+    """Return the arguments of a queue: those that it names, and those that follow from its attributes."""
+    said = dict(queue.queue_arguments or {})
+    for name, argument, scale in _ARGUMENTS:
+        value = getattr(queue, name)
+        if value is not None:
+            said[argument] = int(value * scale)
+    return tuple(said.items())
+
+
+_ARGUMENTS: Final = (
+    ("expires", "x-expires", 1000),
+    ("message_ttl", "x-message-ttl", 1000),
+    ("max_length", "x-max-length", 1),
+    ("max_length_bytes", "x-max-length-bytes", 1),
+    ("max_priority", "x-max-priority", 1),
+)
+
+
+def _pairs(arguments: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple(arguments.items()) if arguments else ()
 
 
 def dead_letter_queue(max_length: int, expires: float) -> Queue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -20,10 +20,13 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import Spread, spread
 from celeriac.brokers.memory.bus import MemoryBus
 from celeriac.brokers.memory.consumer import MemoryConsumer
 from celeriac.brokers.memory.store import NOBODY, Row, Transaction, store_named
 from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
+from celeriac.brokers.topology import Binding, Queue
 from celeriac.brokers.uniqueness import Refused
 from celeriac.clock import Clock
 from celeriac.message import Message
@@ -64,6 +67,7 @@ class MemoryBroker(Broker):
         self.dead_letter_expires = dead_letter_expires
         self.message_max_bytes = message_max_bytes
         self.revocations_max = revocations_max
+        self._declared = Declared()
 
     @property
     def url(self) -> str:
@@ -77,14 +81,26 @@ class MemoryBroker(Broker):
         """Do nothing: there is nothing to let go of, and the messages stay."""
 
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
+        found = Spread([], [])
         try:
             with self.store.transaction() as transaction:
-                conflicts = self.store.publish(transaction, messages, self.clock.now())
+                found = spread(messages, self._behind)
+                conflicts = self.store.publish(transaction, found.messages, self.clock.now())
         except Refused as refused:
-            return (refused.conflict,)
-        self.store.note_published(messages, conflicts)
+            return found.conflicts([refused.conflict])
+        self.store.note_published(found.messages, conflicts)
         self.store.wake()
-        return conflicts
+        return found.conflicts(conflicts)
+
+    def declare(self, queues: Iterable[Queue]) -> None:
+        self._declared.add(queues)
+
+    def bindings(self, exchange: str, *, deadline_at: float) -> list[Binding]:
+        with self.store.locked():
+            return self._behind(exchange)
+
+    def _behind(self, exchange: str) -> list[Binding]:
+        return list(dict.fromkeys(self._declared.behind(exchange) + self.store.behind(exchange)))
 
     def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
         now = self.clock.now()
@@ -196,6 +212,7 @@ class MemoryBroker(Broker):
             clock=self.clock,
             dead_letter_max=self.dead_letter_max,
             message_max_bytes=self.message_max_bytes,
+            declared=self._declared,
         )
 
     def bus(self) -> MemoryBus:

@@ -24,8 +24,11 @@ from celeriac.brokers.base import (
     Room,
     Settlement,
 )
-from celeriac.brokers.memory.store import NOBODY, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import spread
+from celeriac.brokers.memory.store import NOBODY, Bound, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
 from celeriac.brokers.rates import Flow, book
+from celeriac.brokers.topology import Binding
 from celeriac.clock import Clock
 from celeriac.exceptions import LeaseLost
 from celeriac.message import Message
@@ -52,8 +55,17 @@ class MemoryConsumer(Consumer):
     """Claim and settle for one owner in this process."""
 
     def __init__(
-        self, store: Store, incarnation: Incarnation, *, clock: Clock, dead_letter_max: int, message_max_bytes: int
+        self,
+        store: Store,
+        incarnation: Incarnation,
+        *,
+        clock: Clock,
+        dead_letter_max: int,
+        message_max_bytes: int,
+        declared: Declared | None = None,
     ) -> None:
+        self._declared = Declared() if declared is None else declared
+        self._bound: tuple[str, ...] = ()
         self.owner = NOBODY
         self._store = store
         self._incarnation = incarnation
@@ -71,6 +83,7 @@ class MemoryConsumer(Consumer):
             owner = Owner(number=self._store.next_number(), incarnation=self._incarnation)
             transaction.write(self._store.owners, owner.number, owner)
         self.owner = owner.number
+        self._bound = ()
         self._watches.clear()
         self._looked_at = self._clock.monotonic()
         self._store.wake()
@@ -102,11 +115,21 @@ class MemoryConsumer(Consumer):
         now = self._clock.now()
         with self._store.transaction() as transaction:
             self._own_lease()
+            if self._bound != tuple(queues):
+                self._bind(transaction, queues)
             self._store.promote(now)
             deliveries = self._take_in_turn(transaction, queues, limit)
             due_at = self._store.next_due_at()
             version = self._store.revoked_version
         return Claim(deliveries, now, version), None if due_at is None else due_at - now
+
+    def _bind(self, transaction: Transaction, queues: Sequence[str]) -> None:
+        """Make known what leads to the queues that are claimed from now."""
+        for queue in self._declared.uncommon(queues):
+            owner = self.owner if self._declared.belongs_to_node(queue) else NOBODY
+            transaction.write(self._store.bound, queue, Bound(tuple(self._declared.leads_to(queue)), owner))
+        self._store.end_queues_of(transaction, self.owner, but=queues)
+        self._bound = tuple(queues)
 
     def _take_in_turn(self, transaction: Transaction, queues: Sequence[str], limit: int) -> list[Delivery]:
         """Take one message of each queue after the other; the next claim goes on behind the last queue served."""
@@ -173,7 +196,11 @@ class MemoryConsumer(Consumer):
             effects = [settlement.joins for settlement in accepted if settlement.joins is not None]
             if results is not None and effects:
                 following += results.join_within(transaction, effects)
+            lost: list[tuple[Message, str]] = []
+            following = spread(following, self._behind, lost=lost).messages
             self._store.publish(transaction, following, now)
+            for message, reason in lost:
+                self._store.bury(transaction, message, reason, now=now, keep=self._dead_letter_max)
             let_in = False
             for room in {settlement.room for settlement in accepted if settlement.room is not None}:
                 let_in |= self._store.let_in(transaction, room)
@@ -188,6 +215,9 @@ class MemoryConsumer(Consumer):
         if results is not None and records:
             results.announce()
         return refused
+
+    def _behind(self, exchange: str) -> list[Binding]:
+        return list(dict.fromkeys(self._declared.behind(exchange) + self._store.behind(exchange)))
 
     def _settle_one(self, transaction: Transaction, settlement: Settlement) -> bool:
         row = self._owned_row(settlement.delivery)

@@ -22,6 +22,7 @@ import msgspec
 from celeriac.brokers.base import PUT_ASIDE_AT, Booking, Conflict, DeadLetter, Incarnation, ResultSink, Room
 from celeriac.brokers.rates import Flow
 from celeriac.brokers.revocations import Feed, Kept, Revocation, is_news, said_by
+from celeriac.brokers.topology import Binding
 from celeriac.brokers.uniqueness import REPLACED_FOR, Holder, Refused, Verdict, is_replaced, judge, until_of
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
@@ -74,6 +75,13 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
 
     by: str
     until: float
+
+
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """Keep what leads to a queue, and the owner with whom it ends, or `NOBODY`."""
+
+    bindings: tuple[Binding, ...]
+    owner: int = NOBODY
 
 
 class Revoked(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +169,7 @@ class Store:
         self.replaced: dict[str, Replaced] = {}
         self.flows: dict[str, Flow] = {}
         self.revoked: dict[str, Revoked] = {}
+        self.bound: dict[str, Bound] = {}
         self._revoked_version: dict[str, int] = {}
         self.inside: dict[str, tuple[tuple[int, int], ...]] = {}
         self._aside: defaultdict[str, list[int]] = defaultdict(list)
@@ -250,6 +259,10 @@ class Store:
                 raise Refused(conflict)
             conflicts.append(conflict)
         return conflicts
+
+    def behind(self, exchange: str) -> list[Binding]:
+        """Return what leads from an exchange to queues."""
+        return [each for bound in self.bound.values() for each in bound.bindings if each.exchange == exchange]
 
     def note_published(self, messages: Sequence[Message], conflicts: Iterable[Conflict] = ()) -> None:
         """Note what was published, without what was left out, for those who want to know."""
@@ -352,7 +365,16 @@ class Store:
         for tag in tags:
             self.give_back(transaction, tag, node_losses=int(tag in started))
         transaction.write(self.owners, owner, None)
+        self.end_queues_of(transaction, owner)
         return len(tags)
+
+    def end_queues_of(self, transaction: Transaction, owner: int, *, but: Iterable[str] = ()) -> None:
+        """Delete the queues that were an owner's, and what waits in them."""
+        kept = set(but)
+        for queue in [name for name, bound in self.bound.items() if bound.owner == owner != NOBODY]:
+            if queue not in kept:
+                transaction.write(self.bound, queue, None)
+                self.delete_waiting(transaction, queue)
 
     def give_back(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -19,8 +19,12 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
-from celeriac.brokers.redis.bindings import tables_and_members
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import is_said, spread, unroutable
+from celeriac.brokers.redis.bindings import read_members, tables_and_members
+from celeriac.brokers.redis.broadcasts import Broadcasts
 from celeriac.brokers.redis.bus import RedisBus
+from celeriac.brokers.redis.channels import Channels
 from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.depths import Depths
@@ -38,10 +42,11 @@ from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.server import check_up
 from celeriac.brokers.redis.uniqueness import UniquePlan, any_unique, unique_batches
 from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
+from celeriac.brokers.topology import Binding, Queue
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.ids import new_id, new_ids
-from celeriac.message import Message
+from celeriac.message import Message, Route
 
 ASK_WITHIN: Final = 10.0
 """Seconds for what people ask."""
@@ -92,6 +97,7 @@ class RedisBroker(Broker):
         self.keys = Keys(self.options.global_keyprefix, separator=self.options.sep, steps=self.options.priority_steps)
         self.message_max_bytes = message_max_bytes
         self._envelopes = Envelopes(self.options.body_encoding)
+        self._channels = Channels(place, self.options)
         self.clock = clock
         self._ahead = ahead
         self._letters = DeadLetters(
@@ -105,6 +111,8 @@ class RedisBroker(Broker):
         self._revoked = RevokedInRedis(self.link, self.keys, self.options, keep=revocations_max, ahead=ahead)
         self._depths = Depths(self.link, self.keys)
         self._restorer = Restorer(self.link, self.keys, self.options, ahead=ahead)
+        self._declared = Declared()
+        self._broadcasts = Broadcasts(self.link, self.keys, self._depths)
         self._told: dict[str, float] = {}
         self._publish_keys = [self.keys.alive, self.keys.delayed, self.keys.delayed_counts, self.keys.queues]
 
@@ -134,6 +142,9 @@ class RedisBroker(Broker):
             message_max_bytes=self.message_max_bytes,
             clock=self.clock,
             ahead=self._ahead,
+            declared=self._declared,
+            letters=self._letters,
+            broadcasts=self._broadcasts,
         )
 
     def bus(self) -> RedisBus:
@@ -143,10 +154,58 @@ class RedisBroker(Broker):
 
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         try:
+            if messages[0].route is not None if len(messages) == 1 else any(one.route is not None for one in messages):
+                return self._publish_routed(messages, deadline_at)
             return self._publish(messages, deadline_at)
         except BrokerUnavailable:
             self._told.clear()  # what was told may not have arrived, or be gone with a server
             raise
+
+    def declare(self, queues: Iterable[Queue]) -> None:
+        self._declared.add(queues)
+
+    def bindings(self, exchange: str, *, deadline_at: float) -> list[Binding]:
+        """Return the bindings of kombu's table, into which those go first that this process has declared."""
+        declared = self._declared.behind(exchange)
+        new = self._untold([each.queue for each in declared])
+        with self.link().session(deadline_at=deadline_at) as session:
+            if new:
+                tables, members = tables_and_members(self.keys, new, self._declared)
+                queues = list(dict.fromkeys(new))
+                self._bind(
+                    session,
+                    [*tables, *(self.keys.queues for _ in queues)],
+                    [*members, *queues],
+                    deadline_at,
+                )
+            table = self.keys.bindings + exchange.encode()
+            found = session.call("SMEMBERS", table, deadline_at=deadline_at, repeatable=True)
+        stored = read_members(exchange, found, self.keys.separator)
+        return list(dict.fromkeys(declared + stored))
+
+    def _publish_routed(self, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
+        """Publish messages of which some go to exchanges: into the queues behind them, or to all who listen."""
+        known: dict[str, list[Binding]] = {}
+
+        def behind(exchange: str) -> list[Binding]:
+            if exchange not in known:
+                known[exchange] = self.bindings(exchange, deadline_at=deadline_at)
+            return known[exchange]
+
+        found = spread(messages, behind, keep=is_said)
+        for message in found.messages:
+            if message.route is not None:
+                self._say(message, message.route, deadline_at)
+        queued = [at for at, message in enumerate(found.messages) if message.route is None]
+        conflicts = self._publish([found.messages[at] for at in queued], deadline_at)
+        return [Conflict(found.origins[queued[one.position]], one.key, one.task_id) for one in conflicts]
+
+    def _say(self, message: Message, route: Route, deadline_at: float) -> None:
+        envelope = self._envelopes.write(message, new_id())
+        commands = [("PUBLISH", channel, envelope) for channel in self._channels.of(route.exchange, route.routing_key)]
+        heard = self.link().pipeline(commands, deadline_at=deadline_at, repeatable=True)
+        if route.mandatory and not any(heard):
+            raise unroutable(message, route, [])
 
     def _publish(self, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
         if not messages:
@@ -176,7 +235,7 @@ class RedisBroker(Broker):
         name = self.keys.list_of(queue, message.priority)
         with self.link().session(deadline_at=deadline_at) as session:
             if self._told.get(queue, 0.0) <= time.monotonic():
-                tables, members = tables_and_members(self.keys, self._untold([queue]))
+                tables, members = tables_and_members(self.keys, self._untold([queue]), self._declared)
                 self._bind(session, [*tables, self.keys.queues], [*members, queue], deadline_at)
             keys = [self.keys.sent(session.producer), name]
             session.run(script("publish_one"), keys, [session.next_number(), envelope], deadline_at=deadline_at)
@@ -218,7 +277,7 @@ class RedisBroker(Broker):
     ) -> None:
         new = self._untold(queues)
         if new:
-            self._bind(session, *tables_and_members(self.keys, new), deadline_at)
+            self._bind(session, *tables_and_members(self.keys, new, self._declared), deadline_at)
         keys = [self.keys.sent(session.producer), *self._publish_keys, *names]
         args = [session.next_number(), self._ahead(), len(new), *new, *words]
         session.run(script("publish"), keys, args, deadline_at=deadline_at)
@@ -327,7 +386,8 @@ class RedisBroker(Broker):
 
     def clean(self) -> int:
         self._let_in_everywhere()
-        return self._letters.clean() + self._revoked.clean() + self._restorer.restore()
+        ended = self._broadcasts.clean()
+        return self._letters.clean() + self._revoked.clean() + self._restorer.restore() + ended
 
     def _let_in_everywhere(self) -> None:
         """Call those that wait for room in a concurrency limit, in case that nobody else does."""

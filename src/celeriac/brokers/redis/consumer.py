@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -27,11 +27,16 @@ from celeriac.brokers.base import (
     Room,
     Settlement,
 )
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import is_said, spread
 from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
-from celeriac.brokers.redis.bindings import tables_and_members
+from celeriac.brokers.redis.bindings import read_members, tables_and_members
 from celeriac.brokers.redis.bookings import request_words
+from celeriac.brokers.redis.broadcasts import Broadcasts, Hearing, entry_of, is_own
+from celeriac.brokers.redis.channels import Channels
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
+from celeriac.brokers.redis.dead_letters import DeadLetters
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.joining import JoinRow
@@ -44,8 +49,11 @@ from celeriac.brokers.redis.place import RedisPlace
 from celeriac.brokers.redis.settling import Plan, ResultRow, planned, release_plan, unseen_plan
 from celeriac.brokers.redis.uniqueness import may_be_unique
 from celeriac.brokers.redis.wakes import Wakes
+from celeriac.brokers.topology import Binding
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, CeleriacError, LeaseLost
+from celeriac.ids import new_id
+from celeriac.message import Message
 
 logger: Final = logging.getLogger("celeriac.redis")
 
@@ -76,8 +84,18 @@ class RedisConsumer(Consumer):
         message_max_bytes: int,
         clock: Clock,
         ahead: Callable[[], float],
+        declared: Declared,
+        letters: DeadLetters,
+        broadcasts: Broadcasts,
     ) -> None:
         self.place = place
+        self._options = options
+        self._declared = declared
+        self._letters = letters
+        self._broadcasts = broadcasts
+        self._channels = Channels(place, options)
+        self._hearing: Hearing | None = None
+        self._own_queues: tuple[str, ...] = ()
         self._keys = keys
         self._envelopes = Envelopes(options.body_encoding)
         self._max_bytes = message_max_bytes
@@ -93,6 +111,7 @@ class RedisConsumer(Consumer):
         self._nothing_left: tuple[tuple[str, ...], Taken | None] = ((), None)
         self._looked_at = 0.0
         self._told_queues: frozenset[str] = frozenset()
+        self._heard_for: Sequence[str] | None = None
         self._complained_of: set[bytes] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._telling: asyncio.TimerHandle | None = None
@@ -108,14 +127,20 @@ class RedisConsumer(Consumer):
         self._loop = asyncio.get_running_loop()
         await self._own.leave()
         await self._own.register()
+        self._own_queues = ()
         self._watcher = Watcher()
         self._maybe_ended.clear()
         self._nothing_left = ((), None)
         self._told_queues = frozenset()
+        self._heard_for = None
 
     async def close(self) -> None:
+        owner, own = self._own.owner, self._own_queues
         try:
+            await self._hear(())
             await self._own.leave()
+            if own:
+                await asyncio.to_thread(self._broadcasts.end_of, owner)
         finally:
             await self.abandon()
 
@@ -126,6 +151,9 @@ class RedisConsumer(Consumer):
         if self._teller is not None:
             self._teller.cancel()
         self._telling = self._teller = None
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            await hearing.stop()
         await self._wakes.close()
         await self._link.close()
 
@@ -134,6 +162,9 @@ class RedisConsumer(Consumer):
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         until = time.monotonic() + wait
         nap = 0.0
+        if self._heard_for is not queues:
+            await self._hear(queues)
+            self._heard_for = queues
         emptied, taken = self._nothing_left
         if taken is not None and wait > 0 and emptied == tuple(queues):
             # The claim before emptied all lists. So this one begins to watch them, and reads them while doing so:
@@ -188,9 +219,31 @@ class RedisConsumer(Consumer):
     async def _tell_queues(self, queues: Sequence[str]) -> None:
         if queues:
             await self._own.run("remember", [self._keys.queues, self._keys.owners], queues)
-            tables, members = tables_and_members(self._keys, queues)
+            tables, members = tables_and_members(self._keys, queues, self._declared)
             await self._own.run("bind", tables, members)
         self._told_queues |= frozenset(queues)
+
+    async def _hear(self, queues: Sequence[str]) -> None:
+        """Be there for what is said to everybody, in the queues of this node that are for that."""
+        own = tuple(queue for queue in queues if is_own(self._declared.queue(queue)))
+        if own == self._own_queues:
+            return
+        leads = {queue: self._declared.leads_to(queue) for queue in own}
+        for queue in own:
+            await self._link.call(
+                "HSET", self._keys.broadcasts, queue, entry_of(self._own.owner, leads[queue]), timeout=ASK_WITHIN
+            )
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            await hearing.stop()
+        if own:
+            made = Hearing(self.place, self._options, self._keys, leads, self._keep_heard)
+            await made.start(time.monotonic() + ASK_WITHIN)
+            self._hearing = made
+        self._own_queues = own
+
+    async def _keep_heard(self, heard: Sequence[tuple[bytes, bytes]]) -> None:
+        await self._own.run("hear", [name for name, _ in heard], [envelope for _, envelope in heard])
 
     async def _idle(self, taken: Taken, left: float, nap: float) -> float:
         """Sleep until there may be something; return the length of this nap where Redis does not wake anybody."""
@@ -219,6 +272,9 @@ class RedisConsumer(Consumer):
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         owner = self._own.owner
         mine = [one for one in settlements if one.delivery.owner == owner]
+        said: list[Message] = []
+        if any(message.route is not None for one in mine for message in one.publish):
+            mine, said = await self._routed(mine)
         rows: list[ResultRow] = []
         joins: list[JoinRow] = []
         database = self.place.database
@@ -233,11 +289,49 @@ class RedisConsumer(Consumer):
         except BaseException:
             self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages
             raise
+        if said:
+            await self._say(said)
         if results is not None:
             results.announce()
         if len(accepted) == len(settlements):
             return []
         return [one for one in settlements if one.delivery.owner != owner or not _taken_out(accepted, one.delivery.tag)]
+
+    async def _routed(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Message]]:
+        """Return settlements that publish into queues, and what they say to everybody.
+
+        What goes to an exchange that leads nowhere becomes a dead letter.
+        """
+        following = [message for one in settlements for message in one.publish]
+        known: dict[str, list[Binding]] = {}
+        for message in following:
+            route = message.route
+            if route is not None and route.exchange not in known:
+                table = self._keys.bindings + route.exchange.encode()
+                stored = await self._link.call("SMEMBERS", table, timeout=ASK_WITHIN)
+                bindings = self._declared.behind(route.exchange)
+                bindings += read_members(route.exchange, stored, self._keys.separator)
+                known[route.exchange] = list(dict.fromkeys(bindings))
+        lost: list[tuple[Message, str]] = []
+        routed: list[Settlement] = []
+        said: list[Message] = []
+        for one in settlements:
+            found = spread(one.publish, known.__getitem__, keep=is_said, lost=lost).messages
+            said += [message for message in found if message.route is not None]
+            queued = tuple(message for message in found if message.route is None)
+            routed.append(msgspec.structs.replace(one, publish=queued))
+        if lost:
+            until = time.monotonic() + SETTLE_WITHIN
+            await asyncio.to_thread(self._letters.bury, lost, deadline_at=until)
+        return routed, said
+
+    async def _say(self, messages: Iterable[Message]) -> None:
+        """Say to everybody what follows runs that are settled; like all that is said it may be lost."""
+        for message in messages:
+            assert message.route is not None, "others go into queues"
+            envelope = self._envelopes.write(message, new_id())
+            for channel in self._channels.of(message.route.exchange, message.route.routing_key):
+                await self._link.call("PUBLISH", channel, envelope, timeout=ASK_WITHIN)
 
     async def _settle(self, batch: Sequence[Settlement], plan: Plan, database: int) -> set[int]:
         """Settle what fits in one script, and return the tags of what was accepted."""

@@ -61,6 +61,7 @@ class Keys:
         self.bindings = self._prefix + b"_kombu.binding."
         self.binding_deadlines = self._prefix + b"_kombu.binding_deadlines"
         self.inboxes = self._our("inboxes")
+        self.broadcasts = self._our("broadcasts")
         self.permanent_bindings = self._prefix + b"_kombu.binding_permanent."
 
     def _our(self, name: str) -> bytes:

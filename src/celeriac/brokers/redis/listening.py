@@ -104,7 +104,7 @@ class Listening:
             confirmed = 0
             while confirmed < len(self._patterns):
                 answers = await self._receive()
-                confirmed += len(_of_kind(b"psubscribe", answers))
+                confirmed += len(of_kind(b"psubscribe", answers))
                 self._put(answers)
 
     async def _disconnect(self) -> None:
@@ -151,7 +151,7 @@ class Listening:
         return found
 
     def _put(self, answers: list[Any]) -> None:
-        heard = [self._read(raw) for _, _, _, raw in _of_kind(b"pmessage", answers)]
+        heard = [self._read(raw) for _, _, _, raw in of_kind(b"pmessage", answers)]
         self.subscription.put(notice for notice in heard if notice is not None)
 
     def _read(self, raw: bytes) -> Notice | None:
@@ -164,15 +164,18 @@ class Listening:
         except DecodeError as error:
             self.subscription.leave_out(error)
             return None
-        if tag:
-            if tag in self._seen:
-                return None
-            self._seen[tag] = None
-            if len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
-        return notice
+        return None if tag and self.is_known(tag) else notice
+
+    def is_known(self, tag: str) -> bool:
+        """Say whether what has this tag was heard before, and remember it."""
+        if tag in self._seen:
+            return True
+        self._seen[tag] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return False
 
 
-def _of_kind(kind: bytes, answers: list[Any]) -> list[Any]:
+def of_kind(kind: bytes, answers: list[Any]) -> list[Any]:
     """Return what the server says of its own accord, and not the answers to PING."""
     return [answer for answer in answers if isinstance(answer, list) and answer and answer[0] == kind]

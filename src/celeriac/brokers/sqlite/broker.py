@@ -27,12 +27,16 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import spread
 from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
 from celeriac.brokers.sqlite import keys, revoked, rooms
+from celeriac.brokers.sqlite.bindings import BEHIND, read_bindings
 from celeriac.brokers.sqlite.bus import SqliteBus
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
-from celeriac.brokers.sqlite.rows import SIZE, dead_row_of, insertion, insertions, message_of
+from celeriac.brokers.sqlite.rows import KEEP_LETTER, SIZE, dead_row_of, insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
+from celeriac.brokers.topology import Binding, Queue
 from celeriac.brokers.uniqueness import Refused
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
@@ -81,6 +85,7 @@ class SqliteBroker(Broker):
         self._dead_letter_max = dead_letter_max
         self._dead_letter_expires = dead_letter_expires
         self._revocations_max = revocations_max
+        self._declared = Declared()
         self._published = _CLEAN_AFTER  # the first publish of a process cleans
 
     @property
@@ -99,7 +104,9 @@ class SqliteBroker(Broker):
         Store.close_at(self.path, self.synchronous)
 
     def consumer(self, incarnation: Incarnation) -> SqliteConsumer:
-        return SqliteConsumer(self.path, self.synchronous, incarnation, self.message_max_bytes, self.clock)
+        return SqliteConsumer(
+            self.path, self.synchronous, incarnation, self.message_max_bytes, self.clock, self._declared
+        )
 
     def bus(self) -> SqliteBus:
         return SqliteBus(self.path, clock=self.clock)
@@ -109,6 +116,9 @@ class SqliteBroker(Broker):
     def publish(self, messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
         store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
         conflicts: Sequence[Conflict] = ()
+        if messages[0].route is not None if len(messages) == 1 else any(each.route is not None for each in messages):
+            found = spread(messages, self._behind)
+            return found.conflicts(self.publish(found.messages, deadline_at=deadline_at)) if found.messages else ()
         if messages[0].unique is not None if len(messages) == 1 else any(each.unique is not None for each in messages):
             conflicts = self._publish_unique(store, messages, deadline_at)
         elif not _publish_alone(store, messages):
@@ -118,6 +128,17 @@ class SqliteBroker(Broker):
         if self._published >= _CLEAN_AFTER:
             self._clean_briefly()
         return conflicts
+
+    def declare(self, queues: Iterable[Queue]) -> None:
+        self._declared.add(queues)
+
+    def bindings(self, exchange: str, *, deadline_at: float) -> list[Binding]:
+        Store.at(self.path, self.synchronous, deadline_at=deadline_at)
+        return self._behind(exchange)
+
+    def _behind(self, exchange: str) -> list[Binding]:
+        stored = read_bindings(self.store().read(BEHIND, (exchange,)))
+        return list(dict.fromkeys(self._declared.behind(exchange) + stored))
 
     def _publish_unique(self, store: Store, messages: Sequence[Message], deadline_at: float) -> Sequence[Conflict]:
         """Publish in a transaction that no other thread's messages share: it may be refused as a whole."""
@@ -197,7 +218,7 @@ class SqliteBroker(Broker):
         now = self.clock.now()
         rows = [(now, reason, *dead_row_of(message)) for message, reason in letters]
         store = Store.at(self.path, self.synchronous, deadline_at=deadline_at)
-        store.write(lambda db: db.executemany(_BURY, rows), deadline_at=deadline_at, doing="keeping dead letters")
+        store.write(lambda db: db.executemany(KEEP_LETTER, rows), deadline_at=deadline_at, doing="keeping dead letters")
 
     def discard(self, numbers: Collection[int]) -> int:
         return self._change(
@@ -283,12 +304,6 @@ _REPLAY: Final = """
 INSERT INTO message (queue, priority, task_id, content_type, content_encoding, headers, properties, body)
 SELECT queue, priority, task_id, content_type, content_encoding, headers, properties, body
 FROM dead_letter WHERE number = ?
-"""
-
-_BURY: Final = """
-INSERT INTO dead_letter (
-    died_at, reason, queue, priority, task_id, content_type, content_encoding, headers, properties, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _DELETE_OVER: Final = """

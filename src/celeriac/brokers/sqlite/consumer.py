@@ -29,15 +29,21 @@ from celeriac.brokers.base import (
     Room,
     Settlement,
 )
+from celeriac.brokers.declared import Declared
+from celeriac.brokers.exchanges import spread
 from celeriac.brokers.leases import ANSWER_WITHIN, Watcher
 from celeriac.brokers.sqlite import keys, rooms
 from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
+from celeriac.brokers.sqlite.bindings import BEHIND, bind, end_with, read_bindings
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, remove_files, started_by
 from celeriac.brokers.sqlite.revoked import VERSION, version_of
+from celeriac.brokers.sqlite.rows import KEEP_LETTER, dead_row_of
 from celeriac.brokers.sqlite.store import Store
+from celeriac.brokers.topology import Binding
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
+from celeriac.message import Message
 
 T = TypeVar("T")
 
@@ -68,8 +74,16 @@ class SqliteConsumer(Consumer):
     """Claim and settle for one owner on one SQLite file."""
 
     def __init__(
-        self, path: Path, synchronous: str, incarnation: Incarnation, message_max_bytes: int, clock: Clock
+        self,
+        path: Path,
+        synchronous: str,
+        incarnation: Incarnation,
+        message_max_bytes: int,
+        clock: Clock,
+        declared: Declared | None = None,
     ) -> None:
+        self._declared = Declared() if declared is None else declared
+        self._bound: tuple[str, ...] = ()
         self._path = path
         self._synchronous = synchronous
         self._incarnation = incarnation
@@ -93,6 +107,7 @@ class SqliteConsumer(Consumer):
         rows = self._store.read("SELECT number FROM owner")
         remove_files(self._path, but=[int(str(number)) for (number,) in rows])
         self._watcher = Watcher()
+        self._bound = ()
 
     def _register(self, connection: sqlite3.Connection) -> tuple[int, OwnerFile]:
         described = msgspec.json.encode(self._incarnation).decode()
@@ -113,6 +128,7 @@ class SqliteConsumer(Consumer):
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(_RELEASE_ALL, _tokens_of(self.owner))
+            end_with(connection, self.owner)
             connection.execute("DELETE FROM owner WHERE number = ?", (self.owner,))
 
         signed_off = False
@@ -143,6 +159,8 @@ class SqliteConsumer(Consumer):
         if watch is None:
             raise BrokerUnavailable(f"this consumer of {self._path} is not open")
         until = time.monotonic() + wait
+        if self._bound != queues:
+            await self._bind(tuple(queues))
         while True:
             watch.drain()
             claim = await self._claim_now(queues, limit)
@@ -151,6 +169,24 @@ class SqliteConsumer(Consumer):
                 return claim
             await asyncio.sleep(0)  # nothing below suspends when something is due that this node may not take
             await self._sleep(watch, min(left, self._until_due(claim.now)))
+
+    async def _bind(self, queues: tuple[str, ...]) -> None:
+        """Make known what leads to the queues that are claimed from now."""
+        if queues == self._bound:
+            return
+        uncommon, before = self._declared.uncommon(queues), self._declared.uncommon(self._bound)
+        if uncommon or before:
+            leads = {queue: self._declared.leads_to(queue) for queue in uncommon}
+            owners = {queue: self.owner for queue in uncommon if self._declared.belongs_to_node(queue)}
+
+            def work(connection: sqlite3.Connection) -> None:
+                sql = "SELECT 1 FROM owner WHERE number = ?"
+                self._check_lease(connection.execute(sql, (self.owner,)).fetchall())
+                bind(connection, leads, owners)
+                end_with(connection, self.owner, but=queues)
+
+            await self._write(work, "binding queues")
+        self._bound = queues
 
     async def _claim_now(self, queues: Sequence[str], limit: int) -> Claim:
         now = self._clock.now()
@@ -243,6 +279,8 @@ class SqliteConsumer(Consumer):
                 following += results.join_within(connection, effects)
             if following:
                 published.append(True)
+                if any(message.route is not None for message in following):
+                    following = self._spread(connection, following, now)
                 keys.publish_following(connection, following, now)
             left = [(one.delivery.tag, one.room) for one in accepted if one.room is not None]
             if left and rooms.leave(connection, left):
@@ -255,6 +293,19 @@ class SqliteConsumer(Consumer):
         if let_in or published:
             self._store.work.ring()
         return refused
+
+    def _spread(self, connection: sqlite3.Connection, messages: Sequence[Message], now: float) -> list[Message]:
+        """Return messages for queues in place of those for exchanges; what reaches none becomes a dead letter."""
+
+        def behind(exchange: str) -> list[Binding]:
+            stored = read_bindings(connection.execute(BEHIND, (exchange,)).fetchall())
+            return list(dict.fromkeys(self._declared.behind(exchange) + stored))
+
+        lost: list[tuple[Message, str]] = []
+        found = spread(messages, behind, lost=lost).messages
+        if lost:
+            connection.executemany(KEEP_LETTER, [(now, reason, *dead_row_of(message)) for message, reason in lost])
+        return found
 
     def _end(
         self, connection: sqlite3.Connection, settlements: Sequence[Settlement]
@@ -378,6 +429,7 @@ class SqliteConsumer(Consumer):
             sql = "DELETE FROM owner WHERE number = ?1 AND (?2 IS NULL OR beat = ?2)"
             if connection.execute(sql, (number, beat)).rowcount == 0:
                 return 0
+            end_with(connection, number)
             tokens = _tokens_of(number)
             sql = "UPDATE message SET node_losses = node_losses + 1 WHERE id = ? AND owner BETWEEN ? AND ?"
             connection.executemany(sql, [(tag, *tokens) for tag in started])

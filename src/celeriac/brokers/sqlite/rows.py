@@ -22,6 +22,13 @@ COLUMNS: Final = "queue, priority, eta, task_id, content_type, content_encoding,
 SIZE: Final = "length(headers) + length(body) + ifnull(length(properties), 0)"
 """SQL for `Message.size_bytes`."""
 
+KEEP_LETTER: Final = """
+INSERT INTO dead_letter (
+    died_at, reason, queue, priority, task_id, content_type, content_encoding, headers, properties, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+"""SQL that keeps a dead letter: when and why it died, and the row of `dead_row_of`."""
+
 _JSON: Final = "application/json"
 _UTF8: Final = "utf-8"
 

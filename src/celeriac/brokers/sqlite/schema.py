@@ -148,8 +148,19 @@ CREATE TABLE IF NOT EXISTS join_addition (
     task_id TEXT NOT NULL,
     PRIMARY KEY (group_id, place, task_id)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS binding (              -- what leads from exchanges to queues; see brokers/topology.py
+    exchange TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    routing_key TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    arguments TEXT NOT NULL,         -- JSON
+    owner INTEGER,                   -- number of the node that the queue ends with; NULL: none
+    PRIMARY KEY (exchange, kind, routing_key, queue, arguments)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS binding_queue ON binding(queue);
 """
-_LAST_OF_RELEASES: Final = ("inside", "revoked", "join_addition")
+_LAST_OF_RELEASES: Final = ("inside", "revoked", "join_addition", "binding")
 """A table of each release that has added some: when all of them are there, nothing is missing."""
 
 _MARKS: Final = ", ".join(f"'{name}'" for name in _LAST_OF_RELEASES)

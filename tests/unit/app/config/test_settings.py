@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from celeriac.app.config import SETTINGS, Settings
-from celeriac.exceptions import ImproperlyConfigured, SettingWithoutEffect, UnknownSetting
+from celeriac.exceptions import ImproperlyConfigured, UnknownSetting
 
 EVERY_KIND_WRONG = [
     (
@@ -36,7 +36,11 @@ EVERY_KIND_WRONG = [
     ("worker_pool", "rocket", "there is no pool 'rocket'; there are prefork, threads, asyncio, solo"),
     ("accept_content", ["json", "jsn"], "accept_content must be a list of"),
     ("task_serializer", "jsn", "task_serializer must be one of 'json', 'msgpack'"),
-    ("task_routes", {"a": {"exchange": "x"}}, "the route of 'a' names exchange"),
+    ("task_routes", {"a": {}}, "the route of 'a' says nothing"),
+    ("task_routes", [7], "7 is no router"),
+    ("task_queues", ["mail"], "'mail' in the list is no Queue"),
+    ("task_queues", {"mail": {"exchang": "x"}}, "queue 'mail' says 'exchang'; there are"),
+    ("task_default_exchange_type", "topik", "task_default_exchange_type must be one of 'direct', 'topic'"),
 ]
 
 
@@ -299,8 +303,7 @@ def test_a_default_of_a_program_is_set_unless_the_setting_was():
 def test_the_table_has_what_was_said_with_secrets_hidden():
     conf = Settings({"broker_url": "redis://:hunter2@cache/0", "task_default_routing_key": "key"}, environ={})
 
-    with pytest.warns(SettingWithoutEffect):
-        censored, plain, everything = conf.table(), conf.table(censored=False), conf.table(with_defaults=True)
+    censored, plain, everything = conf.table(), conf.table(censored=False), conf.table(with_defaults=True)
 
     assert censored == {"broker_url": "redis://:********@cache/0", "task_default_routing_key": "********"}
     assert plain == {"broker_url": "redis://:hunter2@cache/0", "task_default_routing_key": "key"}
