@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
-from celeriac.app.config.setting import Group, later, ours, works
+from celeriac.app.config.setting import Group, ours, works
 from celeriac.app.kinds import (
     ANYTHING,
     DELIVERY_MODE,
