@@ -77,9 +77,9 @@ def notice_of(event: Event | Sequence[Event], *, exchange: str, hostname: str, s
     )
 
 
-def batch_of(events: Sequence[bytes], *, exchange: str, routing_key: str, headers: bytes) -> Notice:
+def batch_of(events: Sequence[str], *, exchange: str, routing_key: str, headers: bytes) -> Notice:
     """Write events that are JSON objects already as one list."""
-    return Notice(exchange=exchange, routing_key=routing_key, body=b"[%b]" % b", ".join(events), headers=headers)
+    return Notice(exchange=exchange, routing_key=routing_key, body=f"[{','.join(events)}]".encode(), headers=headers)
 
 
 def read_events(

@@ -49,8 +49,8 @@ class EventStream:
         self._headers = dumps({"hostname": node})
         self._writer = writer_named(app.conf.event_serializer)
         self._before_flush = before_flush
-        self._of_tasks: list[bytes] = []
-        self._singles: list[tuple[str, bytes]] = []
+        self._of_tasks: list[str] = []
+        self._singles: list[tuple[str, str]] = []
         self._lost = 0
         self._is_lossy = False
         self._wake = asyncio.Event()
@@ -79,7 +79,7 @@ class EventStream:
         except Exception:  # what this node holds must be given back all the same
             logger.exception("the station for events could not be closed")
 
-    def add(self, event: bytes) -> None:
+    def add(self, event: str) -> None:
         """Gather an event of a task."""
         if len(self._of_tasks) < KEPT_MAX:
             self._of_tasks.append(event)
@@ -87,7 +87,7 @@ class EventStream:
             self._lost += 1
         self._wake.set()
 
-    def add_single(self, routing_key: str, event: bytes) -> None:
+    def add_single(self, routing_key: str, event: str) -> None:
         """Gather an event that is said alone."""
         if len(self._singles) < KEPT_MAX:
             self._singles.append((routing_key, event))
@@ -132,31 +132,31 @@ class EventStream:
             logger.warning("%s; more are not logged until some get through", what)
         self._is_lossy = bool(what)
 
-    def _notice(self, routing_key: str, event: bytes) -> Notice:
+    def _notice(self, routing_key: str, event: str) -> Notice:
         if self._writer is JSON:
-            return Notice(exchange=self._exchange, routing_key=routing_key, body=event, headers=self._headers)
+            return Notice(exchange=self._exchange, routing_key=routing_key, body=event.encode(), headers=self._headers)
         return self._written(routing_key, event)
 
-    def _batch(self, events: list[bytes]) -> Notice:
+    def _batch(self, events: list[str]) -> Notice:
         if self._writer is JSON:
             return batch_of(events, exchange=self._exchange, routing_key=f"task.{MULTI}", headers=self._headers)
-        return self._written(f"task.{MULTI}", b"[%b]" % b",".join(events))
+        return self._written(f"task.{MULTI}", f"[{','.join(events)}]")
 
-    def _written(self, routing_key: str, body: bytes) -> Notice:
+    def _written(self, routing_key: str, body: str) -> Notice:
         """Write with another serializer (`event_serializer`) what is JSON."""
         return Notice(
             exchange=self._exchange,
             routing_key=routing_key,
-            body=self._writer.dumps(loads(body), name="event"),
+            body=self._writer.dumps(loads(body.encode()), name="event"),
             headers=self._headers,
             content_type=self._writer.content_type,
             content_encoding=self._writer.content_encoding,
         )
 
 
-def _divided(events: list[bytes]) -> Iterator[list[bytes]]:
+def _divided(events: list[str]) -> Iterator[list[str]]:
     """Divide events into batches of a number and a size that listeners can take."""
-    batch: list[bytes] = []
+    batch: list[str] = []
     size_bytes = 0
     for event in events:
         if batch and (len(batch) >= _AT_ONCE or size_bytes + len(event) > _AT_ONCE_BYTES):

@@ -256,7 +256,7 @@ class Executor:
         return self._runner.run(coroutine, context=contextvars.copy_context())
 
 
-def _told(task: Task[..., Any], traced: Traced, took: float) -> bytes | None:
+def _told(task: Task[..., Any], traced: Traced, took: float) -> str | None:
     """Write what an event tells of a run."""
     exc = traced.value
     if traced.state == SUCCESS:

@@ -16,7 +16,7 @@ from celeriac.app.events.task_events import Says, sender_name
 from celeriac.app.task import Task
 from celeriac.message import Message
 from celeriac.wire.events import hours_west, made
-from celeriac.wire.jsontypes import dumps
+from celeriac.wire.jsontypes import dumps_text
 from celeriac.worker.background import Background
 from celeriac.worker.event_stream import EventStream
 from celeriac.worker.held import Held
@@ -143,7 +143,7 @@ class NodeEvents:
             at=time.time(),
             utcoffset=self._utcoffset,
         )
-        self._stream.add_single(kind.replace("-", "."), dumps(told))
+        self._stream.add_single(kind.replace("-", "."), dumps_text(told))
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class NodeEvents:
                 self._say_started(held, task_events.quoted(held.intake.id))
         return any(held.is_watched and not held.is_start_told for held in self._looks.held())
 
-    def _say_started(self, held: Held, uuid: bytes) -> None:
+    def _say_started(self, held: Held, uuid: str) -> None:
         held.is_start_told = True
         self._say(uuid, task_events.STARTED, time.time() - (time.monotonic() - held.began_at))
 
@@ -192,5 +192,5 @@ class NodeEvents:
                 "task.sent", task_events.event(self._head_of_sender, self._forward(), uuid, told, time.time())
             )
 
-    def _say(self, uuid: bytes, says: Says, at: float) -> None:
+    def _say(self, uuid: str, says: Says, at: float) -> None:
         self._add(task_events.event(self._head, self._forward(), uuid, says, at))

@@ -71,7 +71,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     requeue: bool = False
     others: tuple[ResultMeta, ...] = ()
     joins: JoinEffects | None = None
-    told: bytes | None = None
+    told: str | None = None
 
 
 REJECTED_REASON: Final = "Reject: "

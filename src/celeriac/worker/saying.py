@@ -10,7 +10,7 @@ from celeriac.worker.runs import REJECTED_REASON, Outcome
 
 def saying_outcome(outcome: Outcome) -> tuple[Says, ...]:
     """Tell of a run that came to something by itself. Of an ignored one nothing is told, as in Celery."""
-    told = outcome.told or b""
+    told = outcome.told or ""
     state = outcome.state
     if state == SUCCESS:
         return (succeeded(told),)

@@ -41,7 +41,7 @@ def tell_sent(app: Celery, messages: Sequence[Message]) -> None:
             Notice(
                 exchange=conf.event_exchange,
                 routing_key="task.sent",
-                body=body if writer.name == "json" else writer.dumps(loads(body), name="event"),
+                body=body.encode() if writer.name == "json" else writer.dumps(loads(body.encode()), name="event"),
                 headers=headers,
                 content_type=writer.content_type,
                 content_encoding=writer.content_encoding,

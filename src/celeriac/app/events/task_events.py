@@ -1,7 +1,7 @@
-"""The events of tasks, as a node writes them: each a JSON object in bytes. Pure.
+"""The events of tasks, as a node writes them: each a JSON object. Pure.
 
-Written by hand, because with events on there are three of them per run: what a message's headers say is copied from
-them as it stands there, and what a body came to was written by its child.
+With events on there are three of them per run, so they are put together as text, and go through no dict: 2 µs for what
+the headers of a message say, 1 µs for each of the others. What a body came to was written by its child.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from celeriac.app.hiding import hiding_of
 from celeriac.app.task import Task
 from celeriac.exceptions import CeleriacError
 from celeriac.message import Message
-from celeriac.wire.jsontypes import dumps, dumps_text, loads
+from celeriac.wire.jsontypes import dumps_text
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import read_intake, read_request
 from celeriac.wire.reprs import bounded_repr
@@ -27,37 +27,66 @@ from celeriac.wire.serializers import JSON_CONTENT
 TEXT_MAX_CHARS: Final = 16 * 1024
 """Characters of a traceback, or of an exception, in an event."""
 
-_RAW_MAX_BYTES: Final = 4 * 1024
-_NULL: Final = b"null"
-_HIDDEN: Final = b'"<hidden>"'
+_SHOWN_MAX_CHARS: Final = 2 * 1024
+_HIDDEN: Final = "<hidden>"
 
-Says = tuple[bytes, bytes]
+Says = tuple[str, str]
 """Type of an event, and its own fields after the uuid, as JSON without the braces: each begins with a comma."""
 
 
 class _Shown(msgspec.Struct, gc=False):
-    """Keep what headers say of a message, as it is written there."""
+    """Read what headers say of a message for people."""
 
-    shadow: msgspec.Raw = msgspec.Raw(_NULL)
-    argsrepr: msgspec.Raw = msgspec.Raw(_NULL)
-    kwargsrepr: msgspec.Raw = msgspec.Raw(_NULL)
-    root_id: msgspec.Raw = msgspec.Raw(_NULL)
-    parent_id: msgspec.Raw = msgspec.Raw(_NULL)
-    retries: msgspec.Raw = msgspec.Raw(b"0")
-    eta: msgspec.Raw = msgspec.Raw(_NULL)
-    expires: msgspec.Raw = msgspec.Raw(_NULL)
+    shadow: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    retries: int = 0
+    eta: str | None = None
+    expires: str | None = None
+
+
+class _Received(msgspec.Struct, frozen=True, gc=False):
+    """Name the fields of a received message, in Celery's order."""
+
+    name: str
+    args: str | None
+    kwargs: str | None
+    root_id: str | None
+    parent_id: str | None
+    retries: int
+    eta: str | None
+    expires: str | None
+
+
+class _Sent(msgspec.Struct, frozen=True, gc=False):
+    """Name those of one that was sent."""
+
+    root_id: str | None
+    parent_id: str | None
+    name: str
+    args: str | None
+    kwargs: str | None
+    retries: int
+    eta: str | None
+    expires: str | None
+    queue: str
+    exchange: str
+    routing_key: str
 
 
 _NOTHING: Final = _Shown()
 _read: Final = msgspec.json.Decoder(_Shown).decode
+_write: Final = msgspec.json.Encoder().encode
 
 
-def head_of(hostname: str, *, utcoffset: float, pid: int) -> bytes:
+def head_of(hostname: str, *, utcoffset: float, pid: int) -> str:
     """Return what all events of a node begin with, up to the number of the logical clock."""
-    return b'{"hostname": %b, "utcoffset": %a, "pid": %d, "clock": ' % (dumps(hostname), utcoffset, pid)
+    return f'{{"hostname":{quoted(hostname)},"utcoffset":{utcoffset},"pid":{pid},"clock":'
 
 
-def event(head: bytes, clock: int, uuid: bytes, says: Says, at: float) -> bytes:
+def event(head: str, clock: int, uuid: str, says: Says, at: float) -> str:
     """Put one together.
 
     Args:
@@ -65,15 +94,15 @@ def event(head: bytes, clock: int, uuid: bytes, says: Says, at: float) -> bytes:
         at: unix instant.
     """
     kind, fields = says
-    return b'%b%d, "uuid": %b%b, "timestamp": %a, "type": "%b"}' % (head, clock, uuid, fields, at, kind)
+    return f'{head}{clock},"uuid":{uuid}{fields},"timestamp":{at},"type":"{kind}"}}'
 
 
-def quoted(text: str) -> bytes:
-    """Write a text as JSON, without letters beyond ASCII."""
-    return dumps(text)
+def quoted(text: str) -> str:
+    """Write a text as JSON."""
+    return _write(text).decode() if text.isascii() else dumps_text(text)
 
 
-STARTED: Final[Says] = (b"task-started", b"")
+STARTED: Final[Says] = ("task-started", "")
 
 
 def received(message: Message, name: str, task: Task[..., Any] | None, *, limits: Limits) -> Says:
@@ -83,45 +112,43 @@ def received(message: Message, name: str, task: Task[..., Any] | None, *, limits
         name: of its task.
         task: None where it is not known; then nothing of it is hidden.
     """
-    shown, args, kwargs = _shown(message, task, limits=limits)
-    return (
-        b"task-received",
-        b', "name": %b, "args": %b, "kwargs": %b, "root_id": %b, "parent_id": %b, "retries": %b, "eta": %b, '
-        b'"expires": %b'
-        % (
-            _text(shown.shadow, quoted(name)),
-            args,
-            kwargs,
-            _text(shown.root_id),
-            _text(shown.parent_id),
-            _count(shown.retries),
-            _text(shown.eta),
-            _text(shown.expires),
-        ),
+    shown = _shown(message, task, limits=limits)
+    return "task-received", _fields(
+        _Received(
+            shown.shadow or name,
+            shown.argsrepr,
+            shown.kwargsrepr,
+            shown.root_id,
+            shown.parent_id,
+            shown.retries,
+            shown.eta,
+            shown.expires,
+        )
     )
 
 
 def sent(message: Message, name: str, task: Task[..., Any] | None, *, limits: Limits) -> Says:
     """Tell that a message was published."""
-    shown, args, kwargs = _shown(message, task, limits=limits)
-    queue = quoted(message.queue)
-    return (
-        b"task-sent",
-        b', "root_id": %b, "parent_id": %b, "name": %b, "args": %b, "kwargs": %b, "retries": %b, "eta": %b, '
-        b'"expires": %b, "queue": %b, "exchange": "", "routing_key": %b'
-        % (
-            _text(shown.root_id),
-            _text(shown.parent_id),
-            quoted(name),
-            args,
-            kwargs,
-            _count(shown.retries),
-            _text(shown.eta),
-            _text(shown.expires),
+    shown, queue = _shown(message, task, limits=limits), message.queue
+    return "task-sent", _fields(
+        _Sent(
+            shown.root_id,
+            shown.parent_id,
+            name,
+            shown.argsrepr,
+            shown.kwargsrepr,
+            shown.retries,
+            shown.eta,
+            shown.expires,
             queue,
+            "",
             queue,
-        ),
+        )
     )
+
+
+def _fields(named: msgspec.Struct) -> str:
+    return f",{_write(named)[1:-1].decode()}"
 
 
 def told_sent(message: Message, tasks: Mapping[str, Task[..., Any]], *, limits: Limits) -> Says | None:
@@ -138,90 +165,73 @@ def sender_name() -> str:
     return f"gen{os.getpid()}@{socket.gethostname()}"
 
 
-def told_success(value: Any, runtime: float, *, limit: int) -> bytes:
+def told_success(value: Any, runtime: float, *, limit: int) -> str:
     """Write what a child tells of a run that has returned."""
-    result = dumps(bounded_repr(value, limit=limit))
-    return b', "result": %b, "runtime": %a' % (result, runtime if math.isfinite(runtime) else 0.0)
+    result = quoted(bounded_repr(value, limit=limit))
+    return f',"result":{result},"runtime":{runtime if math.isfinite(runtime) else 0.0}'
 
 
-def told_failure(exc: BaseException, traceback: str | None) -> bytes:
+def told_failure(exc: BaseException, traceback: str | None) -> str:
     """Write what is told of a run that has raised; of a retry, what it was because of."""
-    shown = dumps(_cut(bounded_repr(exc, limit=TEXT_MAX_CHARS)))
+    shown = quoted(_cut(bounded_repr(exc, limit=TEXT_MAX_CHARS), TEXT_MAX_CHARS))
     if traceback is None:
-        return b', "exception": %b' % shown
-    return b', "exception": %b, "traceback": %b' % (shown, dumps(_cut(traceback)))
+        return f',"exception":{shown}'
+    return f',"exception":{shown},"traceback":{quoted(_cut(traceback, TEXT_MAX_CHARS))}'
 
 
-def succeeded(told: bytes) -> Says:
+def succeeded(told: str) -> Says:
     """Tell that a run has returned."""
-    return b"task-succeeded", told
+    return "task-succeeded", told
 
 
-def failed(told: bytes) -> Says:
+def failed(told: str) -> Says:
     """Tell that a run has failed."""
-    return b"task-failed", told
+    return "task-failed", told
 
 
-def retried(told: bytes) -> Says:
+def retried(told: str) -> Says:
     """Tell that a run is to be tried again."""
-    return b"task-retried", told
+    return "task-retried", told
 
 
 def rejected(*, requeue: bool) -> Says:
     """Tell that a message was given back, or buried."""
-    return b"task-rejected", b', "requeue": %b' % _bool(requeue)
+    return "task-rejected", f',"requeue":{_bool(requeue)}'
 
 
 def revoked(*, terminated: bool = False, signum: int | str | None = None, expired: bool = False) -> Says:
     """Tell that nobody wants a run any more."""
-    return (
-        b"task-revoked",
-        b', "terminated": %b, "signum": %b, "expired": %b' % (_bool(terminated), dumps(signum), _bool(expired)),
-    )
+    number = dumps_text(signum)
+    return "task-revoked", f',"terminated":{_bool(terminated)},"signum":{number},"expired":{_bool(expired)}'
 
 
-def _shown(message: Message, task: Task[..., Any] | None, *, limits: Limits) -> tuple[_Shown, bytes, bytes]:
+def _shown(message: Message, task: Task[..., Any] | None, *, limits: Limits) -> _Shown:
+    """Read what people may see of a message, cut to a size that does not burden them."""
     try:
         shown = _read(message.headers)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         shown = _NOTHING
+    if len(message.headers) > _SHOWN_MAX_CHARS:
+        shown = _Shown(*(_cut(value, _SHOWN_MAX_CHARS) for value in msgspec.structs.astuple(shown)))
     hiding = None if task is None or not task.sensitive else hiding_of(task)
-    if hiding is None and shown.argsrepr != _NULL:
-        return shown, _text(shown.argsrepr), _text(shown.kwargsrepr)
-    if message.content_type != JSON_CONTENT:  # a pickle is not opened for this
-        return shown, *((_NULL, _NULL) if hiding is None else (_HIDDEN, _HIDDEN))
-    try:
-        request = read_request(message, limits=limits)
-    except CeleriacError:
-        return shown, _HIDDEN, _HIDDEN
-    args, kwargs = tuple(request.args), request.kwargs
-    if hiding is not None:
-        args, kwargs = hiding.hide(args, kwargs)
-    return shown, dumps(bounded_repr(args)), dumps(bounded_repr(kwargs))
+    if hiding is None and shown.argsrepr is not None:
+        return shown
+    args, kwargs = _HIDDEN, _HIDDEN
+    if message.content_type == JSON_CONTENT:  # a pickle is not opened for this
+        try:
+            request = read_request(message, limits=limits)
+        except CeleriacError:
+            return msgspec.structs.replace(shown, argsrepr=args, kwargsrepr=kwargs)
+        told_args, told_kwargs = tuple(request.args), request.kwargs
+        if hiding is not None:
+            told_args, told_kwargs = hiding.hide(told_args, told_kwargs)
+        args, kwargs = bounded_repr(told_args), bounded_repr(told_kwargs)
+    return msgspec.structs.replace(shown, argsrepr=args, kwargsrepr=kwargs)
 
 
-def _text(raw: msgspec.Raw, default: bytes = _NULL) -> bytes:
-    """Return a JSON text as it stands in headers; `default` where there is something else."""
-    found = bytes(raw)
-    if found[:1] != b'"':
-        return default
-    if len(found) <= _RAW_MAX_BYTES and found.isascii():
-        return found
-    try:
-        text = loads(found)
-        return dumps_text(text[:_RAW_MAX_BYTES]).encode()
-    except (CeleriacError, UnicodeError):
-        return default
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
 
 
-def _count(raw: msgspec.Raw) -> bytes:
-    found = bytes(raw)
-    return found if len(found) <= 9 and found.isdigit() else b"0"
-
-
-def _bool(value: bool) -> bytes:
-    return b"true" if value else b"false"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_MAX_CHARS else f"{text[:TEXT_MAX_CHARS]}..."
+def _cut(value: Any, most: int) -> Any:
+    return value if not isinstance(value, str) or len(value) <= most else f"{value[:most]}..."
