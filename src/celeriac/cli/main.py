@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "inspect": Lazy("celeriac.cli.inspect:inspect", "Ask nodes what they do."),
     "control": Lazy("celeriac.cli.control:control", "Tell nodes to do something, while they run."),
     "purge": Lazy("celeriac.cli.purge:purge", "Delete the messages that wait in queues."),
+    "events": Lazy("celeriac.cli.events:events", "See what nodes and tasks do, as it happens."),
     "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold; give future messages to Celery."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
