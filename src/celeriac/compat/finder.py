@@ -19,6 +19,7 @@ EXTENDED: Final = frozenset(
         "celeriac.app",
         "celeriac.app.amqp",
         "celeriac.app.control",
+        "celeriac.app.events",
         "celeriac.app.log",
         "celeriac.app.registry",
         "celeriac.app.task",

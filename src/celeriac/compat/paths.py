@@ -58,7 +58,6 @@ def _instead(what: str) -> Missing:
 # --- parts that are to come ---
 
 BEAT: Final = _later("schedules and beat", "until then have cron or a systemd timer run `celeriac call`")
-EVENTS: Final = _later("events", "until then connect to signals (celeriac.signals), or ask `celeriac queue list`")
 KOMBU: Final = _never(
     "there are no kombu connections, producers and consumers. A call opens and keeps what it needs; "
     "queues are named in `task_routes` and `apply_async(queue=…)`"
@@ -150,7 +149,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.config", "NAMESPACES=SETTINGS"),
         **no(_instead("`app.conf`, or the table celeriac.app.config.SETTINGS"), "Option flatten find"),
     },
-    "celeriac.app.events": EVENTS,
+    "celeriac.app.events": at("celeriac.app.events.events", "Events"),
     "celeriac.app.log": {
         **at("celeriac.compat.logs", "TaskFormatter"),
         **at("celeriac.app.log_setup", "Logging"),
@@ -223,7 +222,26 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **no(_instead("celeriac.testing.start_worker"), "TestWorkController setup_app_for_worker"),
     },
     "celeriac.decorators": REMOVED,
-    "celeriac.events": EVENTS,
+    "celeriac.events": {
+        **at("celeriac.app.events.dispatcher", "Event EventDispatcher"),
+        **at("celeriac.app.events.receiver", "EventReceiver"),
+        **at("celeriac.wire.events", "group_from=group_of"),
+        **no(KOMBU, "event_exchange get_exchange"),
+    },
+    "celeriac.events.cursesmon": no(_instead("`celeriac events`, or celeriac.app.events"), "CursesMonitor evtop"),
+    "celeriac.events.dispatcher": at("celeriac.app.events.dispatcher", "EventDispatcher"),
+    "celeriac.events.dumper": at("celeriac.app.events.dumper", "Dumper evdump"),
+    "celeriac.events.event": {
+        **at("celeriac.app.events.dispatcher", "Event"),
+        **at("celeriac.wire.events", "group_from=group_of"),
+        **no(KOMBU, "event_exchange get_exchange"),
+    },
+    "celeriac.events.receiver": at("celeriac.app.events.receiver", "EventReceiver"),
+    "celeriac.events.snapshot": at("celeriac.app.events.snapshot", "Polaroid evcam"),
+    "celeriac.events.state": {
+        **at("celeriac.app.events.seen", "Worker Task heartbeat_expires=expires_at"),
+        **at("celeriac.app.events.state", "State"),
+    },
     "celeriac.exceptions": {
         **at("celeriac.compat.commands", "CeleryCommandException"),
         **no(_instead("`raise value.with_traceback(tb)`"), "reraise"),

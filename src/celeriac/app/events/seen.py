@@ -24,6 +24,8 @@ from celeriac.states import (
 if TYPE_CHECKING:
     from celeriac.app.events.state import State
 
+_FREQ: Final = 60.0
+
 HEARTBEATS_MAX: Final = 4
 EXPIRE_PERCENT: Final = 200.0
 """How long a node counts as alive after its last heartbeat, in percent of the time between two."""
@@ -34,12 +36,10 @@ DRIFT_MAX: Final = 16.0
 _OTHERS_MAX: Final = 64
 """Fields that an event may add which no event of Celery has."""
 
-_FREQ: Final = 60.0
-
 _NEVER_SET: Final = frozenset({"type", "uuid", "id", "hostname", "local_received", "utcoffset", "pid"})
 
 
-def expires_at(heard_at: float, freq: float, expire_percent: float = EXPIRE_PERCENT) -> float:
+def expires_at(heard_at: float, freq: float = _FREQ, expire_percent: float = EXPIRE_PERCENT) -> float:
     """Return the unix instant until which a node counts as alive that was heard at one.
 
     Args:
