@@ -14,7 +14,6 @@ from celeriac.app.members import JOIN_TASK
 from celeriac.app.result_set import ResultSet
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
-from celeriac.backends.joins import KeptJoin
 from celeriac.brokers.joins import JoinEffects
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import ChordError, Ignore, OperationalError
@@ -24,6 +23,7 @@ from celeriac.wire.results import exception_from_map
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
+    from celeriac.backends.joins import KeptJoin
 
 logger: Final = logging.getLogger("celeriac.trace")
 
@@ -40,10 +40,11 @@ def add_join_task(app: Celery) -> None:
         typing=False,
         acks_late=True,
         acks_on_failure_or_timeout=True,
+        reject_on_worker_lost=True,
         ignore_result=False,
         send_events=False,
         track_started=False,
-        rate_limit=None,
+        rate_limit=0,
         max_retries=None,
         autoretry_for=(),
     )

@@ -15,6 +15,7 @@ from celeriac.app.builtin_tasks import add_builtin_tasks
 from celeriac.app.config import Settings
 from celeriac.app.hiding import hiding_of
 from celeriac.app.imports import import_tasks, imported
+from celeriac.app.members import JOIN_TASK
 from celeriac.app.naming import task_name
 from celeriac.app.pydantic_tasks import add_pydantic
 from celeriac.app.registry import Registry
@@ -211,7 +212,8 @@ class Registering:
             except IndexError:
                 return
             try:
-                annotate(task, annotations)
+                if task.name != JOIN_TASK:  # what is meant for all tasks of a program must keep no chord from its end
+                    annotate(task, annotations)
             except BaseException:
                 self._not_annotated.appendleft(task)
                 raise

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
-from celeriac.backends.joins import CountedMember, KeptJoin
 from celeriac.brokers.base import Checkup, ResultMeta
-from celeriac.brokers.joins import JoinEffects
-from celeriac.message import Message
+
+if TYPE_CHECKING:
+    from celeriac.backends.joins import CountedMember, KeptJoin
+    from celeriac.brokers.joins import JoinEffects
+    from celeriac.message import Message
 
 RESULT_EXPIRES: Final = 86_400.0
 """Seconds for which a result is kept, unless `result_expires` says otherwise."""

@@ -228,3 +228,21 @@ def test_errbacks_of_a_chord_are_those_of_its_members_where_a_setting_says_so(ap
         assert heard.acquire(timeout=WITHIN)
         assert heard.acquire(timeout=WITHIN)
     assert sorted(told) == sorted([result.parent[0].id, result.id])
+
+
+def test_no_setting_for_all_tasks_keeps_a_chord_from_its_end(app):
+    app.conf.update(
+        task_annotations={"*": {"rate_limit": "1/h", "acks_late": False, "max_retries": 0}},
+        task_default_rate_limit="1/h",
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_track_started=True,
+        task_reject_on_worker_lost=False,
+        task_acks_on_failure_or_timeout=False,
+    )
+
+    task = app.tasks["celery.join"]
+
+    assert (task.rate_limit, task.acks_late, task.max_retries, task.ignore_result) == (0, True, None, False)
+    assert (task.track_started, task.reject_on_worker_lost, task.acks_on_failure_or_timeout) == (False, True, True)
+    assert app.tasks["shop.add"].rate_limit == "1/h"
