@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
@@ -333,6 +334,16 @@ class Celery(Registering, Configured):
     def backend(self) -> ResultBackend | None:
         """Where results are kept; None when they are not."""
         return self._stores_now().backend
+
+    @cached_property
+    def steps(self) -> dict[str, set[type]]:
+        """What nodes start and stop beside all else: classes of `celeriac.bootsteps`, under "worker" or "consumer"."""
+        return defaultdict(set)
+
+    @cached_property
+    def user_options(self) -> dict[str, set[Any]]:
+        """Options of your own for the command line: `click.Option` objects, under "worker" or "preload"."""
+        return defaultdict(set)
 
     @cached_property
     def clock(self) -> LamportClock:

@@ -25,8 +25,6 @@ _OF_APP: Final[Mapping[str, str]] = {
     "producer_or_acquire": _CONNECTIONS,
     "producer_pool": _CONNECTIONS,
     "setup_security": "signed messages are not in this version of celeriac",
-    "steps": "workers have no bootsteps here; use signals, or the parts of `celeriac.worker`",
-    "user_options": "further command line options are not in this version of celeriac",
     "Worker": "start a worker with `celeriac worker`, or `app.worker_main`",
     "WorkController": "start a worker with `celeriac worker`, or `app.worker_main`",
 }

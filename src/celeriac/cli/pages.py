@@ -121,7 +121,10 @@ class LazyGroup(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.table:
-            return None
+            from celeriac.cli.plugins import command_of_package  # which reads what is installed
+
+            ctx.find_root().ensure_object(Session)  # their `ctx.obj`
+            return command_of_package(cmd_name)
         module, _, name = self.table[cmd_name].target.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
@@ -132,7 +135,7 @@ class LazyGroup(Group):
         name = args[0]
         if name in self.later:
             ctx.fail(f"{name!r} {self.later[name]}")
-        if name not in self.table and not name.startswith("-"):
+        if name not in self.table and not name.startswith("-") and self.get_command(ctx, name) is None:
             ctx.fail(f"there is no command {name!r}. {_nearest(name, self.table)}")
         return super().resolve_command(ctx, args)
 

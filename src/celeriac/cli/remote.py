@@ -16,6 +16,7 @@ from celeriac.cli.output import Output, plural
 from celeriac.cli.session import Session
 from celeriac.cli.values import names, seconds
 from celeriac.worker.commands.panel import CommandInfo, Kind
+from celeriac.worker.commands.plugins import load_plugins
 from celeriac.worker.commands.table import commands_of
 
 UNREACHABLE: Final = 69
@@ -82,7 +83,8 @@ def app_for(session: Session, kind: Kind, command: str) -> tuple[Celery, Command
 
 
 def _load(app: Celery, output: Output) -> None:
-    """Import the modules of the app, which may have commands of their own."""
+    """Import the modules of the app and what packages bring along, which may have commands of their own."""
+    load_plugins()
     try:
         app.load_tasks()
     except (ModuleFailed, ModuleMissing) as error:

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from celeriac.cli.output import Output
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
 
 
 @dataclass(kw_only=True)
@@ -42,6 +46,13 @@ class Session:
         """Settings of the app that the command line replaces."""
         given = {"broker_url": self.broker_url, "result_backend": self.result_backend}
         return {name: url for name, url in given.items() if url is not None}
+
+    @cached_property
+    def app(self) -> Celery:
+        """The app, for commands that packages add: what they find as `ctx.obj.app`."""
+        from celeriac.cli.apps import open_app  # it needs a session, and other commands do not need this
+
+        return open_app(self)
 
     def enter_workdir(self) -> None:
         """Change to the folder that `--workdir` names.

@@ -31,6 +31,8 @@ SETTINGS_OF_FLAGS: Final = {
 
 _BEAT_LEAST: Final = 0.1
 
+_OWN: Final = "celeriac.own_options"
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 
 
@@ -51,7 +53,37 @@ def concurrency(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-@click.command("worker", cls=Command, takes_json=False)
+class WorkerCommand(Command):
+    """A command that knows the options which an app has of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; where one is not known, those of the app as well."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption:
+            words = ctx.meta[_OWN] = []
+            added = self._of_app(ctx, given, words)
+            if not added:
+                raise
+        mine = self.params
+        self.params = [*mine, *added]
+        try:
+            return super().parse_args(ctx, given)
+        finally:
+            self.params = mine
+
+    def _of_app(self, ctx: click.Context, args: list[str], words: list[str]) -> list[click.Parameter]:
+        """Return the app's own options; which app that is, the other options tell."""
+        from celeriac.cli.own_options import stand_in, told_by_app  # only where somebody says such an option
+
+        with click.Context(self, parent=ctx.parent, info_name=ctx.info_name, ignore_unknown_options=True) as lenient:
+            super().parse_args(lenient, list(args))
+        session = ctx.find_root().ensure_object(Session)
+        return [stand_in(told, words) for told in told_by_app(session.app_spec, session.workdir)]
+
+
+@click.command("worker", cls=WorkerCommand, takes_json=False)
 @click.argument("assignments", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option("-n", "--hostname", metavar="NAME", help="Name of the node; %h is the host, %n and %d its two parts.")
 @click.option("-c", "--concurrency", "slots", type=concurrency, metavar="N|auto", help="Tasks at once.")
@@ -143,6 +175,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         burst=given["burst"],
         reload=given["reload"],
         heartbeat=heartbeat(given["heartbeat_interval"], without=given["without_heartbeat"]),
+        own=tuple(click.get_current_context().meta.get(_OWN, ())),
         strict=given["strict"],
     )
 

@@ -68,8 +68,8 @@ DAEMONS: Final = _later("`celeriac multi`", "until then let a service manager ke
 POOLS: Final = _never("a pool is chosen by its name: `worker_pool`, or `celeriac worker -P`")
 WORKER: Final = _never("the parts of a worker are no API. What happens in one is told by signals (celeriac.signals)")
 BOOTSTEPS: Final = _never(
-    "a worker is not built of bootsteps. For what is to happen at its start and end, connect to worker_init, "
-    "worker_ready and worker_shutdown in celeriac.signals"
+    "a worker is not built of bootsteps; add steps of your own to `app.steps`, or connect to worker_init, worker_ready "
+    "and worker_shutdown in celeriac.signals"
 )
 LOADERS: Final = _never(
     "there are no loaders. Settings come from `app.conf` and `app.config_from_object`, task modules from `include`, "
@@ -188,7 +188,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     # --- what programs import by name ---
     "celeriac.beat": BEAT,
     "celeriac.bin": COMMANDS,
-    "celeriac.bootsteps": BOOTSTEPS,
+    "celeriac.bootsteps": {
+        **at("celeriac.app.steps", "Step StartStopStep ConsumerStep"),
+        **no(BOOTSTEPS, "Blueprint"),
+    },
     "celeriac.canvas": at("celeriac.canvas.chain", "_chain=Chain"),
     "celeriac.concurrency": POOLS,
     "celeriac.contrib": {},

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from celeriac.app.application import Celery
 from celeriac.app.config.worker import LOG_FORMAT
@@ -129,6 +129,7 @@ class _Facts:
         self.name = name
         self.options = NodeOptions(node_name=name)
         self.queues_added: list[str] = []
+        self.own_options: dict[str, Any] = {}
         self.pool = pool
         self.concurrency = concurrency
         self._queues = queues

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from celeriac.app.application import Celery
@@ -24,8 +22,10 @@ from celeriac.wire.reprs import bounded_repr
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.commands.panel import Handler, is_built_in
+from celeriac.worker.commands.plugins import load_plugins
 from celeriac.worker.commands.state import Helm, State
 from celeriac.worker.commands.table import command_named
+from celeriac.worker.daemons import in_daemon
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -61,6 +61,7 @@ class Control:
         self._station: Station | None = None
         self._threads: set[asyncio.Task[None]] = set()
         self._complaints: set[str] = set()
+        self._has_plugins = False
 
     def start(self) -> None:
         """Begin to listen, unless the settings say not to, or there is nothing to hear."""
@@ -117,6 +118,10 @@ class Control:
         if not command.is_for(self._node):
             return
         handler = command_named(command.method)
+        if handler is None and not self._has_plugins:
+            self._has_plugins = True
+            await in_daemon(load_plugins)  # once, and only where somebody asks for what is not known
+            handler = command_named(command.method)
         if handler is None:
             method = command.method[:_SHOWN_MAX]
             self._complain("unknown", "control command %r is not known here", method)
@@ -171,7 +176,7 @@ class Control:
         try:
             answer = await in_daemon(lambda: _called(handler, state, command.arguments))
         except Exception as exc:  # noqa: BLE001 - as above
-            answer = self._failed(command, exc)
+            answer = self._failed(command, exc, is_own=False)
         await self._answer(station, command, answer)
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -179,8 +184,8 @@ class Control:
     def _state_for(self, command: Command) -> State:
         return State(self._app, self._node, self._helm, is_for_all=command.is_for_all)
 
-    def _failed(self, command: Command, exc: Exception) -> Any:
-        expected = isinstance(exc, (CeleriacError, ValueError, TypeError))
+    def _failed(self, command: Command, exc: Exception, *, is_own: bool = True) -> Any:
+        expected = is_own and isinstance(exc, (CeleriacError, ValueError, TypeError))
         self._complain(
             f"{command.method} {type(exc).__name__}",
             "control command %r cannot be done: %s",
@@ -225,35 +230,3 @@ def _called(handler: Handler, state: State, arguments: dict[str, Any]) -> Any:
     if inspect.iscoroutinefunction(handler):
         return asyncio.run(handler(state, **arguments))
     return handler(state, **arguments)
-
-
-async def in_daemon(call: Callable[[], Any]) -> Any:
-    """Await a call in a thread of its own, which does not keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[Any] = loop.create_future()
-
-    def run() -> None:
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = call()
-        except Exception as exc:  # noqa: BLE001 - raised where it is awaited
-            error = exc
-        except BaseException as exc:  # noqa: BLE001 - SystemExit of a command ends its thread, not the node
-            error = RuntimeError(repr(exc))
-        try:
-            loop.call_soon_threadsafe(_end, over, value, error)
-        except RuntimeError:  # the loop has ended meanwhile
-            return
-
-    threading.Thread(target=run, name="control command", daemon=True).start()
-    return await over
-
-
-def _end(over: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if over.done():
-        return
-    if error is None:
-        over.set_result(value)
-    else:
-        over.set_exception(error)

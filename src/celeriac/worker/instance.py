@@ -17,6 +17,7 @@ class NodeFacts(Protocol):
     name: str
     options: NodeOptions
     queues_added: list[str]
+    own_options: dict[str, Any]
     pool: type[Pool]
 
     @property
@@ -99,6 +100,7 @@ class Worker:
             "prefetch_multiplier": said.prefetch_multiplier,
             "purge": said.purge,
             "settings": dict(said.settings),
+            **self._node.own_options,
         }
 
     def __repr__(self) -> str:

@@ -29,6 +29,7 @@ from celeriac.app.imports import import_tasks
 from celeriac.app.log_fields import carry_into_threads
 from celeriac.app.log_setup import set_process_name
 from celeriac.app.task import Task
+from celeriac.app.user_options import read_own_options
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.queues import Queues
 from celeriac.brokers.topology import worker_direct
@@ -269,6 +270,7 @@ class Node:
         capacities: bodies at once in each child.
         accept: which messages may be decoded.
         record_form: how records of results are written.
+        own_options: values of the app's own options, by name.
         queues_added: what receivers of signals have added to its queues.
         worker: what these receivers see of it.
     """
@@ -281,6 +283,7 @@ class Node:
         self.spec = found.spec
         self.app.conf.override(options.settings)
         self.app.load_tasks()
+        self.own_options = read_own_options(self.app, options.own)
         for module in options.include:
             import_tasks(module, "-I")
         conf = self.app.conf

@@ -55,6 +55,7 @@ from celeriac.worker.settler import WORTH_SETTLING, Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.stalled import StalledWatch
 from celeriac.worker.start import Crew, Plan
+from celeriac.worker.stepping import Stepping
 from celeriac.worker.stopping import Stage, Stopping
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits
@@ -130,7 +131,8 @@ class Supervisor:
         self._upkeep.start()
         self._revoking.start()
         self._events.start()
-        self._intake.start()
+        if await self._start_steps():
+            self._intake.start()
         self._control.start()
         self._watchdog.start()
         if self._reloading is not None:
@@ -144,8 +146,27 @@ class Supervisor:
             await self._shut_down()
         return self._exit_code
 
+    async def _start_steps(self) -> bool:
+        """Start what users have added; False when the node is to end, because that failed or somebody wants it to."""
+        if self._stepping is None:
+            return True
+        starting = asyncio.create_task(self._stepping.start())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (starting, stopping):
+            task.cancel()
+        if not starting.done() or starting.cancelled():
+            return False
+        error = starting.exception()
+        if error is not None:
+            logger.critical("a step of the app could not be started", exc_info=error)
+            self._fail(f"a step of the app could not be started: {error!r}")
+        return error is None
+
     def _make_parts(self) -> None:
         app, plan = self._app, self._plan
+        steps = (app.steps["worker"], app.steps["consumer"])
+        self._stepping = Stepping(plan.worker, steps) if plan.worker is not None and any(steps) else None
         strategy = strategy_of(plan.dispatch, app.conf.worker_dispatch_weights)
         self._slots = Slots(
             self._crew,
@@ -479,6 +500,8 @@ class Supervisor:
             await self._kill_children()
         self._endings.hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
+        if self._stepping is not None:
+            await self._stepping.stop(at_once=self._cold.is_set())
         await self._revoking.stop()
         await self._events.stop()
         await self._upkeep.stop()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 from hypothesis import given
@@ -120,3 +121,57 @@ def test_each_signal_is_known_by_name_and_number(number):
 def test_others_are_no_signals(wrong):
     with pytest.raises(ValueError, match="there is no signal"):
         signal_name(wrong)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("w1@host", True),
+        (r"w\d@", True),
+        ("(w|x)1@.*", True),
+        ("^w[0-9]+@(host|other)$", True),
+        ("w1@host.+", False),
+        ("x", False),
+        (r"w1@(?:host)?", True),
+        ("(", False),
+    ],
+)
+def test_a_regular_expression_names_nodes(pattern: str, matches: bool) -> None:
+    assert Command(method="ping", pattern=pattern, matcher="pcre").is_for("w1@host") is matches
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a+)+$", "(a|a)*b", "(.*)*x", ".*.*.*.*.*x", "(a?){99}b", "a?" * 60 + "a" * 60, "(?:a|b|ab)*c", "((a))+c"],
+)
+def test_one_that_could_take_for_ever_names_nobody(pattern: str) -> None:
+    began = time.monotonic()
+
+    assert not Command(method="ping", pattern=pattern, matcher="pcre").is_for("a" * 200)
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 100, "[" * 200, "*" * 255, "?" * 255])
+def test_a_shell_pattern_is_soon_decided(pattern: str) -> None:
+    began = time.monotonic()
+
+    Command(method="ping", pattern=pattern, matcher="glob").is_for("a" * 200)
+
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "clock"),
+    [
+        (b"{}", 0),
+        (b'{"clock": 7}', 7),
+        (b'{"clock": -1}', 0),
+        (b'{"clock": "7"}', 0),
+        (b'{"clock": 1e99}', 0),
+        (b"?", 0),
+    ],
+)
+def test_a_clock_counts_when_it_can_be_read(headers: bytes, clock: int) -> None:
+    notice = Notice(exchange="celery.pidbox", body=b'{"method": "ping"}', headers=headers)
+
+    assert read_command(notice).clock == clock
