@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.project import PATIENCE, Project, wait_until
+from tests.integration.stores import RedisStore, SqliteStore
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -88,7 +91,7 @@ def test_a_pool_grows_shrinks_and_starts_anew_under_load(project: Project, pool:
     project.start(*pool, "worker_pool_restarts=true", concurrency=2)
     pids = set(asked(project, "stats")["pool"]["processes"])
 
-    with load(project, count=600, seconds=0.005):
+    with load(project, count=200, seconds=0.005):
         sizes = []
         for command, n in (("grow", 4), ("shrink", 5), ("grow", 1), ("shrink", 1), ("grow", 2)):
             assert asked(project, f"pool_{command}", n=n) == {"ok": f"pool will {command}"}
@@ -97,7 +100,7 @@ def test_a_pool_grows_shrinks_and_starts_anew_under_load(project: Project, pool:
 
     assert sizes == [6, 1, 2, 1, 3]
     wait_until(lambda: pids.isdisjoint(asked(project, "stats")["pool"]["processes"]))
-    assert asked(project, "stats")["total"] == {"tasks.noted": 600}
+    assert asked(project, "stats")["total"] == {"tasks.noted": 200}
     assert "error" in asked(project, "pool_shrink", n=3)
 
 
@@ -172,3 +175,87 @@ def test_it_answers_within_a_second_under_full_load(project: Project):
         publisher.join()
 
     assert max(took) < 1.0, took
+
+
+OWN = """
+import click
+from celeriac.bootsteps import StartStopStep
+from celeriac.worker.control import control_command
+
+app.user_options["worker"].add(click.Option(["--shop"], default="none"))
+
+
+class Door(StartStopStep):
+    def __init__(self, parent, shop=None, **options):
+        self.shop = shop
+
+    def start(self, parent):
+        note("opened", self.shop, parent.hostname)
+
+    def stop(self, parent):
+        note("closed", self.shop)
+
+
+app.steps["worker"].add(Door)
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def ring(state, n=1):
+    note("rang", n)
+    return {"ok": f"rang {n} times"}
+"""
+
+
+@pytest.mark.engines("sqlite")
+def test_an_app_has_options_steps_and_commands_of_its_own(project: Project):
+    project.use_also(OWN)
+    node = project.start("--shop", "books")
+
+    assert asked(project, "ring", n=2) == {"ok": "rang 2 times"}
+    assert node.stop() == 0
+
+    assert [words[:2] for words in project.notes] == [["opened", "books"], ["rang", "2"], ["closed", "books"]]
+
+
+@pytest.mark.engines("sqlite")
+def test_a_step_that_cannot_start_ends_the_node(project: Project):
+    project.use_also(OWN.replace('note("opened", self.shop, parent.hostname)', 'raise LookupError("no key")'))
+    waiting = project.call("noted", "waiting")
+    node = project.start(ready=False)
+
+    assert node.wait_exit() == 1
+    assert "a step of the app could not be started" in node.log
+    assert "no key" in node.log
+    assert (project.notes, waiting.state) == ([["closed", "none"]], "PENDING")
+
+
+@pytest.mark.engines("sqlite")
+def test_options_that_nobody_has_are_refused(project: Project):
+    node = project.start("--shop", "books", ready=False)
+
+    assert node.wait_exit() == 2
+    assert "No such option '--shop'" in node.log
+
+
+def test_nothing_piles_up_in_the_broker(project: Project):
+    project.start()
+    asked(project, "ping")
+    before = kept_for_the_bus(project)
+
+    for _ in range(20):
+        asked(project, "stats")
+        project.app.control.inspect(timeout=0.001).stats()  # gone before the answer
+
+    wait_until(lambda: kept_for_the_bus(project) <= before)
+
+
+def kept_for_the_bus(project: Project) -> int:
+    """Count what the store keeps of inboxes and answers: rows, or keys and members that have no end of their own."""
+    store = project.store
+    if isinstance(store, SqliteStore):
+        with contextlib.closing(sqlite3.connect(f"file:{store.path}-bus?mode=ro", uri=True)) as connection:
+            return sum(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("inbox", "reply"))
+    assert isinstance(store, RedisStore)
+    client = store.client
+    lasting = [key for key in client.keys("*") if b"pidbox" in key and client.ttl(key) < 0]
+    return len(lasting) + client.scard("_kombu.binding.reply.celery.pidbox")

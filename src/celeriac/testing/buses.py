@@ -492,6 +492,15 @@ class BusConformance:
 
             assert waiting.result(ANSWER_WITHIN) == [an_answer(inbox)]
 
+    def test_collecting_ends_at_once_when_hardly_any_time_is_left(self, bus: Bus) -> None:
+        with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+            for left in (0.0004, 0.0001, 0.000001):
+                began = time.monotonic()
+
+                assert inbox.collect(deadline_at=time.monotonic() + left) == []
+
+                assert time.monotonic() - began < 0.5
+
     def test_collecting_ends_at_its_deadline(self, bus: Bus) -> None:
         with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
             began_at = time.monotonic()

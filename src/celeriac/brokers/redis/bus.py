@@ -33,6 +33,9 @@ _TABLE_KEPT: Final = 3600.0
 _STEP: Final = 1.0
 """Seconds for which one command waits for answers, and a command may take beyond the deadline of who only looks."""
 
+_SHORTEST: Final = 0.001
+"""Seconds that are not written as 0, which waits for ever."""
+
 _AT_ONCE: Final = 1_000
 
 _NAPS: Final = (0.0, 0.01, 0.05, 0.1)
@@ -150,7 +153,7 @@ class RedisInbox(Inbox):
             left = deadline_at - time.monotonic()
             if found or left <= 0:
                 return found
-            wait = min(left, _STEP)
+            wait = max(min(left, _STEP), _SHORTEST)
             answer = link.call("BRPOP", *self._lists, f"{wait:.3f}", deadline_at=step_ends_at, repeatable=True)
             if answer is not None and (found := _readable(answer[1:])):
                 return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from celeriac.exceptions import DecodeError
 from celeriac.wire.control import IDS_MAX, ids_in
 from celeriac.wire.reprs import bounded_repr
 from celeriac.worker.commands.panel import built_in, ok
@@ -64,7 +65,9 @@ def hello(state: State, from_node: str, revoked: Any = None, **more: Any) -> dic
     """Exchange revoked ids and clocks with a worker of Celery that starts."""
     if from_node == state.hostname:
         return None
-    ids = list(revoked or ())  # since 5.7; a map from ids before
+    if not isinstance(revoked, (list, dict, type(None))):  # a list since 5.7, a map from ids before
+        raise DecodeError(f"revoked is a list of ids, got {revoked!r:.100}")
+    ids = list(revoked or ())
     known = state.node.revoking
     news = [one for one in ids_in(ids[:IDS_MAX]) if known.revoked.of(one) is None] if ids else []
     if news:
