@@ -22,10 +22,8 @@ class Later(NamedTuple):
 
 _SCHEDULES: Final = "schedules and beat"
 _CRON: Final = "Until then have cron or a systemd timer run `celeriac call`."
-_BACKGROUND: Final = "running in the background"
 
 LATER_FLAGS: Final = {
-    ("-D", "--detach"): Later(_BACKGROUND, "Let systemd or supervisord keep the worker running, or use `nohup ... &`."),
     ("-B", "--beat"): Later(_SCHEDULES, _CRON),
 }
 """Flags that are to come."""
@@ -34,9 +32,9 @@ LATER_OPTIONS: Final = {
     ("-s", "--schedule-filename", "--schedule"): Later(_SCHEDULES, _CRON),
     ("--scheduler",): Later(_SCHEDULES, _CRON),
     ("--autoscale",): Later("pools that grow and shrink", "Give a fixed number with -c."),
-    ("--uid",): Later(_BACKGROUND, "Start the worker as the user that it is to run as."),
-    ("--gid",): Later(_BACKGROUND, "Start the worker as the group that it is to run as."),
-    ("--executable",): Later(_BACKGROUND, "Start it with that interpreter: path/to/python -m celeriac worker ..."),
+    ("--executable",): Later(
+        "starting another interpreter", "Start the worker with it: path/to/python -m celeriac worker -D ..."
+    ),
 }
 """Options with a value, likewise."""
 
@@ -59,7 +57,7 @@ LATER_COMMANDS: Final = {
     "graph": Later("pictures of nodes", "`celeriac inspect stats` shows their numbers."),
     "list": Later("RabbitMQ", "`celeriac queue list` shows the queues."),
     "logtool": Later("tools for log files"),
-    "multi": Later(_BACKGROUND, "Start several workers, each with its own -n."),
+    "multi": Later("starting several workers at once", "Start each with its own -n, and -D."),
     "upgrade": Later("tools for moving from Celery", "Old names of settings are understood as they are."),
 }
 """Commands of Celery that are to come."""

@@ -6,6 +6,7 @@ Nothing here may import the user's app, or start a thread: the node forks its fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -124,6 +125,9 @@ class WorkerCommand(Command):
 @click.option("-E", "--task-events", "--events", "task_events", is_flag=True, help="Send events of tasks.")
 @click.option("--heartbeat-interval", type=seconds, metavar="SECONDS", help="Time between two heartbeat events.")
 @click.option("--without-heartbeat", is_flag=True, help="Send no heartbeat events.")
+@click.option("-D", "--detach", is_flag=True, help="Work in the background.")
+@click.option("--uid", metavar="USER", help="Work as this user.")
+@click.option("--gid", metavar="GROUP", help="Work as this group.")
 @click.option("--umask", metavar="OCTAL", help="What others may not do with files that it makes.")
 @worker_options_of_celery
 @global_options_of_celery
@@ -144,9 +148,26 @@ def worker(session: Session, /, **given: Any) -> int:
     session.enter_workdir()
     options = node_options(session, given)
     # Imported here: `celeriac worker --help` needs nothing of it.
+    from celeriac.cli.detaching import Background, go_to_background, is_in_background
     from celeriac.cli.running import run_again_and_again
+    from celeriac.worker.privileges import become
 
-    return run_again_and_again(options, started_in)
+    become(given["uid"], given["gid"])
+    place: AbstractContextManager[object] = nullcontext()
+    if given["detach"] and not is_in_background():
+        gone = go_to_background(_own_log(options))
+        if not isinstance(gone, Background):
+            return gone
+        place = gone
+    with place:
+        return run_again_and_again(options, started_in)
+
+
+def _own_log(options: NodeOptions) -> str | None:
+    """Return the log file of the first process, or None."""
+    from celeriac.worker.names import file_name, node_name
+
+    return options.logfile and file_name(options.logfile, node_name(options.node_name), process=0)
 
 
 def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import warnings
 
 import pytest
 
-from celeriac.exceptions import SecurityError, SecurityWarning
+from celeriac.exceptions import ImproperlyConfigured, SecurityError, SecurityWarning
 from celeriac.wire.serializers import Accept
-from celeriac.worker.privileges import check_privileges
+from celeriac.worker.privileges import become, check_privileges
 
 PLAIN = Accept.of(["json"])
 PICKLES = Accept.of(["json", "pickle"], pickle_queues=["old"])
@@ -28,3 +29,13 @@ def test_others_may_do_as_they_like(accept):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_privileges(accept, root=False, environment={})
+
+
+@pytest.mark.parametrize(("user", "group"), [("no-such-user", None), (None, "no-such-group"), ("123456789", None)])
+def test_who_does_not_exist_cannot_be_become(user, group):
+    with pytest.raises(ImproperlyConfigured, match="this machine has no"):
+        become(user, group)
+
+
+def test_becoming_who_one_is_already_changes_nothing():
+    become(str(os.getuid()), str(os.getgid()))
