@@ -25,6 +25,7 @@ from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
 from celeriac.app.group_result import GroupResult as GroupOfResults
 from celeriac.app.group_result import group_class, set_class
+from celeriac.app.imports import Loader
 from celeriac.app.lamport import LamportClock
 from celeriac.app.log_setup import Logging
 from celeriac.app.missing import missing_of_app
@@ -209,6 +210,11 @@ class Celery(Registering, Configured):
     def thread_oid(self) -> str:
         """An id of this app in this thread: where answers to its calls go, on brokers that carry answers."""
         return oid_of_thread(self)
+
+    @cached_property
+    def loader(self) -> Loader:
+        """Imports the modules of the app's tasks."""
+        return Loader(self)
 
     @cached_property
     def AsyncResult(self) -> type[Result[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
 from celeriac.app.context import Context, current_context, entered
@@ -74,7 +74,14 @@ class Calling(Generic[P, R]):
             return self.run(*args, **kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Send a call with these arguments; returning means that the broker has it."""
+        """Send a call with these arguments; returning means that the broker has it.
+
+        Where `apply_async` is another than here, it is what sends.
+        """
+        task: Any = self
+        if getattr(task.apply_async, "__func__", None) is not _APPLY_ASYNC:  # 0.06 us
+            result: Result[R] = task.apply_async(args, kwargs)
+            return result
         app = self.app
         if app.conf.task_always_eager:
             return self._apply_async(args, kwargs, {})
@@ -432,6 +439,9 @@ class Calling(Generic[P, R]):
 
     def _signature(self, *args: Any, **options: Any) -> TaskSignature[Any]:
         return cast("TaskSignature[Any]", Signature(self, *args, **options))
+
+
+_APPLY_ASYNC: Final[Any] = Calling.apply_async
 
 
 async def _run_within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:

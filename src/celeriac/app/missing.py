@@ -20,7 +20,6 @@ _OF_APP: Final[Mapping[str, str]] = {
     "connection_or_acquire": _CONNECTIONS,
     "default_connection": _CONNECTIONS,
     "default_producer": _CONNECTIONS,
-    "loader": "there are no loaders here: name modules in `imports` and `include`, or use `app.autodiscover_tasks`",
     "pool": _CONNECTIONS,
     "producer_or_acquire": _CONNECTIONS,
     "producer_pool": _CONNECTIONS,

@@ -6,6 +6,7 @@ rich (40 ms).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,8 @@ from click.core import ParameterSource
 from celeriac import __version__
 from celeriac.cli.output import Output, draws_pages
 from celeriac.cli.session import Session
+from celeriac.compat import install_as_celery
+from celeriac.compat.finder import AS_CELERY
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -149,6 +152,15 @@ def global_options(*, takes_json: bool) -> list[click.Parameter]:
         _remembered(["--workdir"], "workdir", "Change to this folder first.", metavar="FOLDER"),
         _remembered(["-C", "--no-color/--color"], "no_color", "Never or always colour; else on terminals."),
         _remembered(["-q", "--quiet"], "quiet", "Write data and errors only.", is_flag=True),
+        Option(
+            ["--as-celery"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_be_celery,
+            help="Have `import celery` mean celeriac, in all processes of this command.",
+            panel=GLOBAL_PANEL,
+        ),
     ]
     if takes_json:
         options.append(_remembered(["--json"], "json", "Write data as JSON.", is_flag=True))
@@ -165,6 +177,12 @@ def _remembered(flags: list[str], field: str, help_text: str, **attrs: Any) -> O
     return Option(
         names, callback=remember, expose_value=False, is_eager=True, help=help_text, panel=GLOBAL_PANEL, **attrs
     )
+
+
+def _be_celery(context: click.Context, param: click.Parameter, value: Any) -> None:
+    if value and not context.resilient_parsing:
+        install_as_celery()
+        os.environ[AS_CELERY] = "1"
 
 
 def _show_help(context: click.Context, param: click.Parameter, value: Any) -> None:

@@ -5,6 +5,7 @@ Loaded by `import celeriac`, so it is small; the table is loaded when a path is 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +77,22 @@ class ExtendingFinder:
         return None
 
 
+AS_CELERY: Final = "CELERIAC_AS_CELERY"
+"""Variable of the environment that has `import celery` mean celeriac."""
+
+_NO: Final = frozenset({"", "0", "false", "no", "off"})
+
+
 def install() -> None:
-    """Put the two finders in their places, once."""
+    """Put the two finders in their places, once; with `AS_CELERY` in the environment, those for `celery` too.
+
+    Raises:
+        ImproperlyConfigured: `AS_CELERY` is set, and Celery itself is imported already.
+    """
     if TableFinder not in sys.meta_path:
         sys.meta_path.insert(0, ExtendingFinder)
         sys.meta_path.append(TableFinder)
+    if os.environ.get(AS_CELERY, "").lower() not in _NO:
+        from celeriac.compat import as_celery
+
+        as_celery.install()

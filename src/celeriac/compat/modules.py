@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.compat import paths
-from celeriac.compat.paths import PATHS, Home, Missing
+from celeriac.compat.paths import PATHS, Home, Missing, Names
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
@@ -23,12 +23,18 @@ else:
     Loader = object  # importing the base class takes 9 ms, and nothing of it is needed
 
 _PACKAGE: Final = "celeriac"
+_ROWS: Final[dict[str, Names | Missing]] = dict(PATHS)
+
+
+def add_rows(rows: Mapping[str, Names | Missing]) -> None:
+    """Know the rows of one more table."""
+    _ROWS.update(rows)
 
 
 def spec_of(fullname: str) -> ModuleSpec | None:
     """Describe the module at a path of the table, or the error about it; None when the table does not have it."""
     loader: Loader
-    match PATHS.get(fullname):
+    match _ROWS.get(fullname):
         case Missing(why):
             loader = _FailingLoader(f"{fullname} {why}")
         case None:
@@ -44,7 +50,7 @@ def spec_of(fullname: str) -> ModuleSpec | None:
 def _what_it_is(fullname: str) -> str | None:
     """Say what a name is that was imported as if it were a module."""
     path, _, name = fullname.rpartition(".")
-    names = PATHS.get(path)
+    names = _ROWS.get(path)
     if not isinstance(names, Mapping):
         return None
     match names.get(name):
@@ -66,13 +72,13 @@ def look_up(path: str, name: str) -> Any:
     Raises:
         AttributeError: celeriac does not have it; the text says why, and what to do instead.
     """
-    names = PATHS[path]
+    names = _ROWS[path]
     match names.get(name) if isinstance(names, Mapping) else None:
         case Home(module, attribute):
             return getattr(import_module(module), attribute)
         case Missing():
             raise AttributeError(_what_it_is(f"{path}.{name}"), name=name)
-    if f"{path}.{name}" in PATHS:
+    if f"{path}.{name}" in _ROWS:
         try:
             return import_module(f"{path}.{name}")
         except ImportError as error:
@@ -82,7 +88,7 @@ def look_up(path: str, name: str) -> Any:
 
 def names_of(path: str) -> list[str]:
     """List the names that exist at a path."""
-    names = PATHS[path]
+    names = _ROWS[path]
     return [name for name, home in names.items() if isinstance(home, Home)] if isinstance(names, Mapping) else []
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from celeriac import __version__
+from celeriac.compat.as_celery import CELERY_VERSION
 
 
 class version_info_t(NamedTuple):
@@ -26,3 +27,6 @@ VERSION: Final = version_info_t(int(_PARTS[1]), int(_PARTS[2]), int(_PARTS[3]), 
 version_info: Final = VERSION
 SERIES: Final = "celeriac"
 VERSION_BANNER: Final = f"{__version__} ({SERIES})"
+
+CELERYS_VERSION: Final = version_info_t(*CELERY_VERSION, "", "")
+CELERYS_VERSION_BANNER: Final = f"{'.'.join(map(str, CELERY_VERSION))} ({SERIES} {__version__})"

@@ -7,6 +7,7 @@ Celery's own are there already, these keep out of the way; `pytest_plugins = ["c
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import pytest
@@ -15,6 +16,14 @@ from celeriac.testing import fixtures
 
 CELERYS_OWN: Final = frozenset(("celery.contrib.pytest", "pytest_celery"))
 """Modules with fixtures of the same names."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Keep `import celery` meaning celeriac where it does: pytest has put a finder of its own in front."""
+    as_celery = sys.modules.get("celeriac.compat.as_celery")
+    if as_celery is not None and as_celery.is_installed():
+        as_celery.stand_in_front()
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,1 @@
+"""A library with tasks, which knows no app."""
