@@ -117,7 +117,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac._state": {
         **at(
             "celeriac.app.current",
-            "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app set_default_app",
+            "current_app=current_app_proxy current_task=current_task_proxy get_current_app=current_app set_default_app "
+            "_get_current_app=current_app _set_current_app=set_current_app",
         ),
         **at("celeriac.app.context", "get_current_task=running_task"),
         **at("celeriac.app.joining", "task_join_will_block"),
@@ -159,7 +160,11 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.brokers.routing", "MapRoute Router prepare=compile_routes"),
         **no(_instead("`task_routes`, which takes dotted paths"), "expand_router_string"),
     },
-    "celeriac.app.task": at("celeriac.app.context", "Context"),
+    "celeriac.app.task": {
+        **at("celeriac.app.context", "Context"),
+        **at("celeriac.app.task", "BaseTask=Task"),
+        **at("builtins", "TaskType=type"),
+    },
     "celeriac.app.trace": no(
         INTERNAL, "TraceInfo build_tracer trace_task setup_worker_optimizations reset_worker_optimizations"
     ),
@@ -177,7 +182,13 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.apps.worker": WORKER,
     # --- backends ---
     "celeriac.backends": {},
-    "celeriac.backends.base": no(BACKENDS, "BaseBackend Backend KeyValueStoreBackend DisabledBackend SyncBackendMixin"),
+    "celeriac.backends.base": {
+        **at("types", "DisabledBackend=NoneType"),  # what `app.backend` is of where no results are kept
+        **no(
+            BACKENDS,
+            "BaseBackend BaseDictBackend BaseKeyValueStoreBackend Backend KeyValueStoreBackend SyncBackendMixin",
+        ),
+    },
     "celeriac.backends.redis": no(BACKENDS, "SentinelBackend"),
     **all_of(
         "celeriac.backends",
@@ -276,7 +287,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         ),
         **no(DAEMONS, "LockFailed Pidfile create_pidlock DaemonContext detached maybe_drop_privileges"),
     },
-    "celeriac.registry": no(_instead("`app.tasks`"), "tasks TaskRegistry"),
+    "celeriac.registry": at("celeriac.compat.registry", "tasks TaskRegistry"),
     "celeriac.result": {
         **at("celeriac.app.result", "AsyncResult"),
         **at("celeriac.app.eager_result", "EagerResult"),
@@ -367,7 +378,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **no(_instead("reprlib.Repr"), "reprstream"),
     },
     "celeriac.utils.serialization": {
-        **at("celeriac.compat.serialization", "strtobool"),
+        **at("celeriac.compat.serialization", "b64decode b64encode strtobool"),
         **no(
             PICKLING,
             "UnpickleableExceptionWrapper subclass_exception find_pickleable_exception create_exception_cls "
@@ -411,7 +422,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.worker": no(WORKER, "WorkController"),
     **all_of(
         "celeriac.worker",
-        "autoscale components consumer heartbeat pidbox state strategy worker",
+        "autoscale components consumer heartbeat pidbox strategy worker",
         WORKER,
     ),
     "celeriac.worker.control": {
@@ -420,6 +431,14 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     },
     "celeriac.worker.loops": no(WORKER, "asynloop synloop"),
     "celeriac.worker.request": no(WORKER, "Request Context"),
+    "celeriac.worker.state": {
+        **no(
+            _instead("`app.control.inspect()`, which asks a node, or the `state` that a control command is given"),
+            "Persistent SOFTWARE_INFO active_requests maybe_shutdown merge_revoked requests reserved_requests revoked "
+            "scheduled_requests should_stop should_terminate successful_requests task_accepted task_ready "
+            "task_reserved task_scheduled total_count",
+        ),
+    },
 }
 """What is importable: names of a module, or why the whole module is missing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -31,3 +32,13 @@ def strtobool(term: Any, table: Mapping[str, bool] | None = None) -> Any:
 def saferepr(o: Any, maxlen: int | None = None, maxlevels: int = 3, seen: set[Any] | None = None) -> str:
     """Return a repr that never raises, of at most `maxlen` characters and `maxlevels` levels."""
     return bounded_repr(o, limit=maxlen or _NO_LIMIT, max_depth=maxlevels)
+
+
+def b64encode(s: str | bytes) -> str:
+    """Return text, as UTF-8, or bytes in base64."""
+    return base64.b64encode(s.encode() if isinstance(s, str) else s).decode()
+
+
+def b64decode(s: str | bytes) -> bytes:
+    """Read what `b64encode` writes."""
+    return base64.b64decode(s)

@@ -152,7 +152,12 @@ def test_the_module_is_run_as_a_command():
 def test_the_line_of_the_wheel_does_nothing_unless_it_is_asked_for(monkeypatch):
     (line,) = PTH.read_text().splitlines()
     imported: list[str] = []
-    names = {"__import__": lambda name, *rest: (imported.append(name), __import__(name))[1]}
+
+    def noted(name: str, *rest: object) -> object:
+        imported.append(name)
+        return __import__(name)
+
+    names = {"__import__": noted}
 
     monkeypatch.delenv("CELERIAC_AS_CELERY", raising=False)
     exec(line, {"__builtins__": names})
