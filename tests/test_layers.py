@@ -45,6 +45,7 @@ LAZY_IMPORTERS = {
     "celeriac.app.stores": "the scheme of a URL picks the adapter; only that one, and its extra, is loaded",
     "celeriac.app.telling": "what tells and hears events is loaded by the first who does; an app without stays cheap",
     "celeriac.brokers.amqp.broker": "only workers need aiormq and an event loop",
+    "celeriac.brokers.amqp.bus": "likewise",
     "celeriac.compat": "the table is loaded when one of its paths is asked for; `import celeriac` stays cheap",
     "celeriac.testing": "pytest loads the plugin wherever celeriac is installed; the rest when a fixture is used",
     "celeriac.cli": "a subcommand is loaded when it is called; `--help` stays fast",

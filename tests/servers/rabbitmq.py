@@ -18,7 +18,7 @@ class VirtualHosts:
     """Make virtual hosts on one server: many at a time, for one alone takes a second."""
 
     def __init__(self, server: RabbitServer) -> None:
-        self._server = server
+        self.server = server
         self._numbers = count(1)
         self._made: list[str] = []
 
@@ -27,13 +27,13 @@ class VirtualHosts:
         if not self._made:
             names = [f"t{number}" for number, _ in zip(self._numbers, range(_AT_ONCE), strict=False)]
             listed = ",".join(f'<<"{name}">>' for name in names)
-            self._server.ctl(
+            self.server.ctl(
                 "eval",
                 f'[begin rabbit_vhost:add(V, <<"tests">>), rabbit_auth_backend_internal:set_permissions('
                 f'<<"guest">>, V, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end || V <- [{listed}]], ok.',
             )
             self._made = names[::-1]
-        return self._server.url(self._made.pop())
+        return self.server.url(self._made.pop())
 
 
 @pytest.fixture(scope="session")

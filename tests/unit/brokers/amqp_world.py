@@ -20,9 +20,7 @@ class AmqpWorld(BrokerWorld):
         self._options = AmqpOptions(**options)  # type: ignore[arg-type]  # as a test says them
 
     def make_broker(self, **limits: Unpack[Limits]) -> Broker:
-        given = dict(limits)
-        given.pop("revocations_max", None)
-        return AmqpBroker(self.place, self._options, **given)  # type: ignore[arg-type]  # the others are the same
+        return AmqpBroker(self.place, self._options, **limits)
 
     def kill(self, node: Node) -> None:
         """End a node as SIGKILL does; the kernel closes its connection."""

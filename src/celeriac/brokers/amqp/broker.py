@@ -6,11 +6,13 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from celeriac.brokers.amqp.bus import AmqpBus
 from celeriac.brokers.amqp.dead_letters import DeadLetters
 from celeriac.brokers.amqp.failures import Refused
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
+from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.base import (
     DEAD_LETTER_EXPIRES,
@@ -24,7 +26,7 @@ from celeriac.brokers.base import (
     Incarnation,
     QueueDepth,
 )
-from celeriac.brokers.revocations import FEED_MAX, Feed, Revocation
+from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
 from celeriac.brokers.topology import Binding, Queue
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import ImproperlyConfigured
@@ -41,6 +43,7 @@ class AmqpBroker(Broker):
         dead_letter_max: dead letters kept.
         dead_letter_expires: seconds for which they are kept.
         message_max_bytes: larger messages are not handed to workers.
+        revocations_max: ids that are known here as revoked.
         clock: tells what is due; the server has none to ask.
     """
 
@@ -55,6 +58,7 @@ class AmqpBroker(Broker):
         dead_letter_max: int = DEAD_LETTER_MAX,
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
+        revocations_max: int = REVOCATIONS_MAX,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.place = place
@@ -64,6 +68,7 @@ class AmqpBroker(Broker):
         self._publisher = Publisher(place, self.options)
         self._routes = Routes(self.options)
         self._letters = DeadLetters(self._publisher, self._routes, keep=dead_letter_max, expires=dead_letter_expires)
+        self._revoked = RevokedOnRabbitMQ(self._publisher, keep=revocations_max, clock=clock)
         self._queues = dict.fromkeys(queues)
 
     @property
@@ -137,17 +142,13 @@ class AmqpBroker(Broker):
         return self._letters.discard(numbers)
 
     def revoke(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
-        if revocations:
-            raise ImproperlyConfigured(
-                "this version cannot revoke on RabbitMQ; use redis:// or sqlite:// where tasks are revoked"
-            )
-        return []
+        return self._revoked.add(revocations, deadline_at=deadline_at)
 
     def revocations(self, since: int = 0, *, limit: int = FEED_MAX) -> Feed:
-        return Feed(0, [])
+        return self._revoked.since(since, limit=limit)
 
     def revoked(self, task_ids: Collection[str]) -> dict[str, Revocation]:
-        return {}
+        return self._revoked.among(task_ids)
 
     def claimed(self, task_ids: Collection[str]) -> set[str]:
         return set(task_ids)
@@ -157,6 +158,9 @@ class AmqpBroker(Broker):
 
     def clean(self) -> int:
         return 0
+
+    def bus(self) -> AmqpBus:
+        return AmqpBus(self.place, self.options, self._publisher)
 
     def consumer(self, incarnation: Incarnation) -> Consumer:
         from celeriac.brokers.amqp.channel import WorkerChannel

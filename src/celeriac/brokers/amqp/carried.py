@@ -84,7 +84,7 @@ def read_carried(carried: Carried, *, queue: str) -> Message:
         EncodeError: a header has a value that JSON cannot hold.
     """
     headers = dumps(
-        {name: _plain(value) for name, value in carried.headers.items() if name not in _OURS}, name="headers"
+        {name: plain(value) for name, value in carried.headers.items() if name not in _OURS}, name="headers"
     )
     properties = dict(carried.properties)
     task_id, eta_at = glance(headers, carried.body)
@@ -100,7 +100,7 @@ def read_carried(carried: Carried, *, queue: str) -> Message:
         content_type=str(content_type or ""),
         content_encoding=str(content_encoding or "utf-8"),
         properties=split_properties(
-            {name: _plain(value) for name, value in properties.items()}, task_id=task_id, queue=queue
+            {name: plain(value) for name, value in properties.items()}, task_id=task_id, queue=queue
         ),
     )
 
@@ -109,7 +109,7 @@ def _number(value: Any) -> int:
     return min(max(value, 0), 255) if isinstance(value, int) else 0
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Return a value of a header as JSON has it: AMQP knows bytes, decimals and times besides."""
     if depth > _DEEPEST:
         raise EncodeError(f"a header is nested deeper than {_DEEPEST} levels")
@@ -121,7 +121,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         case datetime():
             return value.isoformat()
         case dict():
-            return {str(_plain(name)): _plain(each, depth + 1) for name, each in value.items()}
+            return {str(plain(name)): plain(each, depth + 1) for name, each in value.items()}
         case list() | tuple():
-            return [_plain(each, depth + 1) for each in value]
+            return [plain(each, depth + 1) for each in value]
     return value

@@ -13,9 +13,11 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 from urllib.parse import quote
 
+from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.failures import unanswered, unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
+from celeriac.brokers.amqp.revoked import OFFSET
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 
 try:
@@ -84,7 +86,7 @@ class WorkerChannel:
             endpoint = endpoints[number % len(endpoints)]
             try:
                 async with asyncio.timeout(self.options.connect_timeout or _WITHIN):
-                    self._connection = await aiormq.connect(self._url(endpoint), context=self.options.tls)
+                    self._connection = await dial(self.place, self.options, endpoint)
                     self._channel = await self._connection.channel(publisher_confirms=False)
             except LOST as error:
                 await self.close()
@@ -95,12 +97,6 @@ class WorkerChannel:
             return
         assert last is not None
         raise last
-
-    def _url(self, endpoint: Endpoint) -> str:
-        scheme = "amqps" if self.options.tls is not None else "amqp"
-        who = f"{quote(endpoint.username, safe='')}:{quote(endpoint.password, safe='')}"
-        where = quote(self.place.virtual_host, safe="")
-        return f"{scheme}://{who}@{endpoint.address}/{where}?heartbeat={self.options.heartbeat}"
 
     async def close(self) -> None:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
@@ -134,6 +130,17 @@ class WorkerChannel:
                     await self._do(self._channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
                 await self._do(self._channel.basic_consume(queue, come, consumer_tag=tag))
                 self._consuming[queue] = tag
+
+    async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
+        """Be told the offsets of what is in a stream, from its last chunk on, over a channel of its own."""
+        channel = await self._do(self._connection.channel(publisher_confirms=False))
+        await self._do(channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
+
+        async def come(message: Any) -> None:
+            heard(int((message.header.properties.headers or {}).get(OFFSET, 0)))
+            await channel.basic_ack(message.delivery.delivery_tag, wait=False)
+
+        await self._do(channel.basic_consume(stream, come, arguments={OFFSET: "last"}))
 
     def queue_of(self, consumer_tag: str) -> str:
         """Return the queue that a consumer's messages come from."""
@@ -187,5 +194,37 @@ class WorkerChannel:
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 
 
+async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> Any:
+    """Return a connection of aiormq, logged in; raises one of `LOST`."""
+    scheme = "amqps" if options.tls is not None else "amqp"
+    who = f"{quote(endpoint.username, safe='')}:{quote(endpoint.password, safe='')}"
+    where = f"{endpoint.address}/{quote(place.virtual_host, safe='')}"
+    return await aiormq.connect(f"{scheme}://{who}@{where}?heartbeat={options.heartbeat}", context=options.tls)
+
+
 def _ignore(message: Any, serial: int) -> None:
     """Receive nothing: nobody consumes yet."""
+
+
+def received(message: Any) -> Carried:
+    """Return what aiormq has received in the terms of `carried.py`."""
+    said = message.header.properties
+    properties = {
+        name: value
+        for name, value in (
+            ("content_type", said.content_type),
+            ("content_encoding", said.content_encoding),
+            ("delivery_mode", said.delivery_mode),
+            ("priority", said.priority),
+            ("correlation_id", said.correlation_id),
+            ("reply_to", said.reply_to),
+            ("expiration", said.expiration),
+            ("message_id", said.message_id),
+            ("timestamp", said.timestamp),
+            ("type", said.message_type),
+            ("user_id", said.user_id),
+            ("app_id", said.app_id),
+        )
+        if value is not None
+    }
+    return Carried(said.headers or {}, properties, message.body)

@@ -17,11 +17,12 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Counts, read_carried, read_counts
-from celeriac.brokers.amqp.channel import WorkerChannel
+from celeriac.brokers.amqp.channel import WorkerChannel, received
 from celeriac.brokers.amqp.dead_letters import DeadLetters
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.amqp.publisher import Outgoing, Publisher
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
+from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -35,6 +36,7 @@ from celeriac.brokers.base import (
     Room,
     Settlement,
 )
+from celeriac.brokers.revocations import REVOCATION_EXPIRES
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured
 from celeriac.message import Message
@@ -47,6 +49,9 @@ CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
 _PUBLISH_WITHIN: Final = 10.0
 _ARRIVES_WITHIN: Final = 5.0
 """Seconds without a message after which a claim that only looks believes the server no more, which pushes."""
+
+_COMES_AGAIN_WITHIN: Final = 0.2
+_TURNS: Final = 3
 
 _KEPT_FOR: Final = 1.0
 """Seconds for which a message is kept that has come and is not claimed; a quorum queue would count its return."""
@@ -91,6 +96,7 @@ class AmqpConsumer(Consumer):
         self._serial = 0
         self._is_open = False
         self._claimed_at = 0.0
+        self._revoked_version = 0
         self._quorum: list[str] = []
         self._queues: tuple[str, ...] = ()
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -127,6 +133,11 @@ class AmqpConsumer(Consumer):
             await self._channel.open()
             self._serial = self._channel.serial
             self._queues = ()
+            await self._declare([revocation_stream(REVOCATION_EXPIRES)])
+            await self._channel.follow(REVOCATIONS, self._note_revoked)
+
+    def _note_revoked(self, offset: int) -> None:
+        self._revoked_version = max(self._revoked_version, offset + 1)
 
     def _note_lost(self) -> None:
         """Forget what has come and nobody has claimed; keep what is under way, until it comes again."""
@@ -146,11 +157,20 @@ class AmqpConsumer(Consumer):
             await self._listen_to(queues)
         self._claimed_at = time.monotonic()
         if wait <= 0:
-            await asyncio.gather(*self._again)
-            await self._wait_for(min(limit, len(self._buffer) + await self._channel.waiting(queues)), _ARRIVES_WITHIN)
+            await self._look(queues, limit)
         elif not self._buffer:
             await self._wait_for(1, wait)
-        return Claim(self._take(limit), self._clock.now())
+        return Claim(self._take(limit), self._clock.now(), self._revoked_version)
+
+    async def _look(self, queues: Sequence[str], limit: int) -> None:
+        """Wait until all is here that the server has for us now. What it sent before it answers is here by then."""
+        await asyncio.gather(*self._again)
+        if self._given_back:  # it comes again at once, to us or to somebody else
+            await self._wait_for(len(self._buffer) + len(self._given_back), _COMES_AGAIN_WITHIN)
+        ready = await self._channel.waiting(queues)
+        for _ in range(_TURNS):  # the driver hands each message over in a task of its own
+            await asyncio.sleep(0)
+        await self._wait_for(min(limit, len(self._buffer) + ready), _ARRIVES_WITHIN)
 
     async def _wait_for(self, count: int, seconds: float) -> None:
         """Wait until so many messages are here, or none has come for so many seconds."""
@@ -165,11 +185,13 @@ class AmqpConsumer(Consumer):
                 raise BrokerUnavailable(f"rabbitmq at {self._channel.place.address} closed the connection")
 
     async def _listen_to(self, queues: Sequence[str]) -> None:
-        needs = tuple(need for queue in queues for need in self._routes.needs_of_delays(queue))
-        await asyncio.to_thread(self._publisher.declare, needs, deadline_at=time.monotonic() + _PUBLISH_WITHIN)
+        await self._declare([need for queue in queues for need in self._routes.needs_of_delays(queue)])
         self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
         await self._channel.consume(queues, quorum=self._quorum)
         self._queues = tuple(queues)
+
+    async def _declare(self, needs: Sequence[Declared]) -> None:
+        await asyncio.to_thread(self._publisher.declare, needs, deadline_at=time.monotonic() + _PUBLISH_WITHIN)
 
     def _take(self, limit: int) -> list[Delivery]:
         taken: list[Delivery] = []
@@ -187,7 +209,7 @@ class AmqpConsumer(Consumer):
             return
         place = Place(serial, message.delivery.delivery_tag)
         queue = self._channel.queue_of(message.delivery.consumer_tag)
-        carried = _carried(message)
+        carried = received(message)
         counts = read_counts(carried.headers)
         try:
             whole = read_carried(carried, queue=queue)
@@ -394,30 +416,6 @@ def _needs_store(what: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{what} needs a broker that keeps a store, and RabbitMQ has none; use redis:// or sqlite:// for these tasks"
     )
-
-
-def _carried(message: Any) -> Carried:
-    """Return what aiormq has received in the terms of `carried.py`."""
-    said = message.header.properties
-    properties = {
-        name: value
-        for name, value in (
-            ("content_type", said.content_type),
-            ("content_encoding", said.content_encoding),
-            ("delivery_mode", said.delivery_mode),
-            ("priority", said.priority),
-            ("correlation_id", said.correlation_id),
-            ("reply_to", said.reply_to),
-            ("expiration", said.expiration),
-            ("message_id", said.message_id),
-            ("timestamp", said.timestamp),
-            ("type", said.message_type),
-            ("user_id", said.user_id),
-            ("app_id", said.app_id),
-        )
-        if value is not None
-    }
-    return Carried(said.headers or {}, properties, message.body)
 
 
 def _unreadable(carried: Carried, queue: str) -> Message:

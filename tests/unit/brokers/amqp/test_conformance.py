@@ -14,10 +14,20 @@ from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
+from celeriac.testing.brokers.revocations import Revocations
 from celeriac.testing.brokers.settling import SettleAndRelease
 from tests.unit.brokers.amqp_world import AmqpWorld
 
 NEEDS_A_CLOCK: Final = (
+    "test_a_former_owner_settles_nothing_while_another_one_has_the_message",
+    "test_a_node_holds_what_it_claimed_under_its_present_lease",
+    "test_a_revocation_ends_at_its_time",
+    "test_a_store_that_has_forgotten_all_tells_another_version_for_what_comes_next",
+    "test_a_successor_of_the_same_name_recovers_its_predecessor",
+    "test_the_death_of_a_node_counts_only_against_what_had_started",
+    "test_to_end_a_run_once_more_is_news_after_a_while",
+    "test_what_a_dead_node_had_is_with_it_until_it_is_recovered",
+    "test_what_has_ended_can_be_revoked_again",
     "test_a_delayed_message_has_its_old_place_when_it_is_due",
     "test_a_delayed_message_is_never_early",
     "test_a_former_owner_cannot_release_what_it_lost",
@@ -41,6 +51,10 @@ NEEDS_A_CLOCK: Final = (
 """Those that let time pass for the store."""
 
 OTHERWISE_HERE: Final = {
+    "test_messages_that_are_released_together_keep_their_order": "each is delivered again as soon as it is back",
+    "test_the_oldest_make_room_for_newer_ones": "the stream forgets by age, and by what it weighs",
+    "test_what_was_acked_before_its_run_can_be_a_dead_letter_too": "headers are a table, whose JSON is written anew",
+    "test_who_has_a_message_is_known": "the server does not tell what is claimed",
     "test_counts_survive_other_owners": "what comes back goes to any consumer, and here all of them stay",
     "test_no_queue_starves_beside_a_full_one": "the server chooses which queue it serves next",
     "test_a_broker_knows_the_nodes_that_live": "the server knows connections, and no nodes",
@@ -61,7 +75,9 @@ OTHERWISE_HERE: Final = {
 """Those that are otherwise on RabbitMQ, and why."""
 
 
-class TestRabbitMQ(PublishAndClaim, SettleAndRelease, LeasesAndFences, QueuesAndDeadLetters, BrokersThemselves):
+class TestRabbitMQ(
+    PublishAndClaim, SettleAndRelease, LeasesAndFences, QueuesAndDeadLetters, Revocations, BrokersThemselves
+):
     @pytest.fixture
     def world(self, amqp_url):
         world = AmqpWorld(amqp_url)

@@ -1,0 +1,214 @@
+"""A bus on RabbitMQ, in Celery's exchanges: its workers, clients and monitors take part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celeriac.brokers.amqp.carried import Carried, plain
+from celeriac.brokers.amqp.deadlines import ending_at
+from celeriac.brokers.amqp.dialing import connect, declare, socket_of
+from celeriac.brokers.amqp.failures import LOST, driver, unanswered
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.place import AmqpPlace
+from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.topology import Binding, Exchange, Queue
+from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
+from celeriac.brokers.subscription import KEEP, Subscription
+from celeriac.brokers.topics import Topic
+from celeriac.ids import new_id
+from celeriac.wire.jsontypes import dumps, loads
+from celeriac.wire.notices import Notice
+from celeriac.wire.properties import PERSISTENT
+
+logger: Final = logging.getLogger("celeriac.bus")
+
+_TRANSIENT: Final = 1
+_QUEUE_EXPIRES: Final = 10.0
+_STEP: Final = 1.0
+
+
+class AmqpBus(Bus):
+    """Say things to whoever listens in one virtual host."""
+
+    capabilities = BusCapabilities(crosses_processes=True, crosses_machines=True, reaches_celery=True)
+
+    def __init__(self, place: AmqpPlace, options: AmqpOptions, publisher: Publisher) -> None:
+        self.place = place
+        self.options = options
+        self._publisher = publisher
+
+    @property
+    def url(self) -> str:
+        return self.place.url
+
+    def broadcast(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
+        check_sizes(notices)
+        if notices:
+            self._publisher.publish([_outgoing(one) for one in notices], deadline_at=deadline_at)
+
+    def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
+        self.broadcast(notices, deadline_at=deadline_at)
+
+    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> AmqpInbox:
+        inbox = AmqpInbox(self.place, self.options, exchange, expires)
+        inbox.open(deadline_at)
+        return inbox
+
+    def station(self) -> Station:
+        return AmqpStation(self)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+class AmqpInbox(Inbox):
+    """Receive answers in a queue of its own connection, which goes with it."""
+
+    def __init__(self, place: AmqpPlace, options: AmqpOptions, exchange: str, expires: float) -> None:
+        self.exchange = exchange
+        self.routing_key = new_id()
+        self._place = place
+        self._options = options
+        self._queue = reply_queue(f"{self.routing_key}.{exchange}", expires)
+        self._connection: Any = None
+        self._found: deque[Notice] = deque()
+        self._closed = False
+
+    def open(self, deadline_at: float) -> None:
+        """Connect and begin to listen, unless that is done."""
+        if self._connection is not None or self._closed:
+            return
+        connection, _ = connect(self._place, self._options, deadline_at=deadline_at)
+        try:
+            with ending_at(deadline_at, lambda: socket_of(connection)):
+                channel = connection.channel()
+                for part in _hearing(self._queue, Topic(self.exchange, self.routing_key)):
+                    declare(channel, part)
+                channel.basic_consume(self._queue.name, no_ack=True, callback=self._receive)
+        except (*LOST, driver.AMQPError) as error:
+            connection.collect()
+            raise unanswered(error, self._place.address, "opening an inbox", _STEP, sent=False) from error
+        self._connection = connection
+
+    def _receive(self, message: Any) -> None:
+        properties = dict(message.properties)
+        headers = properties.pop("application_headers", None) or {}
+        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+        info = message.delivery_info
+        self._found.append(read_notice(Carried(headers, properties, body), info["exchange"], info["routing_key"]))
+
+    def collect(self, *, deadline_at: float) -> list[Notice]:
+        while True:
+            self.open(max(deadline_at, time.monotonic() + _STEP))
+            self._drain(deadline_at)
+            if self._found or self._closed or time.monotonic() >= deadline_at:
+                found = list(self._found)
+                self._found.clear()
+                return found
+
+    def _drain(self, deadline_at: float) -> None:
+        """Take what has come; wait for the first of it."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            left = deadline_at - time.monotonic()
+            while True:
+                connection.drain_events(timeout=max(left, 0.01) if not self._found else 0.01)
+                left = deadline_at - time.monotonic()
+        except TimeoutError:
+            return
+        except (*LOST, driver.AMQPError):
+            self._connection = None
+            with contextlib.suppress(Exception):
+                connection.collect()
+
+    def close(self) -> None:
+        self._closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception), ending_at(time.monotonic() + _STEP, lambda: socket_of(connection)):
+                connection.close()
+
+
+class AmqpStation(Station):
+    """Say things, and listen, in one event loop."""
+
+    def __init__(self, bus: AmqpBus) -> None:
+        self._bus = bus
+        self._listening: list[Any] = []
+
+    async def broadcast(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
+        await asyncio.to_thread(self._bus.broadcast, notices, deadline_at=deadline_at)
+
+    async def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
+        await asyncio.to_thread(self._bus.reply, notices, deadline_at=deadline_at)
+
+    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+        from celeriac.brokers.amqp.listening import Listening
+
+        listening = Listening(self._bus.place, self._bus.options, topics, keep)
+        self._listening.append(listening)
+        await listening.start(deadline_at)
+        return listening.subscription
+
+    async def close(self) -> None:
+        while self._listening:
+            await self._listening.pop().subscription.close()
+
+
+def exchange_of(name: str) -> Exchange:
+    """Return how Celery declares an exchange: of commands, of replies to them, or of events."""
+    if name.startswith("reply."):
+        return Exchange(name=name, type="direct", durable=False)
+    if name.endswith(".pidbox"):
+        return Exchange(name=name, type="fanout", durable=False)
+    return Exchange(name=name, type="topic")
+
+
+def reply_queue(name: str, expires: float = _QUEUE_EXPIRES) -> Queue:
+    """Return a queue that goes with its connection, and with its listener in any case."""
+    arguments = (("x-expires", max(1, int(expires * 1000))), ("x-message-ttl", int(REPLY_EXPIRES * 1000)))
+    return Queue(name=name, durable=False, auto_delete=True, exclusive=True, arguments=arguments)
+
+
+def _hearing(queue: Queue, topic: Topic) -> list[Exchange | Queue | Binding]:
+    exchange = exchange_of(topic.exchange)
+    return [exchange, queue, Binding(source=exchange.name, target=queue.name, key=topic.pattern)]
+
+
+def hearing(queue: Queue, topics: Sequence[Topic]) -> list[Exchange | Queue | Binding]:
+    """Return what is declared to have topics come into a queue, each notice once."""
+    return list(dict.fromkeys(part for topic in topics for part in _hearing(queue, topic)))
+
+
+def _outgoing(notice: Notice) -> Outgoing:
+    headers = loads(notice.headers)
+    properties = {
+        "content_type": notice.content_type,
+        "content_encoding": notice.content_encoding,
+        "delivery_mode": PERSISTENT if notice.persistent else _TRANSIENT,
+        "priority": 0,
+    }
+    carried = Carried(headers if isinstance(headers, dict) else {}, properties, notice.body)
+    return Outgoing(carried, notice.exchange, notice.routing_key, (exchange_of(notice.exchange),), mandatory=False)
+
+
+def read_notice(carried: Carried, exchange: str, routing_key: str) -> Notice:
+    """Read what was heard."""
+    said = carried.properties
+    return Notice(
+        exchange=exchange,
+        routing_key=routing_key,
+        body=carried.body,
+        headers=dumps(plain(carried.headers), name="headers"),
+        content_type=str(said.get("content_type") or ""),
+        content_encoding=str(said.get("content_encoding") or "utf-8"),
+        persistent=said.get("delivery_mode") == PERSISTENT,
+    )

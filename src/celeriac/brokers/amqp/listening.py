@@ -1,0 +1,121 @@
+"""Listening on RabbitMQ from an event loop: a connection and a queue per listener, made again when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celeriac.brokers.amqp.bus import hearing, read_notice, reply_queue
+from celeriac.brokers.amqp.channel import LOST, dial, received
+from celeriac.brokers.amqp.failures import unreachable
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.place import AmqpPlace
+from celeriac.brokers.amqp.topology import Binding, Exchange
+from celeriac.brokers.subscription import Subscription
+from celeriac.brokers.topics import Topic
+from celeriac.exceptions import EncodeError
+from celeriac.ids import new_id
+
+logger: Final = logging.getLogger("celeriac.bus")
+
+_NAPS: Final = (0.02, 0.1, 0.3, 1.0)
+_WITHIN: Final = 5.0
+
+
+class Listening:
+    """Listen for one subscription."""
+
+    def __init__(self, place: AmqpPlace, options: AmqpOptions, topics: Sequence[Topic], keep: int) -> None:
+        self.subscription = Subscription(topics, keep, self.stop)
+        self._place = place
+        self._options = options
+        self._queue = reply_queue(f"{new_id()}.{topics[0].exchange}" if topics else new_id())
+        self._connection: Any = None
+        self._channel: Any = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, deadline_at: float) -> None:
+        """Begin to listen.
+
+        Raises:
+            BrokerUnavailable: there is no connection by `deadline_at`, a monotonic instant.
+        """
+        began_at = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, deadline_at - time.monotonic())):
+                    await self._connect()
+                break
+            except LOST as error:
+                if time.monotonic() + _NAPS[0] >= deadline_at:
+                    raise unreachable(error, self._place.address, time.monotonic() - began_at) from error
+            await asyncio.sleep(_NAPS[0])
+        self._keeper = asyncio.create_task(self._keep(), name="rabbitmq listener")
+
+    async def stop(self) -> None:
+        """Listen no more. May be called twice."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper is not asyncio.current_task():
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        await self._disconnect()
+
+    async def _keep(self) -> None:
+        """Connect again whenever the connection is lost."""
+        while True:
+            await asyncio.wait({self._channel.closing})
+            self.subscription.miss()
+            for attempt in range(1_000_000):
+                await self._disconnect()
+                try:
+                    async with asyncio.timeout(_WITHIN):
+                        await self._connect()
+                    break
+                except LOST as error:
+                    logger.debug("nothing can be heard of rabbitmq at %s: %s", self._place.address, error)
+                await asyncio.sleep(_NAPS[min(attempt, len(_NAPS) - 1)])
+
+    async def _connect(self) -> None:
+        for endpoint in self._place.endpoints:
+            try:
+                self._connection = await dial(self._place, self._options, endpoint)
+                break
+            except LOST:
+                if endpoint is self._place.endpoints[-1]:
+                    raise
+        channel = self._channel = await self._connection.channel(publisher_confirms=False)
+        for part in hearing(self._queue, self.subscription.topics):
+            match part:
+                case Exchange():
+                    await channel.exchange_declare(part.name, exchange_type=part.type, durable=part.durable)
+                case Binding():
+                    await channel.queue_bind(part.target, part.source, part.key)
+                case _:
+                    await channel.queue_declare(
+                        part.name,
+                        durable=part.durable,
+                        exclusive=part.exclusive,
+                        auto_delete=part.auto_delete,
+                        arguments=dict(part.arguments),
+                    )
+        await channel.basic_consume(self._queue.name, self._hear, no_ack=True)
+
+    async def _hear(self, message: Any) -> None:
+        delivery = message.delivery
+        try:
+            notice = read_notice(received(message), delivery.exchange or "", delivery.routing_key or "")
+        except EncodeError as error:
+            self.subscription.leave_out(error)
+            return
+        self.subscription.put([notice])
+
+    async def _disconnect(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(*LOST, asyncio.CancelledError):
+                async with asyncio.timeout(_WITHIN):
+                    await connection.close()

@@ -1,0 +1,155 @@
+"""What is revoked, in a stream: a queue that RabbitMQ keeps, and that everybody reads from where they want.
+
+Each entry is one revocation; its offset tells the version. So nodes that were down, and those to come, are told, too.
+A stream has no end that could be asked for: whoever reads it has read all when nothing has come for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.brokers.amqp.carried import Carried
+from celeriac.brokers.amqp.publisher import ASK_WITHIN, Outgoing, Publisher
+from celeriac.brokers.amqp.topology import REVOCATIONS, revocation_stream
+from celeriac.brokers.revocations import (
+    REVOCATION_EXPIRES,
+    Feed,
+    Kept,
+    Revocation,
+    is_news,
+    kept_revocation,
+    said_by,
+)
+from celeriac.clock import Clock
+
+OFFSET: Final = "x-stream-offset"
+
+_QUIET: Final = 0.2
+_AT_ONCE: Final = 1_000
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """Be what the stream has of one revocation."""
+
+    task_id: str
+    at: float
+    expires_at: float
+    said: str
+
+
+class RevokedOnRabbitMQ:
+    """Keep what is revoked in one virtual host.
+
+    Args:
+        keep: ids that are known here; the oldest are forgotten first.
+    """
+
+    def __init__(self, publisher: Publisher, *, keep: int, clock: Clock) -> None:
+        self._publisher = publisher
+        self._keep = keep
+        self._clock = clock
+        self._stream = revocation_stream(REVOCATION_EXPIRES)
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, _Entry]] = {}
+        self._next = 0
+
+    def add(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
+        """Keep revocations, and return the ids of those that are news."""
+        if not revocations:
+            return []
+        with self._lock:
+            self._catch_up(deadline_at)
+            news: dict[str, Revocation] = {}
+            for one in revocations:
+                before = news.get(one.task_id)
+                kept = _kept(_entry(before)) if before is not None else self._kept(one.task_id)
+                if is_news(kept, one):
+                    news[one.task_id] = one
+            outgoing = [
+                Outgoing(
+                    Carried({}, {"delivery_mode": 2, "correlation_id": one.task_id}, msgspec.json.encode(_entry(one))),
+                    "",
+                    REVOCATIONS,
+                    (self._stream,),
+                )
+                for one in news.values()
+            ]
+            if outgoing:
+                self._publisher.publish(outgoing, deadline_at=deadline_at)
+            return list(news)
+
+    def since(self, version: int, *, limit: int) -> Feed:
+        """Return what was revoked after a version."""
+        with self._lock:
+            self._catch_up(time.monotonic() + ASK_WITHIN)
+            later = sorted(
+                ((offset, entry) for offset, entry in self._known.values() if offset + 1 > version),
+                key=lambda pair: pair[0],
+            )
+            told, more = later[:limit], len(later) > limit
+            upto = told[-1][0] + 1 if more else self._next
+            now = self._clock.now()
+            return Feed(upto, [_revocation(entry) for _, entry in told if entry.expires_at > now], more)
+
+    def among(self, task_ids: Collection[str]) -> dict[str, Revocation]:
+        """Return the revocations of those ids that are revoked."""
+        if not task_ids:
+            return {}
+        with self._lock:
+            self._catch_up(time.monotonic() + ASK_WITHIN)
+            found = {task_id: self._known[task_id][1] for task_id in task_ids if task_id in self._known}
+        now = self._clock.now()
+        return {task_id: _revocation(entry) for task_id, entry in found.items() if entry.expires_at > now}
+
+    def _kept(self, task_id: str) -> Kept | None:
+        found = self._known.get(task_id)
+        if found is None or found[1].expires_at <= self._clock.now():
+            return None
+        return _kept(found[1])
+
+    def _catch_up(self, deadline_at: float) -> None:
+        """Read what has come since the last look."""
+        self._publisher.declare((self._stream,), deadline_at=deadline_at)
+        with self._publisher.channel("reading what is revoked", deadline_at=deadline_at) as channel:
+            channel.basic_qos(0, _AT_ONCE, False)
+            channel.basic_consume(
+                REVOCATIONS, callback=lambda message: self._take(channel, message), arguments={OFFSET: self._next}
+            )
+            try:
+                while True:
+                    channel.connection.drain_events(timeout=_QUIET)
+            except TimeoutError:
+                return
+
+    def _take(self, channel: Any, message: Any) -> None:
+        channel.basic_ack(message.delivery_tag)
+        offset = int((message.properties.get("application_headers") or {}).get(OFFSET, self._next))
+        if offset < self._next:  # a stream begins at the chunk that has the offset
+            return
+        self._next = offset + 1
+        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+        try:
+            entry = msgspec.json.decode(body, type=_Entry)
+        except (msgspec.MsgspecError, UnicodeError):
+            return  # what nobody of us has written
+        self._known.pop(entry.task_id, None)
+        self._known[entry.task_id] = (offset, entry)
+        while len(self._known) > self._keep:
+            del self._known[next(iter(self._known))]
+
+
+def _entry(revocation: Revocation) -> _Entry:
+    return _Entry(revocation.task_id, revocation.at, revocation.expires_at, said_by(revocation))
+
+
+def _kept(entry: _Entry) -> Kept:
+    return Kept(entry.at, entry.expires_at, entry.said)
+
+
+def _revocation(entry: _Entry) -> Revocation:
+    return kept_revocation(entry.task_id, entry.at, entry.expires_at, entry.said)
