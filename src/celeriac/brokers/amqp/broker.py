@@ -171,6 +171,7 @@ class AmqpBroker(Broker):
             self._publisher,
             self._routes,
             self._letters,
+            self._revoked,
             incarnation,
             clock=self.clock,
             message_max_bytes=self.message_max_bytes,

@@ -17,7 +17,7 @@ from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.failures import unanswered, unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
-from celeriac.brokers.amqp.revoked import OFFSET
+from celeriac.brokers.amqp.revoked import MARK, OFFSET
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 
 try:
@@ -107,6 +107,7 @@ class WorkerChannel:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
                 async with asyncio.timeout(_CLOSES_WITHIN):
                     await connection.close()
+            await asyncio.sleep(0)  # the transport ends in the next turn
 
     async def consume(self, queues: Collection[str], *, quorum: Collection[str]) -> None:
         """Have messages come from these queues, and from no others.
@@ -132,12 +133,14 @@ class WorkerChannel:
                 self._consuming[queue] = tag
 
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
-        """Be told the offsets of what is in a stream, from its last chunk on, over a channel of its own."""
+        """Be told the offsets of what comes into a stream, from its last chunk on, over a channel of its own."""
         channel = await self._do(self._connection.channel(publisher_confirms=False))
         await self._do(channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
 
         async def come(message: Any) -> None:
-            heard(int((message.header.properties.headers or {}).get(OFFSET, 0)))
+            headers = message.header.properties.headers or {}
+            if MARK not in headers:
+                heard(int(headers.get(OFFSET, 0)))
             await channel.basic_ack(message.delivery.delivery_tag, wait=False)
 
         await self._do(channel.basic_consume(stream, come, arguments={OFFSET: "last"}))

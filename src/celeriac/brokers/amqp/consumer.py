@@ -21,6 +21,7 @@ from celeriac.brokers.amqp.channel import WorkerChannel, received
 from celeriac.brokers.amqp.dead_letters import DeadLetters
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
 from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
 from celeriac.brokers.base import (
@@ -76,6 +77,7 @@ class AmqpConsumer(Consumer):
         publisher: Publisher,
         routes: Routes,
         dead_letters: DeadLetters,
+        revoked: RevokedOnRabbitMQ,
         incarnation: Incarnation,
         *,
         clock: Clock,
@@ -86,6 +88,7 @@ class AmqpConsumer(Consumer):
         self._publisher = publisher
         self._routes = routes
         self._dead_letters = dead_letters
+        self._revoked = revoked
         self._incarnation = incarnation
         self._clock = clock
         self._message_max_bytes = message_max_bytes
@@ -135,6 +138,9 @@ class AmqpConsumer(Consumer):
             self._queues = ()
             await self._declare([revocation_stream(REVOCATION_EXPIRES)])
             await self._channel.follow(REVOCATIONS, self._note_revoked)
+            deadline_at = time.monotonic() + _PUBLISH_WITHIN
+            version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
+            self._revoked_version = max(self._revoked_version, version)
 
     def _note_revoked(self, offset: int) -> None:
         self._revoked_version = max(self._revoked_version, offset + 1)

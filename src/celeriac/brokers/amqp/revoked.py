@@ -1,7 +1,7 @@
 """What is revoked, in a stream: a queue that RabbitMQ keeps, and that everybody reads from where they want.
 
 Each entry is one revocation; its offset tells the version. So nodes that were down, and those to come, are told, too.
-A stream has no end that could be asked for: whoever reads it has read all when nothing has come for a while.
+A stream does not tell where it ends; whoever reads it puts a mark there before, and reads up to that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.publisher import ASK_WITHIN, Outgoing, Publisher
-from celeriac.brokers.amqp.topology import REVOCATIONS, revocation_stream
+from celeriac.brokers.amqp.topology import REVOCATIONS, Queue, revocation_stream
 from celeriac.brokers.revocations import (
     REVOCATION_EXPIRES,
     Feed,
@@ -26,10 +26,14 @@ from celeriac.brokers.revocations import (
     said_by,
 )
 from celeriac.clock import Clock
+from celeriac.ids import new_id
+from celeriac.wire.properties import PERSISTENT
 
 OFFSET: Final = "x-stream-offset"
 
-_QUIET: Final = 0.2
+MARK: Final = "x-celeriac-mark"
+"""Header of an entry that tells its reader that all before it has come, and nothing else."""
+
 _AT_ONCE: Final = 1_000
 
 
@@ -57,6 +61,7 @@ class RevokedOnRabbitMQ:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, _Entry]] = {}
         self._next = 0
+        self._version = 0
 
     def add(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
         """Keep revocations, and return the ids of those that are news."""
@@ -71,13 +76,7 @@ class RevokedOnRabbitMQ:
                 if is_news(kept, one):
                     news[one.task_id] = one
             outgoing = [
-                Outgoing(
-                    Carried({}, {"delivery_mode": 2, "correlation_id": one.task_id}, msgspec.json.encode(_entry(one))),
-                    "",
-                    REVOCATIONS,
-                    (self._stream,),
-                )
-                for one in news.values()
+                _outgoing(self._stream, one.task_id, msgspec.json.encode(_entry(one)), {}) for one in news.values()
             ]
             if outgoing:
                 self._publisher.publish(outgoing, deadline_at=deadline_at)
@@ -92,9 +91,15 @@ class RevokedOnRabbitMQ:
                 key=lambda pair: pair[0],
             )
             told, more = later[:limit], len(later) > limit
-            upto = told[-1][0] + 1 if more else self._next
+            upto = told[-1][0] + 1 if more else self._version
             now = self._clock.now()
             return Feed(upto, [_revocation(entry) for _, entry in told if entry.expires_at > now], more)
+
+    def version(self, *, deadline_at: float) -> int:
+        """Return the version of what is revoked now."""
+        with self._lock:
+            self._catch_up(deadline_at)
+            return self._version
 
     def among(self, task_ids: Collection[str]) -> dict[str, Revocation]:
         """Return the revocations of those ids that are revoked."""
@@ -114,33 +119,43 @@ class RevokedOnRabbitMQ:
 
     def _catch_up(self, deadline_at: float) -> None:
         """Read what has come since the last look."""
-        self._publisher.declare((self._stream,), deadline_at=deadline_at)
+        mark = new_id()
+        self._publisher.publish([_outgoing(self._stream, mark, b"", {MARK: mark})], deadline_at=deadline_at)
         with self._publisher.channel("reading what is revoked", deadline_at=deadline_at) as channel:
-            channel.basic_qos(0, _AT_ONCE, False)
-            channel.basic_consume(
-                REVOCATIONS, callback=lambda message: self._take(channel, message), arguments={OFFSET: self._next}
-            )
-            try:
-                while True:
-                    channel.connection.drain_events(timeout=_QUIET)
-            except TimeoutError:
-                return
+            seen: set[str] = set()
 
-    def _take(self, channel: Any, message: Any) -> None:
-        channel.basic_ack(message.delivery_tag)
-        offset = int((message.properties.get("application_headers") or {}).get(OFFSET, self._next))
+            def take(message: Any) -> None:
+                channel.basic_ack(message.delivery_tag)
+                headers = message.properties.get("application_headers") or {}
+                seen.add(str(headers.get(MARK)))
+                self._take(int(headers.get(OFFSET, self._next)), message.body, is_mark=MARK in headers)
+
+            channel.basic_qos(0, _AT_ONCE, False)
+            channel.basic_consume(REVOCATIONS, callback=take, arguments={OFFSET: self._next})
+            while mark not in seen:
+                channel.connection.drain_events()
+
+    def _take(self, offset: int, body: bytes | str, *, is_mark: bool) -> None:
         if offset < self._next:  # a stream begins at the chunk that has the offset
             return
         self._next = offset + 1
-        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+        if is_mark:
+            return
         try:
             entry = msgspec.json.decode(body, type=_Entry)
         except (msgspec.MsgspecError, UnicodeError):
             return  # what nobody of us has written
+        self._version = offset + 1
         self._known.pop(entry.task_id, None)
         self._known[entry.task_id] = (offset, entry)
         while len(self._known) > self._keep:
             del self._known[next(iter(self._known))]
+
+
+def _outgoing(stream: Queue, name: str, body: bytes, headers: dict[str, Any]) -> Outgoing:
+    return Outgoing(
+        Carried(headers, {"delivery_mode": PERSISTENT, "correlation_id": name}, body), "", stream.name, (stream,)
+    )
 
 
 def _entry(revocation: Revocation) -> _Entry:
