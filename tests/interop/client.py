@@ -18,8 +18,13 @@ from uuid import UUID
 
 shop = importlib.import_module("shop")  # beside this file, once it is copied there
 
+package = importlib.import_module(shop.PACKAGE)
+
 NAMES: dict[str, Any] = {
     **vars(shop),
+    "chain": package.chain,
+    "chord": package.chord,
+    "group": package.group,
     "app": shop.app,
     "datetime": datetime,
     "Decimal": Decimal,

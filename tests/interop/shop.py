@@ -121,6 +121,29 @@ def callback(value: Any, name: str = "callback") -> Any:
 
 
 @app.task
+def body(values: Any, name: str = "body") -> Any:
+    note("body", name, PACKAGE)
+    return values
+
+
+@app.task(acks_late=True)
+def member(value: Any, name: str, gate: str | None = None) -> Any:
+    """Be a member of a chord, which may wait until the others have ended."""
+    if gate is not None:
+        gated.run(name, gate)
+    note("member", name, PACKAGE)
+    if value == "fail":
+        raise ValueError(name)
+    return value
+
+
+@app.task(bind=True)
+def member_and_more(self: Any, value: int) -> int:
+    self.add_to_chord(add.s(value, 100))
+    return value
+
+
+@app.task
 def errback(request: Any, exc: Any, traceback: Any) -> None:
     note("failed", request.id, type(exc).__name__, PACKAGE)
 
