@@ -31,6 +31,13 @@ _LOOKS: Final = 12
 _LONGEST_WAIT: Final = 60
 
 
+class _NotCounted(Exception):
+    """Say that a join is complete by its numbers and not by its members.
+
+    Celery before 5.7 sets the number of a header anew when a chain in it sends the group that it ends in.
+    """
+
+
 def add_join_task(app: Celery) -> None:
     """Give an app the task, whatever its other tasks are made of."""
     make: Any = app.task(
@@ -60,7 +67,7 @@ def add_join_task(app: Celery) -> None:
                 _look_again(self, group_id)
             elif not kept.is_joined:
                 _send_body(context, group_id, kept, maybe_signature(body, app=app), backend, app)
-        except OperationalError as error:
+        except (OperationalError, _NotCounted) as error:
             raise self.retry(exc=error, countdown=_wait(context.retries)) from error
         context.is_replaced = True
         raise Ignore(f"the body of the chord of group {group_id} takes its place")
@@ -86,6 +93,7 @@ def _send_body(
     Raises:
         ChordError: a member has failed, or the body cannot be sent.
         OperationalError: the backend cannot be reached.
+        _NotCounted: a member is missing that may still end.
     """
     context.note_joins(JoinEffects(joined=(group_id,)))
     try:
@@ -95,6 +103,12 @@ def _send_body(
     except OperationalError:
         context.joins = None
         raise
+    except _NotCounted as error:
+        if context.retries < _LOOKS:
+            context.joins = None
+            raise
+        _speak_for(context, call)
+        raise ChordError(f"Join error: {error}") from error
     except ChordError:
         _speak_for(context, call)
         raise
@@ -114,6 +128,7 @@ def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) 
 
     Raises:
         ChordError: a member has not succeeded; the text names the first one.
+        _NotCounted: the header has lists in it, and a member that is missing.
     """
     values: dict[str, Any] = {}
     ordered = []
@@ -132,7 +147,7 @@ def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) 
     try:
         return [_value_of(each, values) for each in app.read_group(kept.header).results]
     except KeyError as error:
-        raise ChordError(f"Join error: member {error} of group {group_id} has not been counted") from error
+        raise _NotCounted(f"member {error} of group {group_id} has not been counted") from error
 
 
 def _value_of(result: Any, values: dict[str, Any]) -> Any:

@@ -13,10 +13,14 @@ import pytest
 from celeriac import Celery, chain, chord, group
 from celeriac.app import bodies
 from celeriac.app.members import join_message
+from celeriac.app.result_tree import result_from_tuple
+from celeriac.brokers.joins import JoinEffects, JoinStart, Member
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.memory.store import Store
 from celeriac.exceptions import ChordError, TaskRevokedError
+from celeriac.states import SUCCESS
 from celeriac.testing import start_worker
+from celeriac.wire.members import write_item
 
 WITHIN = 10.0
 
@@ -166,6 +170,31 @@ def test_a_chord_of_which_nothing_is_kept_fails_in_the_end(working, monkeypatch)
 
     with pytest.raises(ChordError, match="the members of group gone are gone"):
         working.AsyncResult("body").get(timeout=WITHIN)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_member_that_is_missing_by_its_id_is_waited_for(working, monkeypatch, ends):
+    """What Celery before 5.7 leads to, which lowers the number of members when a chain in the header sends a group."""
+    monkeypatch.setattr(bodies, "_wait", lambda retries: 0.1)
+    monkeypatch.setattr(bodies, "_LOOKS", 3)
+    header = result_from_tuple(
+        [["header", None], [[["a", None], None], [["in", None], [[["b", None], None]]]]], working
+    )
+    body = sig(working, "same").set(task_id="body")
+    message = join_message(body, "header", parent_id=None, root_id=None, app=working)
+    start = JoinStart("header", 1, None, working.write_group(header))
+    first, second = (Member("header", name, 0, SUCCESS, write_item(name, SUCCESS, name)) for name in "ab")
+    working.backend.join([JoinEffects(starts=(start,), counts=(first,))])
+
+    working.sender.publish([message])
+    if not ends:
+        with pytest.raises(ChordError, match="member 'b' of group header has not been counted"):
+            working.AsyncResult("body").get(timeout=WITHIN)
+        assert working.backend.kept_join("header").is_joined
+        return
+    working.backend.join([JoinEffects(counts=(second,))])
+
+    assert working.AsyncResult("body").get(timeout=WITHIN) == ["a", ["b"]]
 
 
 @pytest.mark.parametrize("when", ["before its members", "behind them"])

@@ -45,9 +45,10 @@ local function add_to_join(at, member)
     redis.call('SADD', KEYS[at + 7], member)
 end
 
--- Count a member that has ended; the first outcome stands. `score` is its index, or nil in a list.
+-- Count a member that has ended; the first outcome stands. `score` is its index, or nil in a list. Also while somebody
+-- sees to the body already: Celery before 5.7 may lower .s too far.
 local function count_member(at, member, score, item)
-    if redis.call('SISMEMBER', KEYS[at + 3], member) == 1 or redis.call('EXISTS', KEYS[at + 4]) == 1 then return end
+    if is_joined(at) or redis.call('SISMEMBER', KEYS[at + 3], member) == 1 then return end
     if score then
         -- One run in two places has one item, which a set would keep once. With a blank behind it, it reads the same.
         local place = score == '+inf' and 'inf' or score
