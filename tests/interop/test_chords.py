@@ -78,7 +78,9 @@ class Chord:
         self.fleet = fleet
         self.caller = caller
         self.name = f"{caller.name}-{last}-{body}-{time.monotonic_ns()}"
-        members = [(number, QUEUES[name], None) for number, name in enumerate([*KINDS, *KINDS])]
+        members: list[tuple[int, str, str | None]] = [
+            (number, QUEUES[name], None) for number, name in enumerate([*KINDS, *KINDS])
+        ]
         members.append((6, QUEUES[last], f"gate-{self.name}"))
         (fleet.folder / caller.name / f"gate-{self.name}").unlink(missing_ok=True)
         signatures = ", ".join(
@@ -106,8 +108,8 @@ class Chord:
 
     def left(self) -> dict[str, Any]:
         """Return the keys that are kept of its join, with their values, but for that of a saved group."""
-        keys = [*self.fleet.results.keys(f"celery-taskset-meta-{self.group_id}.*")]
-        keys += self.fleet.results.keys(f"celeriac-join*{self.group_id}")
+        patterns = (f"celery-taskset-meta-{self.group_id}.*", f"celeriac-join*{self.group_id}")
+        keys = [str(key) for pattern in patterns for key in self.fleet.results.scan_iter(pattern)]
         return {key.rpartition(".")[2]: self.fleet.results.type(key) for key in keys}
 
 
@@ -171,8 +173,7 @@ def test_what_a_member_of_celery_adds_is_waited_for(mixed: Fleet) -> None:
         "chord([member_and_more.s(1).set(queue='stock'), add.s(2, 2).set(queue='ours')])(body.s().set(queue='ours')).id"
     )
     wait_until(lambda: mixed.broker.llen("celery") == 1, what=mixed.logs)
-    message = mixed.broker.rpop("celery")
-    mixed.broker.lpush("ours", message)
+    mixed.broker.lmove("celery", "ours")
 
     assert sorted(mixed.record(task_id)["result"]) == [1, 4, 101]
 
