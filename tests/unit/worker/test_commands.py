@@ -15,7 +15,6 @@ from celeriac import Celery
 from celeriac.testing import start_worker
 from celeriac.wire.jsontypes import dumps
 from celeriac.wire.notices import Notice
-from celeriac.worker.commands import plugins
 from celeriac.worker.commands.panel import Panel, control_command, inspect_command
 from celeriac.worker.commands.table import BUILT_IN, commands_of
 
@@ -192,7 +191,7 @@ def test_what_packages_bring_along_is_loaded_when_it_is_asked_for(app: Celery, m
     def broken() -> None:
         raise ImportError("no warehouse")
 
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [Found(broken), Found(lambda: register)])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Found(broken), Found(lambda: register)])
 
     assert asked(app, "shelves") == ["a", "b"]
 
