@@ -55,10 +55,12 @@ def check_following(task_name: str, request: Any) -> None:
     Raises:
         DecodeError: a callback, or the body of its chord, is no signature.
     """
+    if not (request.callbacks or request.errbacks or request.chain or request.chord):
+        return
     carried = []
     for name in ("callbacks", "errbacks", "chain", "chord"):
         said = getattr(request, name) or ()
-        for each in (said,) if isinstance(said, Mapping) else said:
+        for each in (said,) if name == "chord" and said else said:
             if not isinstance(each, Mapping) or not isinstance(each.get("task"), str):
                 raise DecodeError(
                     f"{name} of message {request.id} of task {task_name!r} are no signatures: {each!r:.80}"
