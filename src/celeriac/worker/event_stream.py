@@ -115,8 +115,8 @@ class EventStream:
         singles, self._singles = self._singles, []
         of_tasks, self._of_tasks = self._of_tasks, []
         lost, self._lost = self._lost, 0
-        notices = [self._notice(key, event) for key, event in singles]
-        notices += [self._batch(batch) for batch in _divided(of_tasks)]
+        notices = [self._batch(batch) for batch in _divided(of_tasks)]
+        notices += [self._notice(key, event) for key, event in singles]  # that a node goes comes last
         if not notices:
             return
         try:

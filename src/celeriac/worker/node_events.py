@@ -174,8 +174,6 @@ class NodeEvents:
         if self._tells_sent:
             for message in published:
                 self._say_sent(message)
-        if not held.says:
-            return
         uuid = task_events.quoted(held.intake.id)
         if held.began_at and not held.is_start_told:
             self._say_started(held, uuid)

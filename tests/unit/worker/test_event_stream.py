@@ -48,8 +48,8 @@ async def test_events_of_tasks_go_out_together_and_the_others_alone():
     await stream.stop()
 
     assert [(notice.routing_key, json.loads(notice.body)) for notice in station.said] == [
-        ("worker.online", {"n": 3}),
         ("task.multi", [{"n": 1}, {"n": 2}]),
+        ("worker.online", {"n": 3}),
     ]
     assert json.loads(station.said[0].headers) == {"hostname": "w1@here"}
 

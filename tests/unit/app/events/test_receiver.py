@@ -27,10 +27,13 @@ class Listener:
         self.receiver = app.events.Receiver(handlers={"*": self.heard.append}, **options)
         self.error: BaseException | None = None
         self._begun = threading.Event()
-        self.receiver.wakeup_workers = lambda channel=None: self._begun.set()
+        self.receiver.wakeup_workers = self._note_begin  # type: ignore[method-assign] # called when it listens
         self._thread = threading.Thread(target=self._hear, args=(limit,))
         self._thread.start()
         assert self._begun.wait(10)
+
+    def _note_begin(self, channel: Any = None) -> None:
+        self._begun.set()
 
     def _hear(self, limit: int) -> None:
         try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_fields_of_a_program_are_attributes_and_cover_nothing():
         task_event("task-progress", percent=50, event="x", info="x", merge_rules={}, _fields=(), state="SUCCESS")
     )
 
-    task = state.tasks["id-1"]
+    task: Any = state.tasks["id-1"]
     assert task.percent == 50
     assert callable(task.event)
     assert callable(task.info)
@@ -95,7 +96,8 @@ def test_fields_of_a_program_are_attributes_and_cover_nothing():
 
 
 def test_fields_are_not_taken_without_end():
-    state = seen(task_event("task-progress", **{f"field{number}": 1 for number in range(1000)}))
+    fields: dict[str, Any] = {f"field{number}": 1 for number in range(1000)}
+    state = seen(task_event("task-progress", **fields))
 
     assert len(vars(state.tasks["id-1"])) < 100
 

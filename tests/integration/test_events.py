@@ -1,0 +1,182 @@
+"""Events of real nodes: what is told of a run, from its first event to its last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from celeriac import Celery
+from tests.integration.project import Project, wait_until
+
+TASKS = """
+from celeriac.exceptions import Ignore, Reject
+
+
+@app.task(bind=True)
+def measured(self):
+    self.send_event("task-progress", percent=50)
+    return "done"
+
+
+@app.task(bind=True, max_retries=1)
+def again(self):
+    if self.request.retries < 1:
+        raise self.retry(exc=KeyError("later"), countdown=0)
+    return 7
+
+
+@app.task
+def ignored():
+    raise Ignore()
+
+
+@app.task
+def refused():
+    raise Reject("not me")
+
+
+@app.task
+def broken():
+    raise ValueError("no")
+
+
+@app.task(time_limit=0.5)
+def endless():
+    time.sleep(60)
+
+
+@app.task(send_events=False)
+def silent():
+    return 1
+"""
+
+
+class Monitor:
+    """Hear events in a thread."""
+
+    def __init__(self, app: Celery) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.state = app.events.State()
+        self._receiver = app.events.Receiver(handlers={"*": self._take})
+        self._thread = threading.Thread(target=self._receiver.capture)
+        self._thread.start()
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.state.event(event)
+
+    def of(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the events of one task."""
+        return [event for event in self.events if event.get("uuid") == task_id]
+
+    def kinds(self, task_id: str) -> list[str]:
+        """Return what they are, without the group."""
+        return [event["type"].removeprefix("task-") for event in self.of(task_id)]
+
+    def wait_for(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Return an event, once it has come."""
+
+        def found() -> dict[str, Any] | None:
+            wanted = {"type": kind, **fields}.items()
+            return next((event for event in self.events if wanted <= event.items()), None) if self.events else None
+
+        event: dict[str, Any] = wait_until(found, what=f"{kind} {fields} among {len(self.events)}")
+        return event
+
+    def stop(self) -> None:
+        self._receiver.should_stop = True
+        self._thread.join(10)
+
+
+@pytest.fixture
+def monitor(project: Project) -> Iterator[Monitor]:
+    """Listen before anything happens."""
+    monitor = Monitor(project.app)
+    yield monitor
+    monitor.stop()
+
+
+def test_a_node_tells_what_becomes_of_its_tasks(project: Project, monitor: Monitor):
+    project.use_also(TASKS)
+    node = project.start("-E", "--heartbeat-interval", "0.2")
+    monitor.wait_for("worker-heartbeat")
+
+    ids = {
+        name: project.call(name).id
+        for name in ("measured", "again", "ignored", "refused", "broken", "endless", "silent")
+    }
+    ids["expired"] = project.call("measured", expires=-1).id
+    for name in ("refused", "broken", "endless"):
+        monitor.wait_for("task-failed", uuid=ids[name])
+    for name in ("measured", "again"):
+        monitor.wait_for("task-succeeded", uuid=ids[name])
+    monitor.wait_for("task-revoked", uuid=ids["expired"], expired=True, terminated=False)
+    monitor.wait_for("task-started", uuid=ids["ignored"])
+    assert node.stop() == 0
+    monitor.wait_for("worker-offline")
+
+    begin = ["received", "started"]
+    told = {name: monitor.kinds(task_id) for name, task_id in ids.items()}
+    told["measured"] = sorted(told["measured"])  # what a body tells does not go through its node
+    assert told == {
+        "measured": ["progress", "received", "started", "succeeded"],
+        "again": [*begin, "retried", *begin, "succeeded"],
+        "ignored": begin,
+        "refused": [*begin, "rejected", "failed"],
+        "broken": [*begin, "failed"],
+        "endless": [*begin, "failed"],
+        "silent": [],
+        "expired": ["revoked"],
+    }
+    progress = monitor.wait_for("task-progress")
+    assert (progress["percent"], progress["hostname"]) == (50, monitor.of(ids["broken"])[0]["hostname"])
+    failure = monitor.of(ids["broken"])[-1]
+    assert failure["exception"] == "ValueError('no')"
+    assert 'raise ValueError("no")' in failure["traceback"]
+    assert "TimeLimitExceeded" in monitor.of(ids["endless"])[-1]["exception"]
+    clocks = [event["clock"] for event in monitor.events if "uuid" in event and event is not progress]
+    assert clocks == sorted(clocks)
+    assert [worker.alive for worker in monitor.state.workers.values()] == [False]
+
+
+def test_events_are_switched_on_and_off_while_the_node_works(project: Project, monitor: Monitor):
+    project.start(concurrency=1)
+    monitor.wait_for("worker-online")
+
+    unseen = project.call("add", 1, 2)
+    unseen.get(timeout=10)
+    project.app.control.enable_events(reply=True)
+    seen = project.call("add", 3, 4)
+    seen.get(timeout=10)
+    monitor.wait_for("task-succeeded", uuid=seen.id, result="7")
+    project.app.control.disable_events(reply=True)
+    unseen_again = project.call("add", 5, 6)
+    unseen_again.get(timeout=10)
+    project.app.control.heartbeat()
+    monitor.wait_for("worker-heartbeat", processed=3)
+
+    assert monitor.of(unseen.id) == monitor.of(unseen_again.id) == []
+
+
+def test_whoever_sends_a_task_may_tell_so(project: Project, monitor: Monitor):
+    project.app.conf.task_send_sent_event = True
+    project.start()
+    monitor.wait_for("worker-online")
+
+    result = project.call("add", 1, 2)
+
+    event = monitor.wait_for("task-sent", uuid=result.id)
+    assert (event["name"], event["args"], event["queue"]) == ("tasks.add", "(1, 2)", "celery")
+    assert event["hostname"].startswith("gen")
+
+
+def test_a_node_may_be_silent(project: Project, monitor: Monitor):
+    project.start("--without-heartbeat")
+    project.app.events.Dispatcher(hostname="me@here").send("shop-open")
+
+    monitor.wait_for("shop-open")
+
+    assert [event for event in monitor.events if event["type"].startswith("worker-")] == []
