@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.exceptions import DecodeError, EncodeError
-from celeriac.wire.jsontypes import UNREADABLE, convert, dumps_text, loads, may_be_deeper, may_have_tags
+from celeriac.wire.depth import is_text_deeper
+from celeriac.wire.jsontypes import UNREADABLE, convert, dumps_text, loads, may_have_tags
 from celeriac.wire.serializers import Serializer
 
 
@@ -71,7 +72,7 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
     Raises:
         DecodeError: it is neither.
     """
-    if not may_have_tags(data) and not may_be_deeper(data, max_depth):
+    if not may_have_tags(data) and not is_text_deeper(data, max_depth):
         try:
             return _decode_body(data)
         except UNREADABLE:

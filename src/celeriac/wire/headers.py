@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from celeriac.exceptions import DecodeError
-from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_be_deeper, may_have_tags
+from celeriac.wire.depth import is_text_deeper
+from celeriac.wire.jsontypes import UNREADABLE, convert, loads, may_have_tags
 from celeriac.wire.limits import Limits
 from celeriac.wire.unique import ROOM_HEADER, UNIQUE_HEADER, RoomKey, UniqueHeader, room_among, unique_among
 
@@ -110,7 +111,7 @@ def read_facts(data: bytes, *, limits: Limits) -> Headers | Facts:
     headers = _read_plain_headers(data)
     if headers is not None:
         return headers
-    if data.count(b":") <= limits.max_headers and not may_be_deeper(data, limits.max_depth):
+    if data.count(b":") <= limits.max_headers and not is_text_deeper(data, limits.max_depth):
         try:
             return decode_facts(data)
         except UNREADABLE:

@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from celeriac.exceptions import DecodeError, EncodeError, MessageTooLarge
+from celeriac.wire.depth import is_text_deeper
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.values import Faults, is_deeper, stand_in
@@ -66,8 +67,8 @@ def dumps_text(
     except Exception as exc:  # `__json__` is code of users and raises what it likes
         _FAULTS.refuse(value, name, max_depth=max_depth, cure=cure)
         raise EncodeError(f"{name} cannot be written as JSON: {exc}") from exc
-    if len(text) > 2 * max_depth and text.count("[") + text.count("{") > max_depth:
-        _refuse_deeper(text, name, max_depth, cure)
+    if len(text) > 2 * max_depth and is_text_deeper(text.encode(), max_depth):
+        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; {cure}")
     return text
 
 
@@ -97,9 +98,11 @@ def loads_untagged(data: bytes, *, max_depth: int = _MAX_DEPTH) -> Any:
     """Read JSON as `loads` does, but leave tagged values as the objects they are written as."""
     try:
         value = msgspec.json.decode(data)
+        deeper = is_text_deeper(data, max_depth)
     except UNREADABLE:
         value = _loads_leniently(data)
-    if may_be_deeper(data, max_depth) and is_deeper(value, max_depth):
+        deeper = is_deeper(value, max_depth)
+    if deeper:
         raise DecodeError(f"JSON of {len(data)} bytes is nested more than {max_depth} deep")
     return value
 
@@ -119,11 +122,6 @@ def convert(value: object, kind: type[T], *, name: str) -> T:
 def may_have_tags(data: bytes) -> bool:
     """Say, from the bytes alone, whether there could be a tagged value in them."""
     return b'"__type__"' in data
-
-
-def may_be_deeper(data: bytes, max_depth: int) -> bool:
-    """Say, from the bytes alone, whether they could be nested deeper than `max_depth`."""
-    return len(data) > 2 * max_depth and data.count(b"[") + data.count(b"{") > max_depth
 
 
 def _loads_leniently(data: bytes) -> Any:
@@ -170,15 +168,6 @@ def _encoder() -> Callable[[Any], str]:
 
 _encode: Final = _encoder()
 _FAULTS: Final = Faults("JSON", _encode, keys=(str, int, float, type(None)), key_words="text")
-
-
-def _refuse_deeper(text: str, name: str, max_depth: int, cure: str) -> None:
-    try:
-        deeper = is_deeper(json.loads(text), max_depth)
-    except RecursionError:  # the reader gives up a level or two before the writer
-        deeper = True
-    if deeper:
-        raise MessageTooLarge(f"{name} is nested more than {max_depth} deep; {cure}")
 
 
 def _read_tags(value: Any) -> Any:

@@ -14,7 +14,8 @@ from celeriac import exceptions
 from celeriac.exceptions import DecodeError, EncodeError, RemoteError
 from celeriac.states import ALL_STATES
 from celeriac.wire.forms import JSON_FORM, RecordForm, dump, load, pack, unpack
-from celeriac.wire.jsontypes import UNREADABLE, dumps_text, may_be_deeper, may_have_tags
+from celeriac.wire.depth import is_text_deeper
+from celeriac.wire.jsontypes import UNREADABLE, dumps_text, may_have_tags
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import JSON
@@ -156,7 +157,7 @@ def read_record(record: bytes, form: RecordForm = JSON_FORM) -> Record:
         DecodeError: it is no map with a `status`, or cannot be decompressed here.
         ContentDisallowed: its serializer is not accepted; the text names the setting.
     """
-    if not may_have_tags(record) and not may_be_deeper(record, _MAX_DEPTH) and b'"more"' not in record:
+    if not may_have_tags(record) and not is_text_deeper(record, _MAX_DEPTH) and b'"more"' not in record:
         try:
             return _decode_record(record)
         except UNREADABLE:
