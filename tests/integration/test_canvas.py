@@ -253,7 +253,7 @@ AttributeError: 'AsyncResult' object has no attribute 'results'
 >>> result.get()
 7
 >>> add_chord_sig = chord(group(add.s(i, i) for i in range(10)), log.s())
->>> result = add_chord_sig.apply()
+>>> result = add_chord_sig.delay()
 >>> result.get()
 'LOG: [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]'
 >>> add.map(zip(range(10), range(100)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import DecodeError
 from celeriac.ids import new_id
 from celeriac.message import Message
+from celeriac.wire.steps import Steps
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -60,6 +61,8 @@ def check_following(task_name: str, request: Any) -> None:
     carried = []
     for name in ("callbacks", "errbacks", "chain", "chord"):
         said = getattr(request, name) or ()
+        if isinstance(said, Steps) and said.are_signatures(Signature.TYPES):
+            continue
         for each in (said,) if name == "chord" and said else said:
             if not isinstance(each, Mapping) or not isinstance(each.get("task"), str):
                 raise DecodeError(
@@ -93,9 +96,15 @@ def next_step(context: Context, *, app: Celery) -> tuple[Signature[Any], dict[st
     """Return the step of its chain that follows a run, and the options that it is sent with; None after the last."""
     if not context.chain:
         return None
-    *rest, following = context.chain
+    rest, following = _next_of(context.chain)
     [call] = _signatures([following], app)
     return call, {"chain": rest, **_parents_of(context)}
+
+
+def _next_of(chain: Sequence[Any]) -> tuple[Sequence[Any], Any]:
+    if isinstance(chain, Steps):
+        return chain.without_last()
+    return chain[:-1], chain[-1]
 
 
 def errbacks_due(context: Context, *, app: Celery) -> tuple[list[Signature[Any]], list[InlineErrback]]:

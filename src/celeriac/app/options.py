@@ -35,6 +35,7 @@ from celeriac.brokers.topology import (
     queue_of,
 )
 from celeriac.canvas.signature import Signature
+from celeriac.wire.steps import Steps
 
 
 class MessageOptions(TypedDict, total=False):
@@ -199,7 +200,9 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-def _signatures(value: Any) -> list[Mapping[str, Any]]:
+def _signatures(value: Any) -> Sequence[Mapping[str, Any]]:
+    if isinstance(value, Steps):  # of a message, and looked at when that came
+        return value
     found = list(value) if isinstance(value, (list, tuple)) else [value]
     for each in found:
         if not isinstance(each, Mapping) or not isinstance(each.get("task"), str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 from celeriac.canvas.parts import Parts
@@ -47,4 +48,4 @@ def listed(value: Any) -> list[Any]:
     """Return an option that may be a list, one value or None, as a list."""
     if value is None:
         return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return list(value) if isinstance(value, Sequence) else [value]

@@ -6,7 +6,7 @@ at a handful of headers. `read_request` is for the child that runs the task, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from datetime import UTC, tzinfo
 from typing import Any, Final, Literal
 
@@ -42,6 +42,7 @@ from celeriac.wire.limits import DEFAULT_LIMITS, Limits
 from celeriac.wire.properties import PERSISTENT, only_reply_to, read_properties
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import ACCEPT_JSON, JSON, JSON_CONTENT, Accept, Serializer, reader_of, writer_named
+from celeriac.wire.steps import Steps
 from celeriac.wire.strict import refuse_changes
 from celeriac.wire.times import iso_text, parse_iso
 from celeriac.wire.unique import UNIQUE_HEADER, write_unique
@@ -299,7 +300,8 @@ def _write_headers_of_users(headers: Headers, call: Call, limits: Limits) -> byt
 def _embed(call: Call) -> Embed:
     if call.callbacks is None and call.errbacks is None and call.chain is None and call.chord is None:
         return NO_EMBED
-    return Embed(_listed(call.callbacks), _listed(call.errbacks), _listed(call.chain), call.chord)
+    chain = call.chain if isinstance(call.chain, Steps) else _listed(call.chain)
+    return Embed(_listed(call.callbacks), _listed(call.errbacks), chain, call.chord)
 
 
 def _listed(signatures: Sequence[Any] | None) -> list[Any] | None:
@@ -477,7 +479,7 @@ class TaskRequest(Headers, gc=False):
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     callbacks: list[Any] | None = None
     errbacks: list[Any] | None = None
-    chain: list[Any] | None = None
+    chain: MutableSequence[Any] | None = None
     chord: dict[str, Any] | None = None
     headers: dict[str, Any] = msgspec.field(default_factory=dict)
     reply_to: str | None = None

@@ -13,8 +13,8 @@ import msgspec
 from celeriac import exceptions
 from celeriac.exceptions import DecodeError, EncodeError, RemoteError
 from celeriac.states import ALL_STATES
-from celeriac.wire.forms import JSON_FORM, RecordForm, dump, load, pack, unpack
 from celeriac.wire.depth import is_text_deeper
+from celeriac.wire.forms import JSON_FORM, RecordForm, dump, load, pack, unpack
 from celeriac.wire.jsontypes import UNREADABLE, dumps_text, may_have_tags
 from celeriac.wire.limits import DEFAULT_LIMITS
 from celeriac.wire.reprs import bounded_repr

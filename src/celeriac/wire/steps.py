@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Container, Iterable, MutableSequence
 from copy import deepcopy
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import msgspec
 
 from celeriac.wire.jsontypes import dumps_text, loads
+
+
+class _Head(msgspec.Struct, gc=False):
+    task: str
+    subtask_type: str | None = None
+
+
+_read_heads: Final = msgspec.json.Decoder(list[_Head]).decode
 
 
 class Steps(MutableSequence[Any]):
@@ -43,6 +51,14 @@ class Steps(MutableSequence[Any]):
             for at, part in enumerate(self._parts)
         ]
         return f"[{', '.join(texts)}]"
+
+    def are_signatures(self, kinds: Container[str]) -> bool:
+        """Say, without reading them, whether they are signatures: plain ones, or of these kinds."""
+        try:
+            heads = _read_heads(msgspec.json.encode(self._parts))
+        except (msgspec.DecodeError, TypeError):  # the latter for one that was added, and that JSON does not carry
+            return False
+        return all(not kind or kind in kinds for kind in {head.subtask_type for head in heads})
 
     def insert(self, index: int, value: Any) -> None:
         """Add a step before that of this index."""
