@@ -13,6 +13,7 @@ before the import.
 
 from __future__ import annotations
 
+from celeriac.testing.brokers.exchanges import Exchanges
 from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
@@ -36,6 +37,7 @@ class BrokerConformance(
     Rooms,
     Revocations,
     QueuesAndDeadLetters,
+    Exchanges,
     BrokersThemselves,
 ):
     """Be the whole suite: subclass it, give it a fixture `world`, and every promise of the port is checked."""
