@@ -429,11 +429,12 @@ class SqliteConsumer(Consumer):
             sql = "DELETE FROM owner WHERE number = ?1 AND (?2 IS NULL OR beat = ?2)"
             if connection.execute(sql, (number, beat)).rowcount == 0:
                 return 0
-            end_with(connection, number)
             tokens = _tokens_of(number)
             sql = "UPDATE message SET node_losses = node_losses + 1 WHERE id = ? AND owner BETWEEN ? AND ?"
             connection.executemany(sql, [(tag, *tokens) for tag in started])
-            return connection.execute(_RELEASE_ALL, tokens).rowcount
+            released = connection.execute(_RELEASE_ALL, tokens).rowcount
+            end_with(connection, number)
+            return released
 
         released = await self._write(work, "recovering the work of a dead node")
         if released:
