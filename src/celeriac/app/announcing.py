@@ -52,6 +52,8 @@ class Announcement:
         self._reply_to = reply_to
         self._policy = policy
         self._zone = zone
+        route = call.route
+        self._exchange, self._routing_key = ("", call.queue) if route is None else (route.exchange, route.routing_key)
         self._eta = _text(call.eta_at, call.eta_text)
         self._expires = _text(call.expires_at, call.expires_text)
         self.headers = self._headers_of(call, origin)
@@ -71,8 +73,8 @@ class Announcement:
         before_task_publish.send(
             sender=self._call.task,
             body=self.body,
-            exchange="",
-            routing_key=self._call.queue,
+            exchange=self._exchange,
+            routing_key=self._routing_key,
             declare=[self._call.queue],
             headers=self.headers,
             properties=self.properties,
@@ -91,8 +93,8 @@ class Announcement:
             sender=self._call.task,
             headers=self.headers,
             body=self.body,
-            exchange="",
-            routing_key=self._call.queue,
+            exchange=self._exchange,
+            routing_key=self._routing_key,
         )
         if task_sent.receivers:
             args, kwargs, _ = self.body

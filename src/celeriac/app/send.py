@@ -32,6 +32,7 @@ from celeriac.app.telling import tell_sent
 from celeriac.app.timing import Moment, start_of
 from celeriac.app.uniqueness import conflict_of
 from celeriac.brokers.base import Conflict
+from celeriac.brokers.exchanges import queues_behind
 from celeriac.canvas.plan import Send
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
@@ -365,6 +366,18 @@ class Sender:
             defaults = rules.for_call(defaults, name, (), {}, NOTHING_SAID, known)
         queue: str = defaults.fields["queue"]
         return queue
+
+    def queues_behind(self, message: Message) -> list[str]:
+        """Return the queues that a message for an exchange would reach now.
+
+        Raises:
+            BrokerUnavailable: the broker, which knows what others have bound, does not answer.
+        """
+        assert message.route is not None, "others go into their queue"
+        deadline_at = time.monotonic() + self._rules_now().publish_timeout
+        return queues_behind(
+            self.app.write_broker.bindings(message.route.exchange, deadline_at=deadline_at), message.route
+        )
 
     def forget_rules(self) -> None:
         """Work out anew what settings and queues say, at the next call."""

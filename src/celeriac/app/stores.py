@@ -59,6 +59,7 @@ SETTINGS_OF_STORES: Final = (
     "result_backend_transport_options",
     "result_expires",
     "result_failure_expires",
+    "worker_priority_aging",
     "task_default_exchange",
     "task_default_exchange_type",
     "task_default_queue",
@@ -135,6 +136,7 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
                 dead_letter_max=conf.dead_letter_max,
                 dead_letter_expires=conf.dead_letter_expires,
                 message_max_bytes=conf.message_max_bytes,
+                priority_aging=conf.worker_priority_aging,
             )
         case InSqlite(path, synchronous):
             from celeriac.brokers.sqlite import SqliteBroker
@@ -145,6 +147,7 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
                 dead_letter_max=conf.dead_letter_max,
                 dead_letter_expires=conf.dead_letter_expires,
                 message_max_bytes=conf.message_max_bytes,
+                priority_aging=conf.worker_priority_aging,
             )
         case InRedis(found):
             from celeriac.app.redis_places import broker_in_redis
@@ -157,6 +160,7 @@ def make_broker(url: str | None, conf: Settings, app_name: str | None) -> Broker
                 dead_letter_max=conf.dead_letter_max,
                 dead_letter_expires=conf.dead_letter_expires,
                 message_max_bytes=conf.message_max_bytes,
+                priority_aging=conf.worker_priority_aging,
             )
         case OnRabbitMQ(found):
             from celeriac.app.amqp_places import broker_on_rabbitmq

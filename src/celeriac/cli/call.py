@@ -22,6 +22,8 @@ from celeriac.cli.values import instant, instant_or_seconds, json_array, json_ob
 @click.option("--eta", type=instant, metavar="TIME", help="Run it not before this time (ISO 8601).")
 @click.option("--expires", type=instant_or_seconds, metavar="TIME|SECONDS", help="Do not start it after this time.")
 @click.option("--queue", type=some_text, metavar="NAME", help="Queue to put it in, whatever the routes say.")
+@click.option("--exchange", metavar="NAME", help="Exchange to send it to, which leads on to queues.")
+@click.option("--routing-key", metavar="KEY", help="What that leads on by.")
 @click.option("--priority", type=click.IntRange(0, 255), metavar="N", help="0 is served first.")
 @click.option("--task-id", type=some_text, metavar="ID", help="Id of the call, instead of a new one.")
 @click.option("--serializer", type=click.Choice(["json"]), help="How the arguments travel.")

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold; give future messages to Celery."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
+    "route": Lazy("celeriac.cli.route:route", "See where calls go, and why."),
     "config": Lazy("celeriac.cli.config:config", "See what settings are, and where they come from."),
     "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
     "report": Lazy("celeriac.cli.report:report", "Print what belongs into a bug report."),

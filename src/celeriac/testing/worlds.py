@@ -51,6 +51,7 @@ class Limits(TypedDict, total=False):
     dead_letter_expires: float
     message_max_bytes: int
     revocations_max: int
+    priority_aging: int
 
 
 class Node:

@@ -176,6 +176,11 @@ class WorkerSettings(Group):
         "Unsettled deliveries per slot; None: as many as finish in 50 ms.",
         old="CELERYD_PREFETCH_MULTIPLIER",
     )
+    worker_priority_aging: int | None = ours(
+        or_none(whole(at_least=2)),
+        None,
+        "One claim in so many begins with lower priorities, each in its turn, so that none waits for ever; None: none.",
+    )
     worker_eta_task_limit: int | None = later(
         or_none(_COUNT), None, "Messages that wait for their time in a worker.", old="CELERYD_ETA_TASK_LIMIT"
     )

@@ -129,7 +129,8 @@ def received(message: Message, name: str, task: Task[..., Any] | None, *, limits
 
 def sent(message: Message, name: str, task: Task[..., Any] | None, *, limits: Limits) -> Says:
     """Tell that a message was published."""
-    shown, queue = _shown(message, task, limits=limits), message.queue
+    shown, route = _shown(message, task, limits=limits), message.route
+    exchange, key = ("", message.queue) if route is None else (route.exchange, route.routing_key)
     return "task-sent", _fields(
         _Sent(
             shown.root_id,
@@ -140,9 +141,9 @@ def sent(message: Message, name: str, task: Task[..., Any] | None, *, limits: Li
             shown.retries,
             shown.eta,
             shown.expires,
-            queue,
-            "",
-            queue,
+            message.queue,
+            exchange,
+            key,
         )
     )
 

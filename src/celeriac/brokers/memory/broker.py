@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     DEAD_LETTER_EXPIRES,
     DEAD_LETTER_MAX,
@@ -47,6 +48,7 @@ class MemoryBroker(Broker):
         dead_letter_expires: seconds for which a dead letter is kept.
         message_max_bytes: larger messages are delivered without what makes them large, as a fault.
         revocations_max: ids kept as revoked.
+        priority_aging: see `Aging`.
     """
 
     capabilities = Capabilities(crosses_processes=False, survives_restart=False)
@@ -60,7 +62,9 @@ class MemoryBroker(Broker):
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
         revocations_max: int = REVOCATIONS_MAX,
+        priority_aging: int | None = None,
     ) -> None:
+        self.priority_aging = priority_aging
         self.store = store_named(name)
         self.clock = clock or self.store.clock
         self.dead_letter_max = dead_letter_max
@@ -213,6 +217,7 @@ class MemoryBroker(Broker):
             dead_letter_max=self.dead_letter_max,
             message_max_bytes=self.message_max_bytes,
             declared=self._declared,
+            aging=Aging(self.priority_aging),
         )
 
     def bus(self) -> MemoryBus:

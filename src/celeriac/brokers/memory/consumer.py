@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -63,7 +64,9 @@ class MemoryConsumer(Consumer):
         dead_letter_max: int,
         message_max_bytes: int,
         declared: Declared | None = None,
+        aging: Aging | None = None,
     ) -> None:
+        self._aging = Aging() if aging is None else aging
         self._declared = Declared() if declared is None else declared
         self._bound: tuple[str, ...] = ()
         self.owner = NOBODY
@@ -140,9 +143,10 @@ class MemoryConsumer(Consumer):
         deliveries: list[Delivery] = []
         room_bytes = CLAIM_MAX_BYTES
         empty_in_a_row = 0
+        turn = self._aging.turn()
         while len(deliveries) < limit and empty_in_a_row < len(self._turn):
             queue = self._turn[0]
-            row = self._store.first_ready(queue)
+            row = self._store.lower_ready(queue, turn) if turn else self._store.first_ready(queue)
             if row is None:
                 self._turn.rotate(-1)
                 empty_in_a_row += 1
@@ -151,7 +155,7 @@ class MemoryConsumer(Consumer):
             room_bytes -= delivery.message.size_bytes
             if deliveries and room_bytes < 0:
                 break
-            self._store.claim_first(transaction, queue, token)
+            self._store.claim(transaction, row, token)
             deliveries.append(delivery)
             self._turn.rotate(-1)
             empty_in_a_row = 0

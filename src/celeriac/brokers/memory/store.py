@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from celeriac.brokers.aging import lower_in_turn
 from celeriac.brokers.base import PUT_ASIDE_AT, Booking, Conflict, DeadLetter, Incarnation, ResultSink, Room
 from celeriac.brokers.rates import Flow
 from celeriac.brokers.revocations import Feed, Kept, Revocation, is_news, said_by
@@ -325,12 +326,22 @@ class Store:
         self._ready.pop(queue, None)
         return None
 
-    def claim_first(self, transaction: Transaction, queue: str, token: int) -> None:
-        """Give the message that `first_ready` returned to the owner of a claim."""
-        heap = self._ready[queue]
-        tag = heap[0][1]
-        self.set_row(transaction, tag, msgspec.structs.replace(self.rows[tag], token=token))
-        heapq.heappop(heap)  # last: an entry that is gone while its row waits would park the message
+    def lower_ready(self, queue: str, turn: int) -> Row | None:
+        """Return the next message of a lower priority of a queue, each in its turn; else as `first_ready`."""
+        first = self.first_ready(queue)
+        entries = [tag for _, tag in self._ready.get(queue, ())]  # all of them: the heap knows no more than its first
+        waiting = [row for tag in entries if (row := self.rows.get(tag)) and row.token == NOBODY and row.due_at is None]
+        lower = lower_in_turn(sorted({row.message.priority for row in waiting}), turn)
+        if lower is None:
+            return first
+        return min((row for row in waiting if row.message.priority == lower), key=lambda row: row.tag)
+
+    def claim(self, transaction: Transaction, row: Row, token: int) -> None:
+        """Give a message that `first_ready` or `lower_ready` has returned to the owner of a claim."""
+        self.set_row(transaction, row.tag, msgspec.structs.replace(row, token=token))
+        heap = self._ready[row.message.queue]
+        if heap and heap[0][1] == row.tag:
+            heapq.heappop(heap)  # last: an entry that is gone while its row waits would park the message
 
     def next_due_at(self) -> float | None:
         """Return the unix instant at which to promote again, or None when nothing is delayed."""

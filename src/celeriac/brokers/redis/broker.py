@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     DEAD_LETTER_EXPIRES,
     DEAD_LETTER_MAX,
@@ -74,6 +75,7 @@ class RedisBroker(Broker):
         dead_letter_expires: seconds for which they are kept.
         message_max_bytes: larger messages are not handed to workers.
         revocations_max: ids kept as revoked.
+        priority_aging: see `Aging`.
         clock: what this process tells standing leases by.
         ahead: seconds that the server's clock is taken to be ahead; tests move it.
     """
@@ -89,6 +91,7 @@ class RedisBroker(Broker):
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
         revocations_max: int = REVOCATIONS_MAX,
+        priority_aging: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         ahead: Callable[[], float] = in_step,
     ) -> None:
@@ -111,6 +114,7 @@ class RedisBroker(Broker):
         self._revoked = RevokedInRedis(self.link, self.keys, self.options, keep=revocations_max, ahead=ahead)
         self._depths = Depths(self.link, self.keys)
         self._restorer = Restorer(self.link, self.keys, self.options, ahead=ahead)
+        self._priority_aging = priority_aging
         self._declared = Declared()
         self._broadcasts = Broadcasts(self.link, self.keys, self._depths)
         self._told: dict[str, float] = {}
@@ -145,6 +149,7 @@ class RedisBroker(Broker):
             declared=self._declared,
             letters=self._letters,
             broadcasts=self._broadcasts,
+            aging=Aging(self._priority_aging),
         )
 
     def bus(self) -> RedisBus:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers.aging import Aging, lower_in_turn
 from celeriac.brokers.base import Delivery
 from celeriac.brokers.redis.bookings import read_booking
 from celeriac.brokers.redis.keys import Keys
@@ -36,9 +37,11 @@ class Lists:
 
     Args:
         order: as the transport option `queue_order_strategy` has it.
+        aging: says which claims begin with a lower priority.
     """
 
-    def __init__(self, keys: Keys, order: str) -> None:
+    def __init__(self, keys: Keys, order: str, aging: Aging | None = None) -> None:
+        self._aging = Aging() if aging is None else aging
         self._keys = keys
         self._order = order
         self._asked_for: tuple[str, ...] = ()
@@ -66,10 +69,11 @@ class Lists:
         """Return the lists that a claim is to name, in the order in which they are to be served."""
         if tuple(queues) != self._asked_for:
             self._learn_queues(queues)
+        first = lower_in_turn(range(len(self._rows)), self._aging.turn()) or 0
         if all_of_them or not self.many:
-            turn = self._turn
-            return [name for row in self._rows for name in row[turn:] + row[:turn]]
-        return self._probable()
+            turn, rows = self._turn, self._rows[first:] + self._rows[:first] if first else self._rows
+            return [name for row in rows for name in row[turn:] + row[:turn]]
+        return self._probable(first)
 
     def _learn_queues(self, queues: Sequence[str]) -> None:
         self._asked_for = tuple(queues)
@@ -79,14 +83,15 @@ class Lists:
         self._believed = {name: self._places[name] for name in self._believed if name in self._places}
         self._turn = self._probe = 0
 
-    def _probable(self) -> list[bytes]:
+    def _probable(self, first: int) -> list[bytes]:
         count, turn = len(self._queues), self._turn
         believed = sorted(self._believed, key=lambda name: self._rank(self._believed[name], turn, count))[:BELIEVED_MAX]
         others = [(self._probe + number) % count for number in range(FEW)]
         self._probe = (self._probe + FEW) % count
         named = set(believed)
         named.update(row[at] for row in self._rows for at in others)
-        return sorted(named, key=lambda name: self._rank(self._places[name], turn, count))
+        ranked = sorted(named, key=lambda name: self._rank(self._places[name], turn, count))
+        return sorted(ranked, key=lambda name: self._places[name][0] < first) if first else ranked
 
     @staticmethod
     def _rank(place: tuple[int, int], turn: int, count: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -87,6 +88,7 @@ class RedisConsumer(Consumer):
         declared: Declared,
         letters: DeadLetters,
         broadcasts: Broadcasts,
+        aging: Aging,
     ) -> None:
         self.place = place
         self._options = options
@@ -104,7 +106,7 @@ class RedisConsumer(Consumer):
         self._wakes = Wakes(place, options, delayed=keys.delayed, name=incarnation.node)
         self._notes = Notes()
         self._own = Ownership(self._link, keys, incarnation, ahead=ahead, notes=self._notes)
-        self._lists = Lists(keys, options.queue_order_strategy)
+        self._lists = Lists(keys, options.queue_order_strategy, aging)
         self._watcher = Watcher()
         self._watched_in = 0
         self._maybe_ended: set[int] = set()

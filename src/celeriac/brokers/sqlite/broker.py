@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     DEAD_LETTER_EXPIRES,
     DEAD_LETTER_MAX,
@@ -62,6 +63,7 @@ class SqliteBroker(Broker):
         dead_letter_expires: seconds for which they are kept.
         message_max_bytes: larger messages are not handed to workers.
         revocations_max: ids kept as revoked.
+        priority_aging: see `Aging`.
         clock: the store's clock; tests pass their own.
     """
 
@@ -76,8 +78,10 @@ class SqliteBroker(Broker):
         dead_letter_expires: float = DEAD_LETTER_EXPIRES,
         message_max_bytes: int = MESSAGE_MAX_BYTES,
         revocations_max: int = REVOCATIONS_MAX,
+        priority_aging: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._priority_aging = priority_aging
         self.path = Path(os.path.realpath(path))
         self.synchronous = synchronous
         self.message_max_bytes = message_max_bytes
@@ -105,7 +109,13 @@ class SqliteBroker(Broker):
 
     def consumer(self, incarnation: Incarnation) -> SqliteConsumer:
         return SqliteConsumer(
-            self.path, self.synchronous, incarnation, self.message_max_bytes, self.clock, self._declared
+            self.path,
+            self.synchronous,
+            incarnation,
+            self.message_max_bytes,
+            self.clock,
+            self._declared,
+            Aging(self._priority_aging),
         )
 
     def bus(self) -> SqliteBus:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers.aging import lower_in_turn
 from celeriac.brokers.base import Delivery
 from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.brokers.sqlite.keys import ANY_REPLACED, booking_of, replaced_among
@@ -49,6 +50,16 @@ SELECT id, crashes, node_losses, releases, held_before, {SIZE},
     CASE WHEN {SIZE} <= ?3 THEN body END
 FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL AND EXISTS (SELECT 1 FROM owner WHERE number = ?4)
 ORDER BY priority, id LIMIT ?2
+"""
+_READY_FROM: Final = _READY.replace("ORDER BY", "AND priority >= ?5 ORDER BY")
+_PRIORITIES: Final = """
+WITH RECURSIVE found(priority) AS (
+    SELECT min(priority) FROM message WHERE queue = ?1 AND owner IS NULL AND eta IS NULL
+    UNION ALL
+    SELECT (SELECT min(priority) FROM message
+            WHERE queue = ?1 AND owner IS NULL AND eta IS NULL AND priority > found.priority)
+    FROM found WHERE found.priority IS NOT NULL)
+SELECT priority FROM found WHERE priority IS NOT NULL
 """
 _ANY_READY: Final = "SELECT 1 FROM message WHERE queue = ? AND owner IS NULL AND eta IS NULL LIMIT 1"
 
@@ -110,10 +121,11 @@ class Taker:
         self._taken: list[Delivery] = []
         self.revocations = 0
 
-    def take(self, queues: Sequence[str], *, limit: int, first: int, now: float) -> list[Delivery]:
+    def take(self, queues: Sequence[str], *, limit: int, first: int, now: float, aging: int = 0) -> list[Delivery]:
         """Claim up to `limit` messages.
 
         The queues get equal shares, beginning with the one at position `first`; those after it fill what it leaves.
+        With `aging`, from `Aging.turn`, lower priorities come first.
         """
         if self._connection.execute(_ANY_DUE, (now,)).fetchall():
             self._connection.execute(_PROMOTE, (now, _PROMOTE_MAX))
@@ -122,7 +134,8 @@ class Taker:
             left = limit - len(self._taken)
             if left <= 0 or self._budget <= 0:
                 break
-            self._take_from(queue, -(-left // (len(rotated) - position)))
+            lowest = self._lower_in_turn(queue, aging) if aging else None
+            self._take_from(queue, -(-left // (len(rotated) - position)), lowest)
         marks = [(self._token, delivery.tag) for delivery in self._taken]
         self._connection.executemany("UPDATE message SET owner = ? WHERE id = ?", marks)
         return self._told_of_replaced()
@@ -149,8 +162,17 @@ class Taker:
         start = first % len(queues) if queues else 0
         return [*ahead, *queues[start:], *queues[:start]]
 
-    def _take_from(self, queue: str, limit: int) -> None:
-        cursor = self._connection.execute(_READY, (queue, limit, self._max_bytes, self._owner))
+    def _lower_in_turn(self, queue: str, turn: int) -> int | None:
+        """Return a lower priority of which something waits in a queue; None where there is only one."""
+        rows = self._connection.execute(_PRIORITIES, (queue,)).fetchall()
+        return lower_in_turn([priority for (priority,) in rows if isinstance(priority, int)], turn)
+
+    def _take_from(self, queue: str, limit: int, lowest: int | None) -> None:
+        values: tuple[object, ...] = (queue, limit, self._max_bytes, self._owner)
+        if lowest is None:
+            cursor = self._connection.execute(_READY, values)
+        else:
+            cursor = self._connection.execute(_READY_FROM, (*values, lowest))
         try:
             for row in cursor:
                 size, beside = (length if type(length) is int else 0 for length in row[5:7])

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from celeriac.brokers.aging import Aging
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -81,7 +82,9 @@ class SqliteConsumer(Consumer):
         message_max_bytes: int,
         clock: Clock,
         declared: Declared | None = None,
+        aging: Aging | None = None,
     ) -> None:
+        self._aging = Aging() if aging is None else aging
         self._declared = Declared() if declared is None else declared
         self._bound: tuple[str, ...] = ()
         self._path = path
@@ -199,9 +202,11 @@ class SqliteConsumer(Consumer):
         self._turn += 1
         token = self.owner * _CLAIMS + self._turn % _CLAIMS
 
+        aging = self._aging.turn()
+
         def work(connection: sqlite3.Connection) -> Claim:
             taker = Taker(connection, owner=self.owner, token=token, max_bytes=self._max_bytes)
-            taken = taker.take(queues, limit=limit, first=self._turn, now=now)
+            taken = taker.take(queues, limit=limit, first=self._turn, now=now, aging=aging)
             if not taken:
                 self._check_lease(connection.execute("SELECT 1 FROM owner WHERE number = ?", (self.owner,)).fetchall())
             return Claim(taken, now, taker.revocations)
