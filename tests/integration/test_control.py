@@ -86,6 +86,28 @@ def test_a_queue_is_consumed_from_now_on_and_no_more(project: Project):
     assert project.began("cancelled") == 0
 
 
+def test_a_queue_is_bound_as_it_is_said(project: Project):
+    project.start()
+
+    added = asked(
+        project,
+        "add_consumer",
+        queue="news",
+        exchange="all",
+        exchange_type="topic",
+        routing_key="a.#",
+        queue_durable=True,
+    )
+    # It is bound when it is first claimed from, a second later at most.
+    wait_until(lambda: project.app.broker.bindings("all", deadline_at=time.monotonic() + 5))
+    routed = project.call("echo", "routed", exchange="all", exchange_type="topic", routing_key="a.b")
+
+    assert added == {"ok": "add consumer news"}
+    assert routed.get(timeout=PATIENCE) == "routed"
+    [_, news] = asked(project, "active_queues")
+    assert (news["exchange"]["type"], news["routing_key"]) == ("topic", "a.#")
+
+
 @pytest.mark.parametrize("pool", [("-P", "prefork"), ("-P", "threads", "--processes", "2")], ids=["prefork", "threads"])
 def test_a_pool_grows_shrinks_and_starts_anew_under_load(project: Project, pool: tuple[str, ...]):
     project.start(*pool, "worker_pool_restarts=true", concurrency=2)

@@ -21,11 +21,24 @@ class Consuming:
     Attributes:
         names: now; another tuple after each change.
         claimed: all that is claimed from; likewise.
+        listed_here: those that the app did not list before.
     """
 
     def __init__(self, names: Iterable[str], *, besides: Iterable[str] = ()) -> None:
         self._besides = tuple(besides)
         self._set(dict.fromkeys(names))
+        self.listed_here: set[str] = set()
+
+    def check(self, name: str) -> None:
+        """Refuse what cannot be consumed.
+
+        Raises:
+            ValueError: that is no name of a queue, or there are too many.
+        """
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_MAX:
+            raise ValueError(f"a queue has a name of 1 to {NAME_MAX} characters, got {name!r:.100}")
+        if len(self.names) >= QUEUES_MAX:
+            raise ValueError(f"this node consumes {QUEUES_MAX:,} queues already; cancel some, or start another node")
 
     def _set(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
@@ -37,12 +50,9 @@ class Consuming:
         Raises:
             ValueError: that is no name of a queue, or there are too many.
         """
-        if not isinstance(name, str) or not 0 < len(name) <= NAME_MAX:
-            raise ValueError(f"a queue has a name of 1 to {NAME_MAX} characters, got {name!r:.100}")
         if name in self.names:
             return False
-        if len(self.names) >= QUEUES_MAX:
-            raise ValueError(f"this node consumes {QUEUES_MAX:,} queues already; cancel some, or start another node")
+        self.check(name)
         self._set((*self.names, name))
         return True
 
