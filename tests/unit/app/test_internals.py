@@ -67,7 +67,7 @@ class TestTasks:
             setattr(pay, name, "shop.parts:Part")
 
 
-@pytest.mark.parametrize("name", ["steps", "user_options", "Worker"])
+@pytest.mark.parametrize("name", ["WorkController", "Worker"])
 def test_an_attribute_of_the_app_that_leads_to_them_says_what_to_do(name):
     with pytest.raises(AttributeError, match=rf"^app 'shop' has no '{name}': "):
         getattr(Celery("shop", set_as_current=False), name)
