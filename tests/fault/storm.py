@@ -15,10 +15,11 @@ LOOK_EVERY = 0.02
 
 @dataclass
 class Storm:
-    """Kill one of a project's nodes at a time, and start it again under its name."""
+    """Kill one of a project's nodes at a time, and start it again under its name, with the same arguments."""
 
     project: Project
     random: random.Random
+    args: tuple[str, ...] = ()
     kills: int = 0
     hits: int = 0
 
@@ -40,7 +41,7 @@ class Storm:
             victim.kill_supervisor()
             victim.wait_gone(within=5.0)
         self.kills += 1
-        self.project.start(name=victim.name)
+        self.project.start(*self.args, name=victim.name)
 
     def living(self) -> list[Node]:
         return [node for node in self.project.nodes if node.process.poll() is None]

@@ -287,6 +287,12 @@ class RedisStore(Store):
     def record(self, task_id: str) -> bytes | None:
         return self._results.get(f"celery-task-meta-{task_id}")
 
+    def others(self) -> dict[str, bytes | None]:
+        """Return what is beside the records, if it is a text, else None, by key; and nothing of the broker's."""
+        ours = (b"celery-task-meta-", b"celeriac:", b"_kombu.")
+        keys = [key for key in self._results.scan_iter(count=10_000) if not key.startswith(ours)]
+        return dict(zip(map(bytes.decode, keys), self._results.mget(keys) if keys else [], strict=True))
+
     def put_record(self, task_id: str, record: bytes) -> None:
         self._results.set(f"celery-task-meta-{task_id}", record)
 
