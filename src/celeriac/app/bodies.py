@@ -10,11 +10,15 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.context import Context
+from celeriac.app.follow import after_failure, call_inline
 from celeriac.app.members import JOIN_TASK
 from celeriac.app.result_set import ResultSet
 from celeriac.app.task import Task
+from celeriac.app.trace import in_one_step
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.joins import JoinEffects
+from celeriac.canvas.group import group
+from celeriac.canvas.links import listed
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import ChordError, Ignore, OperationalError
 from celeriac.states import PROPAGATE_STATES
@@ -91,7 +95,7 @@ def _send_body(
     """Have the body published with the outcome of this run.
 
     Raises:
-        ChordError: a member has failed, or the body cannot be sent.
+        ChordError: a member has failed, or the body cannot be sent. Where the body is a group: what it came from.
         OperationalError: the backend cannot be reached.
         _NotCounted: a member is missing that may still end.
     """
@@ -99,7 +103,8 @@ def _send_body(
     try:
         values = _values(group_id, kept, backend, app)
         options = {"parent_id": context.parent_id, "root_id": context.root_id}
-        messages, _ = app.canvas.following(call, (values,), options, context)
+        context.following.extend(app.canvas.following(call, (values,), options, context)[0])
+        return
     except OperationalError:
         context.joins = None
         raise
@@ -107,20 +112,35 @@ def _send_body(
         if context.retries < _LOOKS:
             context.joins = None
             raise
-        _speak_for(context, call)
-        raise ChordError(f"Join error: {error}") from error
-    except ChordError:
-        _speak_for(context, call)
-        raise
-    except Exception as error:
-        _speak_for(context, call)
-        raise ChordError(f"Callback error: {error!r}") from error
-    context.following.extend(messages)
+        failure = ChordError(f"Join error: {error}")
+    except ChordError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the body cannot be sent, and somebody waits for it
+        failure = ChordError(f"Callback error: {error!r}")
+        failure.__cause__ = error
+    raise _failed(context, call, failure, app)
 
 
-def _speak_for(context: Context, call: Signature[Any]) -> None:
-    """Have errbacks and records told of the body, and not of this task."""
-    context.task, context.args, context.kwargs = call.task, call.args, call.kwargs
+def _failed(context: Context, body: Signature[Any], error: ChordError, app: Celery) -> BaseException:
+    """Have errbacks and records told of the body, and not of this task; return what it fails with.
+
+    As in Celery the members of a group fail with the reason itself, and have errbacks of their own, told of their ids.
+    """
+    context.task, context.args, context.kwargs = body.task, body.args, body.kwargs
+    if not isinstance(body, group):
+        return error
+    reason = error.__cause__ or error
+    for member in body.tasks:
+        run = Context(
+            id=member.options.get("task_id"),
+            task=member.task,
+            errbacks=listed(member.options.get("link_error")),
+            root_id=context.root_id,
+        )
+        messages, inline = after_failure(run, reason, app=app)
+        context.following.extend(messages)
+        in_one_step(call_inline(inline, run, reason, None, wait_for=app.eager.wait_for))
+    return reason
 
 
 def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) -> list[Any]:
@@ -139,7 +159,8 @@ def _values(group_id: str, kept: KeptJoin, backend: ResultBackend, app: Celery) 
             except Exception as error:
                 raise ChordError(f"Join error: {error!r}") from error
             if item.state in PROPAGATE_STATES:
-                raise ChordError(f"Dependency {item.task_id} raised {exception_from_map(item.value)!r}")
+                raised = exception_from_map(item.value)
+                raise ChordError(f"Dependency {item.task_id} raised {raised!r}") from raised
             ordered.append(item.value)
             values[item.task_id] = item.value
     if kept.header is None:

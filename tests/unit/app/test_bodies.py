@@ -122,16 +122,42 @@ def test_a_step_that_fails_before_a_chord_fails_the_one_around_it(working):
         result.get(timeout=WITHIN)
 
 
-@pytest.mark.parametrize("make", [group, chain])
-def test_all_runs_of_a_body_fail_with_it(working, make):
+def test_all_runs_of_a_body_fail_with_it(working):
     failing = [sig(working, "add", 1, 1), sig(working, "fail")]
 
-    result = chord(failing, make(sig(working, "same"), sig(working, "same"))).delay()
+    result = chord(failing, chain(sig(working, "same"), sig(working, "same"))).delay()
 
-    runs = list(result) if make is group else [result, result.parent]
-    for each in runs:
+    for each in (result, result.parent):
         with pytest.raises(ChordError, match="raised ValueError"):
             working.AsyncResult(each.id).get(timeout=WITHIN)
+
+
+def test_of_a_body_that_is_a_group_each_member_fails_with_the_error_itself_and_its_own_errbacks(app):
+    told: list[Any] = []
+    heard = threading.Semaphore(0)
+
+    @app.task(name="shop.told")
+    def note(task_id):
+        told.append(task_id)
+        heard.release()
+
+    @app.task(name="shop.told_all")
+    async def note_all(request, exc, traceback):
+        told.append((request.id, request.task, repr(exc)))
+        heard.release()
+
+    with start_worker(app, perform_ping_check=False):
+        failing = [sig(app, "add", 1, 1), sig(app, "fail")]
+        body = group(sig(app, "same").on_error(note.s()), sig(app, "same").on_error(note_all.s()))
+        result = chord(failing, body).delay()
+
+        for each in result.results:
+            with pytest.raises(ValueError, match="no"):
+                each.get(timeout=WITHIN)
+        assert heard.acquire(timeout=WITHIN)
+        assert heard.acquire(timeout=WITHIN)
+    one, other = (each.id for each in result.results)
+    assert sorted(told, key=str) == sorted([one, (other, "shop.same", "ValueError('no')")], key=str)
 
 
 def test_a_body_that_is_revoked_before_its_members_have_ended_is_not_sent(app):
