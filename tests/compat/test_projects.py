@@ -149,3 +149,24 @@ def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:
         assert not ended, f"the worker ended with {process.returncode}:\n{log.read_text()}"
         assert time.monotonic() < deadline, f"the worker was not ready in time:\n{log.read_text()}"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["testing_suite", "pytest_fixtures"])
+def test_a_project_runs_after_its_source_was_moved(name: str, tmp_path: Path) -> None:
+    environment = environments.ours()
+    folder = tmp_path / name
+    shutil.copytree(PROJECTS / name, folder)
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CELERY", "PYTEST", "PYTHON"))
+    }
+
+    for argv in (["-m", "celeriac", "migrate-from-celery", ".", "--write"], RUNS[name].program):
+        done = subprocess.run(
+            [environment.python, *argv],
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_WITHIN,
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"

@@ -34,6 +34,10 @@ COMMANDS: Final = {
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
     "route": Lazy("celeriac.cli.route:route", "See where calls go, and why."),
+    "migrate-from-celery": Lazy(
+        "celeriac.cli.migrate_from_celery:migrate_from_celery",
+        "Show what changes in a program that is written for Celery, and change it.",
+    ),
     "config": Lazy("celeriac.cli.config:config", "See what settings are, and where they come from."),
     "doctor": Lazy("celeriac.cli.doctor:doctor", "Check the installation, the broker and the result backend."),
     "report": Lazy("celeriac.cli.report:report", "Print what belongs into a bug report."),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from celeriac.app.imports import ModuleFailed, import_tasks
+from celeriac import Celery
+from celeriac.app.imports import ModuleFailed, ModuleMissing, import_tasks
 from celeriac.exceptions import ImproperlyConfigured
 
 
@@ -45,3 +46,18 @@ def test_frames_of_ours_below_those_of_the_users_stay(folder):
     files = [line for line in str(caught.value).splitlines() if line.startswith("  File")]
     assert "wrong_option.py" in files[0]
     assert "app/config/" in files[-1]
+
+
+def test_programs_ask_the_loader_of_an_app_for_its_modules(folder):
+    (folder / "loader_tasks.py").write_text(
+        "from celeriac import shared_task\n@shared_task(name='loaded')\ndef f(): ...\n"
+    )
+    app = Celery("shop", broker="memory://", set_as_current=False, include=["loader_tasks"])
+
+    app.loader.import_default_modules()
+
+    assert "loaded" in app.tasks
+    assert app.loader.conf is app.conf
+    assert app.loader.import_task_module("loader_tasks") is app.loader.import_module("loader_tasks")
+    with pytest.raises(ModuleMissing):
+        app.loader.import_task_module("nosuch_tasks")

@@ -251,6 +251,31 @@ class TestSending:
         assert (message.task_id, headers_of(message)["task"]) == (result.id, add.name)
         assert arguments_of(message) == ([1], {"y": 2})
 
+    def test_delay_sends_as_a_class_that_overrides_apply_async_says(self, app, sent):
+        class Once(Task):
+            abstract = True
+
+            def apply_async(self, args=None, kwargs=None, **options):
+                return super().apply_async(args, kwargs, **options, priority=7)
+
+        @app.task(base=Once)
+        def pay(amount):
+            return amount
+
+        pay.delay(5)
+        pay.s(6).delay()
+
+        assert [message.priority for message in sent()] == [7, 7]
+
+    def test_delay_sends_by_an_apply_async_that_a_test_has_patched(self, add, sent):
+        with mock.patch.object(add, "apply_async", return_value="sent") as patched:
+            assert add.delay(1, y=2) == "sent"
+        with mock.patch("celeriac.app.task.Task.apply_async", return_value="sent"):
+            assert add.delay(1) == "sent"
+
+        patched.assert_called_once_with((1,), {"y": 2})
+        assert not sent()
+
     def test_apply_async_sends_with_an_id_of_ones_own(self, add, sent):
         by_name = add.apply_async((1,), {"y": 2}, task_id="order-7")
         by_place = add.apply_async((1,), None, "order-8")
