@@ -255,7 +255,7 @@ class TestSending:
         class Once(Task):
             abstract = True
 
-            def apply_async(self, args=None, kwargs=None, **options):
+            def apply_async(self, args=None, kwargs=None, **options):  # type: ignore[override]  # as programs do
                 return super().apply_async(args, kwargs, **options, priority=7)
 
         @app.task(base=Once)
