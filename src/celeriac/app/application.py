@@ -208,8 +208,13 @@ class Celery(Registering, Configured):
 
     @property
     def thread_oid(self) -> str:
-        """An id of this app in this thread: where answers to its calls go, on brokers that carry answers."""
-        return oid_of_thread(self)
+        """An id of this app in this thread: where answers to its calls go, on brokers that carry answers.
+
+        Where results are sent (`rpc://`), all threads of a process have one queue for them.
+        """
+        backend = self.backend
+        answers_to = None if backend is None else backend.answers_to()
+        return oid_of_thread(self) if answers_to is None else answers_to
 
     @cached_property
     def loader(self) -> Loader:
@@ -257,7 +262,19 @@ class Celery(Registering, Configured):
         name = state or PENDING
         record = Recorder(self.conf).state(context, name, meta, task_id=wanted, more=fields)
         retries = context.retries if wanted == context.id else _attempt_of(wanted, backend)
-        backend.note([ResultMeta(task_id=wanted, state=name, record=record, retries=retries)])
+        own = wanted == context.id
+        backend.note(
+            [
+                ResultMeta(
+                    task_id=wanted,
+                    state=name,
+                    record=record,
+                    retries=retries,
+                    reply_to=context.reply_to if own else None,
+                    correlation_id=context.correlation_id if own else None,
+                )
+            ]
+        )
 
     def bugreport(self) -> str:
         """Return what to paste into a bug report: versions, platform, stores, settings that are not at their defaults.

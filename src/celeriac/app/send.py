@@ -393,7 +393,8 @@ class Sender:
     def _reply_queue_now(self) -> str:
         queue = self._reply_queue
         if queue.pid != os.getpid():
-            queue.pid, queue.name = os.getpid(), self.app.thread_oid
+            queue.name = self.app.thread_oid
+            queue.pid = os.getpid()
         return queue.name
 
     @property

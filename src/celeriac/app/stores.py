@@ -59,13 +59,15 @@ SETTINGS_OF_STORES: Final = (
     "result_backend_transport_options",
     "result_expires",
     "result_failure_expires",
-    "worker_priority_aging",
+    "result_persistent",
+    "result_serializer",
     "task_default_exchange",
     "task_default_exchange_type",
     "task_default_queue",
     "task_default_queue_type",
     "task_default_routing_key",
     "task_queue_max_priority",
+    "worker_priority_aging",
 )
 """The settings that adapters are made from."""
 
@@ -76,6 +78,8 @@ REDIS_SCHEMES: Final = frozenset(
 
 AMQP_SCHEMES: Final = frozenset(("amqp", "amqps", "pyamqp", "librabbitmq"))
 """As `brokers/amqp/place.py` has them."""
+
+_RPC: Final = "rpc"
 
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
@@ -220,11 +224,19 @@ def make_backend(url: str | None, broker_url: str | None, conf: Settings, app_na
             return RedisBackend(
                 place, redis_options, expires=conf.result_expires, failure_expires=conf.result_failure_expires
             )
-        case OnRabbitMQ():
+        case OnRabbitMQ(found):
             if not url:
                 return None  # as Celery has it
-            raise ImproperlyConfigured(
-                "results are not kept on RabbitMQ; say result_backend = redis://… or sqlite:///… for them"
+            from celeriac.app.amqp_places import broker_on_rabbitmq
+            from celeriac.backends.rpc import RpcBackend
+
+            amqp_place, amqp_options = broker_on_rabbitmq(found, conf)
+            return RpcBackend(
+                amqp_place,
+                amqp_options,
+                expires=conf.result_expires,
+                persistent=bool(conf.result_persistent),
+                content_type=conf.record_form.serializer.content_type,
             )
         case never:
             assert_never(never)
@@ -286,7 +298,25 @@ def _backend_place(url: str | None, broker_url: str | None, conf: Settings, app_
     if url.partition("://")[0] == _CELERYS_MEMORY:
         beside = _broker_place(broker_url, conf, app_name)
         return beside if isinstance(beside, InMemory) else InMemory("default")
-    return read_url(_RESULT_ALIASES.get(url, url), "result_backend")
+    if url.partition("://")[0] == _RPC:
+        return _read_rpc(broker_url, conf, app_name)
+    place = read_url(_RESULT_ALIASES.get(url, url), "result_backend")
+    if isinstance(place, OnRabbitMQ):
+        raise ImproperlyConfigured(
+            "results are not kept on RabbitMQ; say result_backend = rpc:// to have them sent to callers, or "
+            "redis://… or sqlite:///… to keep them"
+        )
+    return place
+
+
+def _read_rpc(broker_url: str | None, conf: Settings, app_name: str | None) -> OnRabbitMQ:
+    place = _broker_place(broker_url, conf, app_name)
+    if not isinstance(place, OnRabbitMQ):
+        raise ImproperlyConfigured(
+            "result_backend = rpc:// sends results over RabbitMQ, and broker_url names another broker; results can be "
+            "kept where the messages are: leave result_backend out, or on Redis say redis://…"
+        )
+    return place
 
 
 def _broker_place(url: str | None, conf: Settings, app_name: str | None) -> Place:

@@ -51,10 +51,12 @@ class ResultBackend(ABC):
     Attributes:
         expires_by_itself: the store deletes what has expired; `expire` has nothing to do.
         counts_members: it keeps joins, so chords can be sent.
+        sends_answers: results are sent to their callers, so what is stored must say where to.
     """
 
     expires_by_itself: ClassVar[bool] = False
     counts_members: ClassVar[bool] = False
+    sends_answers: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -66,6 +68,14 @@ class ResultBackend(ABC):
 
         Raises:
             OperationalError: it cannot be asked.
+        """
+        return None
+
+    def answers_to(self) -> str | None:
+        """Return the queue that calls of this process name for their answers; None where none is needed.
+
+        Raises:
+            BrokerUnavailable: there is none, and it cannot be made.
         """
         return None
 

@@ -74,12 +74,16 @@ class ResultMeta(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         state: one of `celeriac.states`, or a custom state.
         record: Celery's result map as serialized, exactly as readers will get it.
         retries: attempt that this is the outcome of, from 0.
+        reply_to, correlation_id: where the caller hears of it, and by which name; only where results are sent and not
+            kept (`ResultBackend.sends_answers`).
     """
 
     task_id: str
     state: str
     record: bytes
     retries: int = 0
+    reply_to: str | None = None
+    correlation_id: str | None = None
 
 
 class Conflict(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, Worker
 from celeriac.message import Message
 from celeriac.states import FAILURE, REVOKED, STARTED
 from celeriac.wire.forms import JSON_FORM, RecordForm
+from celeriac.wire.properties import read_properties
 from celeriac.wire.protocol import Intake
 from celeriac.wire.results import exception_map, write_record
 from celeriac.worker.decide import Bury, Drop, Policy, crash_delay
@@ -146,6 +148,21 @@ def freeing(settlement: Settlement, key: str) -> Settlement:
     if any(one.task_id == task_id and one.unique is not None and one.unique.key == key for one in settlement.publish):
         return settlement
     return msgspec.structs.replace(settlement, frees=key)
+
+
+def addressed(results: Sequence[ResultMeta], message: Message) -> list[ResultMeta]:
+    """Have results say where the caller hears of them, as the message says."""
+    properties = read_properties(message)
+    reply_to, name = properties.get("reply_to"), properties.get("correlation_id")
+    if not isinstance(reply_to, str):
+        return list(results)
+    own = name if isinstance(name, str) else None
+    return [
+        msgspec.structs.replace(
+            one, reply_to=reply_to, correlation_id=own if one.task_id == message.task_id else one.task_id
+        )
+        for one in results
+    ]
 
 
 def failure_record(

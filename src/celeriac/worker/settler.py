@@ -26,7 +26,7 @@ from celeriac.worker.chain_ends import ending_chain
 from celeriac.worker.counting import Counting
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.saying import saying_failed
-from celeriac.worker.settle import after_refusal_by_store, freeing
+from celeriac.worker.settle import addressed, after_refusal_by_store, freeing
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -146,6 +146,8 @@ class Settler:
 
     def note_started(self, held: Held, record: ResultMeta) -> None:
         """Record with the next batch that a run has begun, unless it has ended by then."""
+        if self._backend is not None and self._backend.sends_answers:
+            [record] = addressed((record,), held.delivery.message)
         self._started[held.number] = record
         self._idle.clear()
         self._wake.set()
@@ -296,8 +298,13 @@ class Settler:
             await asyncio.to_thread(self._publisher.publish, complete, deadline_at=deadline_at)
 
     async def _store(self, batch: Sequence[Ending]) -> None:
-        records = [record for one in _settlements(batch) for record in one.results]
-        if records and self._backend is not None:
+        if self._backend is None:
+            return
+        if self._backend.sends_answers:
+            records = [record for one in _settlements(batch) for record in addressed(one.results, one.delivery.message)]
+        else:
+            records = [record for one in _settlements(batch) for record in one.results]
+        if records:
             await asyncio.to_thread(self._backend.store, records, once=True)
 
     async def _bury(self, batch: Sequence[Ending]) -> None:

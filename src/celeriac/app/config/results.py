@@ -42,7 +42,7 @@ class ResultSettings(Group):
         TEXT, "celeryresults", "Exchange of results that are sent back as messages.", old="CELERY_RESULT_EXCHANGE"
     )
     result_exchange_type: str = later(TEXT, "direct", "Type of that exchange.", old="CELERY_RESULT_EXCHANGE_TYPE")
-    result_persistent: bool | None = later(
+    result_persistent: bool | None = works(
         or_none(FLAG), None, "Such results outlive a restart of the broker.", old="CELERY_RESULT_PERSISTENT"
     )
     result_expires: float | None = works(

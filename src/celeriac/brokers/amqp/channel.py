@@ -194,6 +194,7 @@ class WorkerChannel:
                 return await call
         except LOST as error:
             self.why_lost = error
+            await self.close()  # whatever it was, messages may be lost on this channel: begin anew
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 
 

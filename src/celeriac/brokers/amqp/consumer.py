@@ -39,7 +39,7 @@ from celeriac.brokers.base import (
 )
 from celeriac.brokers.revocations import REVOCATION_EXPIRES
 from celeriac.clock import Clock
-from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured
+from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured, OperationalError
 from celeriac.message import Message
 
 logger: Final = logging.getLogger("celeriac.amqp")
@@ -59,6 +59,23 @@ _KEPT_FOR: Final = 1.0
 
 _LOSSES_PER_NODE: Final = 2
 """Times that a message came back before it counts as lost with one node: blips and stops send messages back, too."""
+
+
+class CameBack(msgspec.Struct, frozen=True, gc=False):
+    """Be a message that somebody has held before.
+
+    Attributes:
+        ended: its run ended here, when it could not be acknowledged.
+    """
+
+    delivery: Delivery
+    counts: Counts
+    ended: bool
+
+    @property
+    def more(self) -> Counts:
+        """Its counts, with one loss more."""
+        return Counts(self.counts.crashes, self.counts.node_losses + 1, self.counts.releases)
 
 
 class AmqpConsumer(Consumer):
@@ -105,7 +122,8 @@ class AmqpConsumer(Consumer):
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._given_back: set[str] = set()
         self._whole: dict[int, Message] = {}  # what is too large to be handed over, for its dead letter
-        self._again: set[asyncio.Task[None]] = set()
+        self._came_back: list[CameBack] = []
+        self._counting: asyncio.Task[None] | None = None
 
     @property
     def owner(self) -> int:  # type: ignore[override]  # read only here
@@ -148,7 +166,10 @@ class AmqpConsumer(Consumer):
     def _note_lost(self) -> None:
         """Forget what has come and nobody has claimed; keep what is under way, until it comes again."""
         for delivery in self._buffer:
-            self._holdings.remove(delivery.tag)
+            held = self._holdings.get(delivery.tag)
+            if held is not None:
+                self._given_back.add(held.run)
+                self._holdings.remove(delivery.tag)
         self._buffer.clear()
         self._holdings.lose_channel()
 
@@ -170,7 +191,8 @@ class AmqpConsumer(Consumer):
 
     async def _look(self, queues: Sequence[str], limit: int) -> None:
         """Wait until all is here that the server has for us now. What it sent before it answers is here by then."""
-        await asyncio.gather(*self._again)
+        if self._counting is not None:
+            await self._counting
         if self._given_back:  # it comes again at once, to us or to somebody else
             await self._wait_for(len(self._buffer) + len(self._given_back), _COMES_AGAIN_WITHIN)
         ready = await self._channel.waiting(queues)
@@ -244,11 +266,12 @@ class AmqpConsumer(Consumer):
         self._holdings.add(Held(delivery, run, place))
         if whole is not read:
             self._whole[delivery.tag] = whole
-        if redelivered:
-            ended = self._holdings.has_ended(run)
-            self._spawn(self._drop(delivery) if ended else self._count_loss(delivery, counts))
+        if not redelivered:
+            self._offer(delivery)
             return
-        self._offer(delivery)
+        self._came_back.append(CameBack(delivery, counts, ended=self._holdings.has_ended(run)))
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.get_running_loop().create_task(self._count_losses())
 
     def _offer(self, delivery: Delivery) -> None:
         self._buffer.append(delivery)
@@ -262,24 +285,25 @@ class AmqpConsumer(Consumer):
         headers = message.headers if len(message.headers) <= limit else b""
         return msgspec.structs.replace(message, headers=headers, body=b"", properties=None), fault
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._again.add(task)
-        task.add_done_callback(self._again.discard)
+    async def _count_losses(self) -> None:
+        """Publish what somebody else has held before anew, with one loss more; the copies are what runs.
 
-    async def _drop(self, delivery: Delivery) -> None:
-        """Acknowledge a message whose run has ended here already."""
-        await self._ack([delivery.tag])
-
-    async def _count_loss(self, delivery: Delivery, counts: Counts) -> None:
-        """Publish what somebody else has held before anew, with one loss more; the copy is what runs."""
-        more = Counts(counts.crashes, counts.node_losses + 1, counts.releases)
-        try:
-            await self._publish([self._routes.outgoing(delivery.message, now=self._clock.now(), counts=more)])
-            await self._ack([delivery.tag])
-        except Exception:
-            logger.exception("message %s, which came back, could not be counted", delivery.message.task_id)
-            self._offer(delivery)
+        What has ended here already is only acknowledged.
+        """
+        while self._came_back:
+            batch, self._came_back = self._came_back, []
+            now = self._clock.now()
+            copies = [
+                self._routes.outgoing(one.delivery.message, now=now, counts=one.more) for one in batch if not one.ended
+            ]
+            try:
+                await self._publish(copies)
+                await self._ack([one.delivery.tag for one in batch])
+            except OperationalError as error:
+                logger.warning("%d messages that came back cannot be counted, and run uncounted: %s", len(batch), error)
+                for one in batch:
+                    if self._holdings.get(one.delivery.tag) is not None:
+                        self._offer(one.delivery)
 
     # -- settling -----------------------------------------------------------------------------------------------
 
@@ -312,6 +336,8 @@ class AmqpConsumer(Consumer):
         return list(mine.values()), refused
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:
+        if not outgoing:
+            return
         deadline_at = time.monotonic() + _PUBLISH_WITHIN
         await asyncio.to_thread(self._publisher.publish, outgoing, deadline_at=deadline_at)
 
@@ -394,7 +420,7 @@ class AmqpConsumer(Consumer):
     async def reconcile(self, held: Collection[int]) -> int:
         kept = {*held, *self._timers, *(delivery.tag for delivery in self._buffer)}
         parked = [one.delivery.tag for one in self._holdings.besides(kept) if one.place is not None]
-        if parked and not self._again:
+        if parked and not self._came_back and (self._counting is None or self._counting.done()):
             await self._give_back(parked)
             return len(parked)
         return 0

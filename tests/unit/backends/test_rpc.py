@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+
+import pytest
+
+from celeriac.backends.rpc import RpcBackend
+from celeriac.brokers.amqp.options import AmqpOptions
+from celeriac.brokers.amqp.place import read_place
+from celeriac.brokers.base import ResultMeta
+from celeriac.states import FAILURE, STARTED, SUCCESS
+from tests.golden import vector
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def backend(amqp_url):
+    backend = RpcBackend(
+        read_place(amqp_url, "broker_url"),
+        AmqpOptions(),
+        expires=3600.0,
+        persistent=False,
+        content_type="application/json",
+    )
+    yield backend
+    backend.close()
+
+
+def an_answer(
+    backend: RpcBackend, task_id: str, state: str = SUCCESS, *, correlation_id: str | None = None
+) -> ResultMeta:
+    record = b'{"status": "%s", "result": 5, "task_id": "%s"}' % (state.encode(), task_id.encode())
+    reply_to = backend.answers_to()
+    return ResultMeta(task_id=task_id, state=state, record=record, reply_to=reply_to, correlation_id=correlation_id)
+
+
+def test_an_answer_comes_to_whoever_has_called(backend):
+    answer = an_answer(backend, "id-1")
+    assert backend.get("id-1") is None
+
+    backend.store([answer, an_answer(backend, "id-2", FAILURE)])
+
+    assert backend.wait(["id-1"], timeout=PATIENCE)["id-1"].record == answer.record
+    found = backend.wait(["id-2"], timeout=PATIENCE)["id-2"]
+    assert found.state == FAILURE
+
+
+def test_states_on_the_way_are_seen_and_end_no_wait(backend):
+    backend.note([an_answer(backend, "id-1", "PROGRESS")])
+    backend.store([an_answer(backend, "last")])
+    backend.wait(["last"], timeout=PATIENCE)
+
+    found = backend.get("id-1")
+
+    assert found is not None
+    assert found.state == "PROGRESS"
+    assert backend.wait(["id-1"], timeout=0.01) == {}
+
+
+def test_a_late_word_of_a_run_that_has_ended_changes_nothing(backend):
+    backend.store([an_answer(backend, "id-1")])
+    backend.note([an_answer(backend, "id-1", STARTED)])
+    backend.store([an_answer(backend, "last")])
+
+    backend.wait(["last"], timeout=PATIENCE)
+
+    assert backend.get("id-1").state == SUCCESS
+
+
+def test_answers_are_known_by_the_name_that_the_call_gave_them(backend):
+    backend.store([an_answer(backend, "id-1", correlation_id="mine")])
+
+    assert backend.wait(["mine"], timeout=PATIENCE).keys() == {"mine"}
+
+
+def test_what_nobody_asked_for_is_sent_to_nobody(backend):
+    backend.store([ResultMeta(task_id="id-1", state=SUCCESS, record=b"{}")])
+    backend.store([ResultMeta(task_id="id-2", state=SUCCESS, record=b"{}", reply_to="gone")])
+
+
+def test_forgotten_answers_are_gone(backend):
+    backend.store([an_answer(backend, "id-1")])
+    backend.wait(["id-1"], timeout=PATIENCE)
+
+    backend.forget(["id-1", "unknown"])
+
+    assert backend.get("id-1") is None
+
+
+async def test_coroutines_wait_together(backend):
+    waiting = [asyncio.create_task(backend.wait_async([f"id-{n}"], timeout=PATIENCE)) for n in range(5)]
+    await asyncio.sleep(0)
+
+    await asyncio.to_thread(backend.store, [an_answer(backend, f"id-{n}") for n in range(5)])
+
+    assert [list(found) for found in await asyncio.gather(*waiting)] == [[f"id-{n}"] for n in range(5)]
+
+
+def test_two_backends_of_one_process_have_one_queue(backend, amqp_url):
+    other = RpcBackend(
+        read_place(amqp_url, "broker_url"),
+        AmqpOptions(),
+        expires=None,
+        persistent=True,
+        content_type="application/json",
+    )
+
+    assert other.answers_to() == backend.answers_to()
+
+
+def test_a_forked_child_has_a_queue_of_its_own(backend):
+    before = backend.answers_to()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, backend.answers_to().encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    told = os.read(reading, 100).decode()
+    os.close(reading)
+    os.close(writing)
+
+    assert told
+    assert told != before
+    assert backend.answers_to() == before
+
+
+@pytest.mark.parametrize("name", ["amqp-rpc-result-success", "amqp-rpc-result-failure", "amqp-rpc-result-progress"])
+def test_answers_of_celery_are_read_and_ours_are_like_them(backend, name):
+    found = vector.load(name)
+    sent = found["amqp"] if "amqp" in found else found["messages"][-1]["amqp"]
+    body = base64.b64decode(sent["body_base64"])
+    told = sent["properties"]
+    answer = ResultMeta(
+        task_id=told["correlation_id"], state="", record=body, reply_to=sent["routing_key"], correlation_id=None
+    )
+
+    outgoing = backend.answer(answer)
+
+    assert (outgoing.exchange, outgoing.key) == (sent["exchange"], sent["routing_key"])
+    assert outgoing.carried.properties == told
+    assert outgoing.carried.body == body
