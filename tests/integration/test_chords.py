@@ -13,6 +13,7 @@ from celeriac import chain, chord, group, signature
 from celeriac.canvas import Signature
 from celeriac.exceptions import ChordError
 from tests.integration.project import Project, wait_until
+from tests.integration.stores import RedisStore
 
 WITHIN = 20.0
 
@@ -227,3 +228,22 @@ def told_of(project: Project, task_id: str) -> bool:
     """Say whether errbacks were told of a body: one of its id, one of the exception."""
     told = [words[1:] for words in project.notes if words[:2] == ["told", task_id]]
     return sorted(told) == [[task_id], [task_id, "celery.chain", "ChordError"]]
+
+
+@pytest.mark.engines("redis")
+def test_a_member_costs_no_more_in_a_larger_chord(project: Project, call: Any):
+    """Commands that the server runs, also those in scripts, for each member: sending, counting, the body and all."""
+    assert isinstance(project.store, RedisStore)
+    client = project.store.client
+
+    def commands_per_member(size: int) -> float:
+        client.config_resetstat()
+        result = chord([call("plus", number, 1) for number in range(size)], call("total")).delay()
+        assert result.get(timeout=WITHIN) == size * (size + 1) // 2
+        return sum(each["calls"] for each in client.info("commandstats").values()) / size
+
+    project.start()
+    commands_per_member(10)  # connections, scripts
+    few, many = commands_per_member(50), commands_per_member(1_000)
+
+    assert many <= 1.1 * few, (few, many)
