@@ -26,6 +26,7 @@ class Goals:
         batched: calls per second in batches.
         round_trip_ms: median, back to back.
         round_trip_p99_ms: the slowest hundredth of those.
+        watched: tasks per second with events, in percent of those without.
         rested_round_trip_ms: median after 50 ms of silence.
     """
 
@@ -40,6 +41,7 @@ class Goals:
     round_trip_ms: float
     round_trip_p99_ms: float | None = None
     rested_round_trip_ms: float | None = None
+    watched: float | None = None
 
 
 GOALS: Final[Mapping[str, Goals]] = {
@@ -54,6 +56,7 @@ GOALS: Final[Mapping[str, Goals]] = {
         batched=100_000,
         round_trip_ms=0.7,
         round_trip_p99_ms=3,
+        watched=60,
     ),
     CELERIAC_SQLITE.name: Goals(
         drained=15_000,

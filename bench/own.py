@@ -44,6 +44,16 @@ def dispatching(here: Ring, engine: Contender, goals: Goals, share: float, round
     yield Finding(what="drained with -O fair", value=per_s, unit="tasks/s", at_least=goals.fair)
 
 
+def watching(here: Ring, engine: Contender, goals: Goals, share: float, rounds: int) -> Iterator[Finding]:
+    """Measure a worker that sends events, three for each task, beside one that sends none."""
+    count = max(LEAST, round(30_000 * share))
+    watched = with_variables(engine, BENCH_WORKER="-E")
+    shares = [drained_per_s(here, watched, count) / drained_per_s(here, engine, count) * 100 for _ in range(rounds)]
+    yield Finding(
+        what="drained with events (-E), of without", value=statistics.median(shares), unit="%", at_least=goals.watched
+    )
+
+
 def pacing(here: Ring, engine: Contender, share: float, rounds: int) -> Iterator[Finding]:
     """Measure tasks of 10 ms on two slots beside a bare loop over the same bodies, before and after."""
     count = max(LEAST, round(1_000 * share))

@@ -99,6 +99,7 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
         measures |= {
             "publishing": own.publishing(here, engine, goals, size.share),
             "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
+            "events": own.watching(here, engine, goals, size.share, size.rounds),
             "other pools": pools(here, engine, goals, size.share, size.rounds),
             "a child's death": replacing(here, engine, size.share),
             "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
