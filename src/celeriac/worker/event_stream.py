@@ -115,11 +115,11 @@ class EventStream:
         singles, self._singles = self._singles, []
         of_tasks, self._of_tasks = self._of_tasks, []
         lost, self._lost = self._lost, 0
-        notices = [self._batch(batch) for batch in _divided(of_tasks)]
-        notices += [self._notice(key, event) for key, event in singles]  # that a node goes comes last
-        if not notices:
+        if not (singles or of_tasks):
             return
         try:
+            notices = [self._batch(batch) for batch in _divided(of_tasks)]
+            notices += [self._notice(key, event) for key, event in singles]  # that a node goes comes last
             await station.broadcast(notices, deadline_at=time.monotonic() + _WITHIN)
         except CeleriacError as exc:
             self._note_loss(f"{len(singles) + len(of_tasks) + lost} events got lost: {exc}")
