@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from celeriac.wire.control import Command, read_command
 from tests.golden import vector
 
 NODE = "w1@host1"
+numbers = itertools.count()
 CALLED = [name for name in vector.names("control-") if vector.load(name).get("call")]
 ANSWERED = [name for name in CALLED if vector.load(name).get("reply")]
 
@@ -32,7 +35,7 @@ OTHERWISE = {
     "control-pool-restart-ok": "likewise",
     "control-inspect-memsample": "psutil was missing where this was captured",
     "control-inspect-memdump": "likewise",
-    "control-inspect-scheduled": "what waits for its time does so in the broker",
+    "control-inspect-scheduled": "of tasks that were sent before",
     "control-inspect-report": "it is about celeriac here",
     "control-inspect-revoked": "of ids that were revoked before",
     "control-inspect-hello": "likewise",
@@ -94,9 +97,10 @@ class Heard:
         self._thread.join()
 
 
-@pytest.fixture(scope="module")
-def app() -> Iterator[Celery]:
-    app = Celery("proj", broker="memory://golden-control", set_as_current=False)
+@contextmanager
+def node_at_work(place: str) -> Iterator[Celery]:
+    """Give an app with a node in which one run is under way, and another one waits for a moment."""
+    app = Celery("proj", broker=f"memory://{place}", set_as_current=False)
     gate = threading.Event()
     for name in ("add", "sleep"):
         app.task(name=f"proj.tasks.{name}", ignore_result=True)(lambda *args, **kwargs: gate.wait(30))
@@ -112,6 +116,19 @@ def app() -> Iterator[Celery]:
         yield app
         gate.set()
     app.close()
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Celery]:
+    with node_at_work("golden-control") as app:
+        yield app
+
+
+@pytest.fixture
+def fresh() -> Iterator[Celery]:
+    """Give one whose second message was claimed just now: what cannot begin goes back after a second."""
+    with node_at_work(f"golden-control-{next(numbers)}") as app:
+        yield app
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +205,8 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["control-inspect-active-safe", "control-inspect-active", "control-inspect-reserved"])
-def test_tasks_are_described_in_the_same_words(app: Celery, name: str) -> None:
-    ours, theirs = answered(app, name)
+def test_tasks_are_described_in_the_same_words(fresh: Celery, name: str) -> None:
+    ours, theirs = answered(fresh, name)
 
     wanted, found = shape(theirs[0]), shape(ours[0])
     assert list(ours[0]) == list(theirs[0])
@@ -197,8 +214,19 @@ def test_tasks_are_described_in_the_same_words(app: Celery, name: str) -> None:
     assert type(ours[0]["args"]) is type(theirs[0]["args"])
 
 
-def test_a_task_is_found_by_its_id(app: Celery) -> None:
-    found = app.control.inspect(limit=1).query_task("active", "reserved", "unknown")[NODE]
+def test_what_waits_for_its_time_is_told_in_the_same_words(app: Celery) -> None:
+    sent = [app.send_task("proj.tasks.add", (9, seconds), countdown=seconds) for seconds in (600, 300)]
+
+    ours, theirs = answered(app, "control-inspect-scheduled")
+
+    assert [one["request"]["id"] for one in ours] == [sent[1].id, sent[0].id]
+    assert shape(ours[0]) == shape(theirs[0])
+    assert ours[0]["request"]["args"] == [9, 300]
+    app.control.revoke(sent)
+
+
+def test_a_task_is_found_by_its_id(fresh: Celery) -> None:
+    found = fresh.control.inspect(limit=1).query_task("active", "reserved", "unknown")[NODE]
 
     assert {task_id: state for task_id, (state, _) in found.items()} == {"active": "active", "reserved": "reserved"}
     assert shape(list(found["active"])) == shape(list(answered_ids()[0]))
@@ -281,12 +309,11 @@ def test_what_is_not_there_says_so(app: Celery) -> None:
     assert "py-spy" in answers["objgraph"]["error"]
 
 
-def test_what_is_under_way_is_ended_by_its_stamp_or_id(app: Celery) -> None:
-    """Last, for it ends what the others look at."""
+def test_what_is_under_way_is_ended_by_its_stamp_or_id(fresh: Celery) -> None:
     arguments = {"headers": {"tenant": ["t7", "t8"]}, "terminate": True}
 
-    [stamped] = One(app).broadcast("revoke_by_stamped_headers", arguments, reply=True)
-    [by_id] = One(app).broadcast("terminate", {"signal": "KILL", "task_id": ["reserved"]}, reply=True)
+    [by_id] = One(fresh).broadcast("terminate", {"signal": "KILL", "task_id": ["reserved"]}, reply=True)
+    [stamped] = One(fresh).broadcast("revoke_by_stamped_headers", arguments, reply=True)
 
     assert stamped == {NODE: {"ok": "headers {'tenant': {'t7'}} revoked"}}
     assert by_id == {NODE: {"ok": "terminate: reserved"}}

@@ -87,7 +87,7 @@ class Inspect:
         return self._request("reserved")
 
     def scheduled(self, safe: bool | None = None) -> Any:
-        """List the tasks that workers keep until their time; nodes of celeriac leave these in the broker."""
+        """List the tasks that wait for their time: in workers of Celery, or in the queues of a node of celeriac."""
         return self._request("scheduled")
 
     def revoked(self) -> Any:

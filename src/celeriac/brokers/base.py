@@ -372,6 +372,13 @@ class Broker(ABC):
     def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
         """Count what each queue holds, in the order of their names; None counts every queue that holds anything."""
 
+    def delayed(self, queues: Collection[str], *, limit: int = 100) -> list[Message]:
+        """Return messages that wait for their time in some queues, the next ones first, that instant as their `eta_at`.
+
+        For people to look at: there may be others. A broker that cannot look into its queues tells of none.
+        """
+        return []
+
     @abstractmethod
     def purge(self, queue: str) -> int:
         """Delete what waits in a queue, delayed messages too, and say how many they were. Claims stay."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from celeriac.app.application import Celery
 from celeriac.app.hiding import shown_arguments
 from celeriac.exceptions import CeleriacError
 from celeriac.masking import masked_url
+from celeriac.message import Message
 from celeriac.wire.protocol import read_request
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import JSON_CONTENT
@@ -113,37 +113,42 @@ class View:
             safe: show the arguments as text, as their sender has described them.
         """
         held = seen.held
-        message, facts = held.delivery.message, held.intake
-        name, args, kwargs = self._shown(held, safe=safe)
+        began_at = _wall_time(held.began_at) if seen.pid is not None else None
+        info = self.info_of(held.delivery.message, safe=safe, redelivered=held.delivery.redelivered)
+        return {**info, "time_start": began_at, "acknowledged": held.acked, "worker_pid": seen.pid}
+
+    def info_of(self, message: Message, *, safe: bool = False, redelivered: bool = False) -> dict[str, Any]:
+        """Describe a message that nobody has begun; see `info`."""
+        told = _told_by(message.headers)
+        name, args, kwargs = self._shown(message, told, safe=safe)
         return {
-            "id": facts.id,
+            "id": message.task_id,
             "name": name,
             "args": args,
             "kwargs": kwargs,
-            "type": facts.task,
+            "type": told.task or name,
             "hostname": self._node,
-            "time_start": _wall_time(held.began_at) if seen.pid is not None else None,
-            "acknowledged": held.acked,
+            "time_start": None,
+            "acknowledged": False,
             "delivery_info": {
                 "exchange": "",
                 "routing_key": message.queue,
                 "priority": message.priority,
-                "redelivered": held.delivery.redelivered,
+                "redelivered": redelivered,
             },
-            "worker_pid": seen.pid,
+            "worker_pid": None,
         }
 
-    def _shown(self, held: Held, *, safe: bool) -> tuple[str, Any, Any]:
+    def _shown(self, message: Message, told: _Told, *, safe: bool) -> tuple[str, Any, Any]:
         """Return the name and the arguments of a run as people may see them; pickles are never opened for it."""
-        message, facts = held.delivery.message, held.intake
         if message.content_type != JSON_CONTENT:
-            return facts.task, *_told_arguments(message.headers)
+            return told.shadow or told.task, told.argsrepr or "", told.kwargsrepr or ""
         try:
             request = read_request(message, limits=self._app.conf.limits)
         except CeleriacError as exc:
-            return facts.task, f"({exc})"[:200], "{}"
-        name = request.shadow or facts.task
-        args, kwargs = shown_arguments(self._app.tasks.get(facts.task), request.args, request.kwargs)
+            return told.task, f"({exc})"[:200], "{}"
+        name = request.shadow or request.task
+        args, kwargs = shown_arguments(self._app.tasks.get(request.task), request.args, request.kwargs)
         if safe:
             return name, request.argsrepr or bounded_repr(tuple(args)), request.kwargsrepr or bounded_repr(kwargs)
         return name, list(args), dict(kwargs)
@@ -228,13 +233,22 @@ def broker_stats(url: str) -> dict[str, Any]:
     }
 
 
-def _told_arguments(headers: bytes) -> tuple[str, str]:
-    """Return what the sender has said that the arguments look like."""
+class _Told(msgspec.Struct, gc=False):
+    task: str = ""
+    shadow: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+
+
+_read_told: Final = msgspec.json.Decoder(_Told).decode
+
+
+def _told_by(headers: bytes) -> _Told:
+    """Return what the sender has said of a call, as far as it can be read."""
     try:
-        told: Mapping[str, Any] = msgspec.json.decode(headers)
+        return _read_told(headers)
     except (msgspec.MsgspecError, RecursionError):
-        return "", ""
-    return str(told.get("argsrepr") or ""), str(told.get("kwargsrepr") or "")
+        return _Told()
 
 
 def _wall_time(monotonic: float) -> float:

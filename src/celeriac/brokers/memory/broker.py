@@ -123,6 +123,13 @@ class MemoryBroker(Broker):
             for name in sorted(names)
         ]
 
+    def delayed(self, queues: Collection[str], *, limit: int = 100) -> list[Message]:
+        now = self.clock.now()
+        with self.store.locked():
+            rows = [row for row in self.store.rows.values() if _position(row, now) == "delayed"]
+        found = [msgspec.structs.replace(row.message, eta_at=row.due_at) for row in rows if row.message.queue in queues]
+        return sorted(found, key=lambda message: message.eta_at or 0.0)[:limit]
+
     def purge(self, queue: str) -> int:
         with self.store.transaction() as transaction:
             return self.store.delete_waiting(transaction, queue)

@@ -344,6 +344,9 @@ class RedisBroker(Broker):
     def depths(self, queues: Collection[str] | None = None) -> list[QueueDepth]:
         return self._depths.count(queues)
 
+    def delayed(self, queues: Collection[str], *, limit: int = 100) -> list[Message]:
+        return self._depths.delayed(queues, limit)
+
     def purge(self, queue: str) -> int:
         return self._depths.purge(queue)
 

@@ -6,11 +6,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from celeriac.brokers.base import QueueDepth
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Link
+from celeriac.brokers.redis.records import split_member
 from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.uniqueness import runs_of
 from celeriac.exceptions import DecodeError
@@ -20,6 +23,8 @@ from celeriac.wire.envelope import read_envelope
 _WITHIN: Final = 10.0
 _SCAN: Final = 1000
 _SHARE: Final = 200
+_LOOK_MAX: Final = 10_000
+"""Members of the delayed set that are looked at for those of some queues."""
 _NOT_OF_TASKS: Final = (b"celeryev", b"pidbox")
 """How exchanges end whose queues hold no tasks."""
 
@@ -99,6 +104,31 @@ class Depths:
             total[self._keys.queue_of(name)] += int(count)
         return total
 
+    def delayed(self, queues: Collection[str], limit: int) -> list[Message]:
+        """Return messages that wait for their time in some queues, the next ones first; looks at some of all queues."""
+        key, found = self._keys.delayed, list[Message]()
+        for at in range(0, _LOOK_MAX, _SCAN):
+            pairs = self._link().call(
+                *("ZRANGE", key, at, at + _SCAN - 1, "WITHSCORES"), deadline_at=self._until(), repeatable=True
+            )
+            for member, due_at in in_pairs(pairs):
+                message = self._waiting_in(queues, member, float(due_at))
+                if message is not None:
+                    found.append(message)
+            if len(found) >= limit or len(pairs) < _SCAN:
+                break
+        return found[:limit]
+
+    def _waiting_in(self, queues: Collection[str], member: bytes, due_at: float) -> Message | None:
+        try:
+            name, envelope = split_member(member)
+            queue = self._keys.queue_of(name)
+            if queue not in queues:
+                return None
+            return msgspec.structs.replace(read_envelope(envelope, queue=queue), eta_at=due_at)
+        except (DecodeError, ValueError):
+            return None  # it is none, or is found to be unreadable when its time has come
+
     def purge(self, queue: str) -> int:
         """Delete what waits in a queue, delayed messages too, and say how many they were."""
         link, keys = self._link(), self._keys
@@ -148,3 +178,10 @@ def _read(envelope: bytes, queue: str) -> Message | None:
 
 
 _SPECIAL: Final = re.compile(rb"[]*?[\\]")
+
+
+def in_pairs(scored: list[Any]) -> list[tuple[bytes, Any]]:
+    """Return members with their scores, which protocol 2 answers in one list and protocol 3 in pairs."""
+    if scored and isinstance(scored[0], list):
+        return [(member, score) for member, score in scored]
+    return list(zip(scored[::2], scored[1::2], strict=True))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -35,7 +36,7 @@ from celeriac.brokers.sqlite import keys, revoked, rooms
 from celeriac.brokers.sqlite.bindings import BEHIND, read_bindings
 from celeriac.brokers.sqlite.bus import SqliteBus
 from celeriac.brokers.sqlite.consumer import SqliteConsumer
-from celeriac.brokers.sqlite.rows import KEEP_LETTER, SIZE, dead_row_of, insertion, insertions, message_of
+from celeriac.brokers.sqlite.rows import COLUMNS, KEEP_LETTER, SIZE, dead_row_of, insertion, insertions, message_of
 from celeriac.brokers.sqlite.store import READ_TIMEOUT, Store
 from celeriac.brokers.topology import Binding, Queue
 from celeriac.brokers.uniqueness import Refused
@@ -179,6 +180,10 @@ class SqliteBroker(Broker):
             for queue, (ready, delayed, claimed, dead) in sorted(totals.items())
         ]
 
+    def delayed(self, queues: Collection[str], *, limit: int = 100) -> list[Message]:
+        rows = self.store().read(_DELAYED, (json.dumps(list(queues)), limit))
+        return [message_of(row)[0] for row in rows]
+
     def purge(self, queue: str) -> int:
         def work(connection: sqlite3.Connection) -> int:
             keys.free_waiting(connection, queue)
@@ -295,6 +300,11 @@ class SqliteBroker(Broker):
 _ANY_TO_CLEAN: Final = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM dead_letter) OR EXISTS (SELECT 1 FROM unique_key)
 OR EXISTS (SELECT 1 FROM replaced) OR EXISTS (SELECT 1 FROM aside) OR EXISTS (SELECT 1 FROM revoked)
+"""
+
+_DELAYED: Final = f"""
+SELECT {COLUMNS} FROM message
+WHERE eta IS NOT NULL AND owner IS NULL AND queue IN (SELECT value FROM json_each(?1)) ORDER BY eta LIMIT ?2
 """
 
 _DEPTHS: Final = """

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from celeriac.worker.commands.panel import built_in
 from celeriac.worker.commands.state import State
+
+_SCHEDULED_MAX: Final = 500
+"""Tasks that are told at once of those that wait for their time."""
+
+_PRIORITY: Final = 6
+"""What Celery's workers say of such tasks."""
 
 _SHOWN_OF_TASKS: Final = ("exchange", "routing_key", "rate_limit")
 
@@ -25,9 +33,17 @@ def reserved(state: State, **more: Any) -> list[Info]:
 
 
 @built_in("inspect", alias="dump_schedule")
-def scheduled(state: State, **more: Any) -> list[Info]:
-    """List the tasks that wait here for their time: none, for they wait in the broker."""
-    return []
+async def scheduled(state: State, **more: Any) -> list[Info]:
+    """List the tasks that wait for their time in the queues of this node, the next ones first."""
+    waiting = await asyncio.to_thread(state.app.broker.delayed, state.node.consuming.names, limit=_SCHEDULED_MAX)
+    return [
+        {
+            "eta": datetime.fromtimestamp(message.eta_at or 0.0, UTC).isoformat(),
+            "priority": _PRIORITY,
+            "request": state.node.view.info_of(message),
+        }
+        for message in waiting
+    ]
 
 
 @built_in("inspect", variadic="ids", signature="[id1 [id2 [... [idN]]]]")
