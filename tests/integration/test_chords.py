@@ -38,6 +38,11 @@ def body(values, name="body"):
 
 
 @app.task
+def sorted_body(values):
+    return sorted(values)
+
+
+@app.task
 def told(task_id):
     note("told", task_id)
 
@@ -67,6 +72,16 @@ def replaced(self, value):
 @app.task(bind=True)
 def replaced_by_several(self, value):
     raise self.replace(group(plus.s(value, 1), plus.s(value, 2)))
+
+
+@app.task(bind=True)
+def adding(self, value):
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+    self.add_to_chord(plus.s(value, 100))
+    plus.apply_async((0, 0))
+    self.add_to_chord(plus.s(value, 200), lazy=True).delay()
+    return value
 
 
 @app.task
@@ -149,6 +164,7 @@ def test_chords_come_to_what_they_say(project: Project, call: Any):
         "retried": chord([call("late", 5), *pair], body).delay(),
         "replaced": chord([call("replaced", 5), *pair], body).delay(),
         "replaced by several": chord([call("replaced_by_several", 5), *pair], body).delay(),
+        "added": chord([call("adding", 5), call("plus", 500, 500)], call("sorted_body")).delay(),
         "acked early": chord([call("early", 5), *pair], body).delay(),
         "results ignored": chord([call("unkept", 5), *pair], body).delay(),
         "immutable": chord(pair, call("plus", 5, 5, immutable=True)).delay(),
@@ -173,6 +189,7 @@ def test_chords_come_to_what_they_say(project: Project, call: Any):
         "retried": [5, 2, 4],
         "replaced": [16, 2, 4],
         "replaced by several": [[6, 7], 2, 4],
+        "added": [5, 105, 205, 1000],
         "acked early": [5, 2, 4],
         "results ignored": [5, 2, 4],
         "immutable": 10,

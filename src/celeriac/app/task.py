@@ -10,6 +10,7 @@ from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, Unpack, cast
 
+from celeriac.app.adding import add_to_chord
 from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
 from celeriac.app.context import Context as Context  # imported from here by programs, as in Celery
@@ -319,14 +320,21 @@ class Task(Calling[P, R]):
             sig.stamp(append_stamps=True, **stamps)
 
     def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
-        """Add a call to the chord that this run is a member of.
+        """Add a call to the header of the chord that this run is a member of; the body gets what it returns as well.
+
+        It is published together with the outcome of this run.
+
+        Args:
+            sig: the call.
+            lazy: do not send it: return it, for the program to send.
+
+        Returns:
+            Its result; the call itself, when it is `lazy`.
 
         Raises:
-            ValueError: it is a member of none.
+            ValueError: this run is a member of no chord.
         """
-        if not self.request.chord:
-            raise ValueError(f"run {self.request.id} of task {self.name!r} is no member of a chord")
-        self.app.canvas.check_joins()
+        return add_to_chord(sig, self.request, self.app, sends=not lazy)
 
     # -- the run, and its result --------------------------------------------------------------------------------
 

@@ -301,3 +301,29 @@ def test_no_setting_for_all_tasks_keeps_a_chord_from_its_end(app):
     assert (task.rate_limit, task.acks_late, task.max_retries, task.ignore_result) == (0, True, None, False)
     assert (task.track_started, task.reject_on_worker_lost, task.acks_on_failure_or_timeout) == (False, True, True)
     assert app.tasks["shop.add"].rate_limit == "1/h"
+
+
+def test_who_is_no_member_of_a_chord_adds_nothing(app):
+    @app.task(bind=True, name="shop.adding")
+    def adding(self):
+        self.add_to_chord(sig(app, "same", 1))
+
+    with start_worker(app, perform_ping_check=False):
+        result = adding.delay()
+
+        with pytest.raises(ValueError, match="is no member of a chord"):
+            result.get(timeout=WITHIN)
+
+
+def test_what_is_added_may_be_a_canvas_and_a_child_of_the_run(app):
+    @app.task(bind=True, name="shop.adding")
+    def adding(self):
+        self.add_to_chord(chain(sig(app, "add", 1, 1), sig(app, "add", 10)))
+        self.add_to_chord(group(pair(app)))
+        return 0
+
+    with start_worker(app, perform_ping_check=False):
+        result = chord([adding.s(), sig(app, "same", 100)], sig(app, "same")).delay()
+
+        assert sorted(result.get(timeout=WITHIN)) == [0, 2, 4, 12, 100]
+        assert len(result.parent[0].children) == 2
