@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,7 @@ from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.topics import Topic
 from celeriac.brokers.topology import Binding, Queue
 from celeriac.exceptions import DecodeError, OperationalError
+from celeriac.ids import new_id
 from celeriac.wire.envelope import read_envelope
 
 logger: Final = logging.getLogger("celeriac.redis")
@@ -37,6 +38,9 @@ _WAITING_MAX: Final = 10_000
 """What was heard and could not be put into a queue yet."""
 
 _NAP: Final = 0.5
+
+HEARD_FOR: Final = 60
+"""Seconds for which it is known that a queue has what was said."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -116,12 +120,20 @@ class _Leads:
         return [self._lead]
 
 
+class Heard(NamedTuple):
+    """Put an envelope into a list, unless there is a note that its queue has it."""
+
+    list_name: bytes
+    note: bytes
+    envelope: bytes
+
+
 class Hearing(Listening):
     """Hear what is said to fanout exchanges, and have it put into the queues that are bound to them.
 
     Args:
         queues: those of this node, and their bindings.
-        file: puts envelopes into lists, each (list, envelope).
+        file: puts envelopes into lists, each (list, note, envelope).
     """
 
     def __init__(
@@ -130,7 +142,7 @@ class Hearing(Listening):
         options: RedisOptions,
         keys: Keys,
         queues: Mapping[str, Sequence[Binding]],
-        file: Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[object]],
+        file: Callable[[Sequence[Heard]], Awaitable[object]],
     ) -> None:
         exchanges = sorted({each.exchange for leads in queues.values() for each in leads if each.kind == "fanout"})
         super().__init__(place, options, [Topic(exchange) for exchange in exchanges], keep=1)
@@ -146,7 +158,7 @@ class Hearing(Listening):
         }
         channels = Channels(place, options)
         self._said_on = {channel.encode(): exchange for exchange in exchanges for channel in channels.of(exchange, "")}
-        self._waiting: list[tuple[bytes, bytes]] = []
+        self._waiting: list[Heard] = []
         self._more = asyncio.Event()
         self._filing: asyncio.Task[None] | None = None
 
@@ -166,13 +178,15 @@ class Hearing(Listening):
     def _put(self, answers: list[Any]) -> None:
         for _, _, channel, raw in of_kind(b"pmessage", answers):
             exchange = self._exchange_of(channel)
-            if exchange is None or self._was_heard(raw):
+            tag = _tag(raw)
+            if exchange is None or (tag and self.is_known(tag)):
                 continue
             for queue in self._queues[exchange]:
                 if len(self._waiting) >= _WAITING_MAX:
                     logger.error("what is said to %s comes faster than Redis keeps it; one is lost", exchange)
                     continue
-                self._waiting.append((self._keys.list_of(queue, _priority(raw, queue)), raw))
+                list_name = self._keys.list_of(queue, _priority(raw, queue))
+                self._waiting.append(Heard(list_name, self._keys.heard(queue, tag or new_id()), raw))
         if self._waiting:
             self._more.set()
 
@@ -181,14 +195,6 @@ class Hearing(Listening):
         if found is None:
             found = next((self._said_on[name] for name in self._said_on if channel.startswith(name + b"/")), None)
         return found
-
-    def _was_heard(self, raw: bytes) -> bool:
-        """Say whether it has come before, on another channel of the same exchange."""
-        try:
-            tag = msgspec.json.decode(raw, type=_Tagged).properties.delivery_tag
-        except msgspec.DecodeError:
-            return False
-        return self.is_known(tag) if tag else False
 
     async def _file_all(self) -> None:
         while True:
@@ -203,6 +209,14 @@ class Hearing(Listening):
                     await asyncio.sleep(_NAP)
                     continue
                 del self._waiting[: len(share)]
+
+
+def _tag(raw: bytes) -> str:
+    """Return what tells an envelope from all others, or ""."""
+    try:
+        return msgspec.json.decode(raw, type=_Tagged).properties.delivery_tag
+    except msgspec.DecodeError:
+        return ""
 
 
 class _Tag(msgspec.Struct):

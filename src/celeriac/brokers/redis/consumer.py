@@ -34,7 +34,7 @@ from celeriac.brokers.leases import Watcher
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.bindings import read_members, tables_and_members
 from celeriac.brokers.redis.bookings import request_words
-from celeriac.brokers.redis.broadcasts import Broadcasts, Hearing, entry_of, is_own
+from celeriac.brokers.redis.broadcasts import HEARD_FOR, Broadcasts, Heard, Hearing, entry_of, is_own
 from celeriac.brokers.redis.channels import Channels
 from celeriac.brokers.redis.claims import TAIL_BYTES, Lists, Taken, read_claim
 from celeriac.brokers.redis.dead_letters import DeadLetters
@@ -231,7 +231,7 @@ class RedisConsumer(Consumer):
         if own == self._own_queues:
             return
         leads = {queue: self._declared.leads_to(queue) for queue in own}
-        for queue in own:
+        for queue in filter(self._declared.belongs_to_node, own):
             await self._link.call(
                 "HSET", self._keys.broadcasts, queue, entry_of(self._own.owner, leads[queue]), timeout=ASK_WITHIN
             )
@@ -244,8 +244,9 @@ class RedisConsumer(Consumer):
             self._hearing = made
         self._own_queues = own
 
-    async def _keep_heard(self, heard: Sequence[tuple[bytes, bytes]]) -> None:
-        await self._own.run("hear", [name for name, _ in heard], [envelope for _, envelope in heard])
+    async def _keep_heard(self, heard: Sequence[Heard]) -> None:
+        names = [name for one in heard for name in (one.list_name, one.note)]
+        await self._own.run("hear", names, [*(one.envelope for one in heard), HEARD_FOR])
 
     async def _idle(self, taken: Taken, left: float, nap: float) -> float:
         """Sleep until there may be something; return the length of this nap where Redis does not wake anybody."""

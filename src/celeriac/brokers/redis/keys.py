@@ -96,6 +96,10 @@ class Keys:
         """Name the run that has a unique key."""
         return self._our(f"unique:{key}")
 
+    def heard(self, queue: str, tag: str) -> bytes:
+        """Name the note that a queue has what was said under a tag."""
+        return self._our(f"heard:{queue}:{tag}")
+
     def room(self, key: str) -> tuple[bytes, bytes, bytes]:
         """Name who is inside of a concurrency limit, who was called, and who waits."""
         return self._our(f"inside:{key}"), self._our(f"called:{key}"), self._our(f"aside:of:{key}")

@@ -161,6 +161,19 @@ class Exchanges(WorldSuite):
             assert task_ids(heard) == ["both"]
             assert node.finish(*heard) == []
 
+    def test_a_queue_that_nodes_share_has_once_what_is_for_everybody(self, world: BrokerWorld) -> None:
+        shared = Queue("shared", Exchange("all", "fanout"))
+        nodes, brokers = [], [world.broker(), world.broker()]
+        for number, broker in enumerate(brokers):
+            broker.declare([shared])
+            nodes.append(world.node(broker, name=f"w{number}@host"))
+            assert nodes[-1].claim("shared") == []
+
+        publish(brokers[0], sent("all", "", "fanout", task_id="once"))
+
+        assert task_ids(nodes[0].claim("shared", wait=SOON)) == ["once"]
+        assert nodes[1].claim("shared", wait=0.3) == []
+
     def test_nobody_need_be_there_for_what_is_for_everybody(self, broker: Broker) -> None:
         broker.declare([Broadcast("all")])
 
