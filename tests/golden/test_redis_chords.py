@@ -148,7 +148,8 @@ def test_members_are_kept_as_celery_keeps_them(captured, backend, client) -> Non
 
     assert kept(client, captured) == by_celery
     if captured.of("d"):
-        assert client.smembers(captured.key("d")) == counted
+        known = client.smembers(captured.key("d"))
+        assert {word for word in known if not word.startswith(b"+")} == counted
 
 
 @JOINS_IN_STEP

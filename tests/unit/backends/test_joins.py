@@ -106,6 +106,6 @@ class TestRedisJoinsInOneStore(JoinsInOneStore):
 class TestRedisJoinsInTwoDatabases(JoinsInOneStore):
     @pytest.fixture
     def world(self, redis_db):
-        world = RedisWorld(redis_db, results_in=2)
+        world = RedisWorld(redis_db, results_in=2, protocol=3)
         yield world
         world.end()

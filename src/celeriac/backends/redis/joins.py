@@ -56,7 +56,7 @@ class JoinCall:
             self._messages[member.group_id] = member.message
         step = self.writer.count(member, row)
         self._groups[self._at[row.names_of(member.group_id)]] = member.group_id
-        self._steps.append(step)
+        self._steps.append((*step, 0 if member.message is None else 1))
 
     def args(self, row: JoinRow) -> list[Word]:
         return [b"1" if row.ordered else b"0", row.lifetime_ms, _encode(self._steps), *self._strings]
@@ -101,17 +101,19 @@ def calls_of(rows: Sequence[JoinRow]) -> Iterator[JoinCall]:
 
 
 def kept_of(answer: Sequence[Any]) -> KeptJoin | None:
-    """Return the join that the script tells of; None when nothing is kept, or another program sees to its body."""
+    """Return the join that the script tells of; None when nothing is kept, or another program sees to its body.
+
+    Its message is not looked for: that takes long where there are many members, and nobody asks.
+    """
     if len(answer) == 1:
         return None
-    _, word, size, added, ended, envelope, header, left_ms = answer
+    _, word, size, added, ended, header, left_ms = answer
     state = JoinState.JOINED if word == b"done" else JoinState.ANNOUNCED if word else JoinState.OPEN
     return KeptJoin(
         size=int(size) if size else None,
         added=int(added or 0),
         counted=ended,
         state=state,
-        message=read_envelope(envelope, queue=JOINS_QUEUE) if envelope else None,
         header=header or None,
         expires_at=time() + left_ms / 1000,
     )

@@ -46,10 +46,9 @@ class ResultKeys(msgspec.Struct, frozen=True):
 
     def join(self, group_id: str) -> JoinNames:
         """Name the keys of a join, as `brokers/redis/lua/joins.lua` lists them."""
-        group, before = self.group(group_id), self.prefix
+        group = self.group(group_id)
         items, added, size, counted, publisher = (f"{group}.{letter}" for letter in "jtsdc")
-        told, additions = f"{before}celeriac-join-{group_id}", f"{before}celeriac-joined-{group_id}"
-        return (items, added, size, counted, publisher, group, told, additions)
+        return (items, added, size, counted, publisher, group)
 
     def both(self, task_ids: Sequence[str]) -> list[str]:
         """Name the two keys of each run."""

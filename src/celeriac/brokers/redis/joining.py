@@ -13,7 +13,7 @@ import msgspec
 from celeriac.brokers.joins import JoinAddition, JoinEffects, JoinStart, Member
 from celeriac.message import Message
 
-JoinNames = tuple[str, str, str, str, str, str, str, str]
+JoinNames = tuple[str, str, str, str, str, str]
 """Keys of one join, in the order in which `lua/joins.lua` names them."""
 
 _START: Final = 1

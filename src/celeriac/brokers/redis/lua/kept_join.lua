@@ -1,8 +1,8 @@
 -- Tell what is kept of a join, and keep others from publishing its body meanwhile if it is complete.
---   KEYS  eight of the join, as joins.lua says
+--   KEYS  six of the join, as joins.lua says
 --   ARGV  '1' where items are in sorted sets
 -- Returns {1} when somebody else is publishing the body, else {0, what is in .c or '', size or '', members added or '',
--- members that have ended, envelope or '', header or '', milliseconds until it expires}; {2} when nothing is kept.
+-- members that have ended, header or '', milliseconds until it expires}; {2} when nothing is kept.
 -- Safe at every line: it changes nothing but who is to publish.
 
 -- include joins
@@ -17,5 +17,5 @@ local left = 0
 for i = 1, 5 do left = math.max(left, redis.call('PTTL', KEYS[i])) end
 return {
     0, word or '', redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[2]) or '', ended,
-    redis.call('GET', KEYS[7]) or '', redis.call('GET', KEYS[6]) or '', left,
+    redis.call('GET', KEYS[6]) or '', left,
 }

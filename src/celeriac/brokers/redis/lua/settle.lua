@@ -12,7 +12,7 @@
 --   kept     {unique key (KEYS) that ends with it or 0, id of its run, {limit, inside, called, aside (KEYS)} of its room or 0}
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
 --   joins    {1 where items are in sorted sets, milliseconds for which results are kept, list for internal messages that
---            were kept (KEYS), {step, …}}; steps as join.lua has them, those that count with a message or 0 behind
+--            were kept (KEYS), {step, …}}; steps as join.lua has them, those that count with a message or 0 at their end
 -- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
 -- from 1. When nobody is that owner any more all are refused.
 -- Claim by claim: the result is stored, joins are started and members counted, what follows published, the letter kept,
@@ -93,7 +93,7 @@ end
 local function look_at_join(at, i, message)
     renew_join(at)
     if is_due(at, plan[i][8][1] == 1) then
-        message = message or redis.call('GET', KEYS[at + 6])
+        message = message or told_message(at)
         if message then
             due[i] = due[i] or {}
             table.insert(due[i], {at, message})
