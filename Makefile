@@ -27,13 +27,13 @@ DOCS := $(VENV)/.installed-docs
 demo: $(RUN)
 	$(BIN)/python -m demo $(ARGS)
 
-# What mostly waits runs four at a time. Storms want the machine to themselves, so they follow the others. pytest says 5 for
+# What mostly waits runs six at a time. Storms want the machine to themselves, so they follow the others. pytest says 5 for
 # "no test found".
 test: $(DEV) servers
 	@failed=0; found=0; \
 	run() { $(BIN)/pytest "$$@" $(ARGS); case $$? in 0) found=1 ;; 5) ;; *) failed=1 ;; esac; }; \
-	run -n 2 -m "not serial and not waits"; \
-	run -n 4 -m "waits and not serial"; \
+	run -n 3 --dist worksteal -m "not serial and not waits"; \
+	run -n 6 --dist worksteal -m "waits and not serial"; \
 	run -m serial; \
 	[ $$found$$failed = 10 ]
 

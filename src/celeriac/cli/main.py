@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Sequence
 from typing import Final
@@ -84,6 +85,14 @@ def main(args: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = before
     return code if isinstance(code, int) else 0
+
+
+def program() -> int:
+    """Run the command line as all that this process does; return the exit code. No signal changes it from then on."""
+    code = main()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # a handler would be taken away before modules are cleaned up
+    return code
 
 
 def _in_one_line(

@@ -14,7 +14,7 @@ class Stopped(BaseException):
 
 
 class EarlySignals:
-    """Hear signals to stop until the parts that answer them run, or the `with` block ends.
+    """Hear signals to stop before the parts that answer them run, and after them, until the `with` block ends.
 
     Attributes:
         told: the signal that has come first, or None.
@@ -35,7 +35,7 @@ class EarlySignals:
             signal.signal(number, handler)
 
     def only_note(self) -> None:
-        """Note what comes from now on, in a process that was forked, until `check`."""
+        """Note what comes from now on, without ending anything, until `check`."""
         self.told = None
         self._raises = False
         self._listen()

@@ -218,6 +218,7 @@ def _supervise(node: Node, make_crew: Callable[[], Crew], early: EarlySignals) -
         node.say(f"{stop}: stopped before this node took work")
         return EXIT_DONE
     finally:
+        early.only_note()  # the loop has heard them so far; the exit code is that of what was done
         node.app.close()
 
 
