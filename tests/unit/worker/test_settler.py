@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from celeriac import Celery
 from celeriac.brokers.base import Incarnation, Settlement
 from celeriac.brokers.memory.broker import MemoryBroker
 from celeriac.message import Message
-from celeriac.wire.protocol import Intake
+from celeriac.states import FAILURE, SUCCESS
+from celeriac.testing.worlds import a_result
+from celeriac.wire.protocol import Call, Intake, write_message
+from celeriac.worker.counting import Counting
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.settler import Ending, Settler
 from tests.unit.worker.crew import turns
@@ -105,3 +111,54 @@ async def test_outcomes_that_never_cease_are_settled_all_the_same(node: Node):
 
     await settled(node, left=0)
     assert 200 // 40 <= len(node.left_after) <= 200 // 8
+
+
+async def test_a_member_of_a_chord_whose_outcome_the_store_refuses_is_counted_as_failed():
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        body = {"task": "shop.total", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+        call = Call(task="shop.pay", id="m-1", queue="q", group="g", group_index=0, chord=body)
+        app.broker.publish([write_message(call, origin="test")], deadline_at=time.monotonic() + 5)
+        backend, consumer, holdings = app.backend, app.broker.consumer(Incarnation.begin("w1@here")), Holdings()
+        assert backend is not None
+        await consumer.open()
+        [delivery] = (await consumer.claim(["q"], limit=1, wait=1.0)).deliveries
+        form = app.conf.record_form
+        refusing: Any = Refusing(consumer)
+        settler = Settler(
+            refusing,
+            app.broker,
+            backend,
+            holdings,
+            on_settled=lambda: None,
+            done_at=lambda: "2026-01-01T00:00:00+00:00",
+            form=form,
+            counting=Counting(app, form=form),
+        )
+        held = holdings.add(delivery, Intake("shop.pay", "m-1", None, None, 0, None, 2), now=0.0, expected=0.0)
+        settler.start()
+
+        settler.add(Ending(held, Settlement(delivery=delivery, result=a_result("m-1", SUCCESS))))
+
+        async with asyncio.timeout(10):
+            while len(holdings):
+                await asyncio.sleep(0)
+        assert await settler.stop(1.0)
+        await consumer.close()
+        [[member]] = backend.members("g")
+        assert (member.task_id, member.state) == ("m-1", FAILURE)
+        assert b"too large for this store" in member.item
+
+
+class Refusing:
+    """Be a consumer whose store takes no success."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    async def settle(self, settlements: Any, results: Any) -> Any:
+        if any(one.result is not None and one.result.state == SUCCESS for one in settlements):
+            raise ValueError("too large for this store")
+        return await self._real.settle(settlements, results)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
