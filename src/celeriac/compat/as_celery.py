@@ -145,7 +145,7 @@ def _package() -> ModuleType:
     module.__package__ = _CELERY
     module.__path__ = []
     module.__file__ = sys.modules[_OURS].__file__
-    module.__dict__.update(__version__=number, __getattr__=_attribute, __dir__=_names)
+    module.__dict__.update(__celeriac__=True, __version__=number, __getattr__=_attribute, __dir__=_names)
     return module
 
 

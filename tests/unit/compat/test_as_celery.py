@@ -143,6 +143,23 @@ def test_what_celeriac_logs_comes_to_those_who_listen_to_celery():
     )
 
 
+def test_settings_of_a_program_may_have_names_of_its_own_and_typos_are_errors_still():
+    program = """
+import celery
+app = celery.Celery("shop", broker="memory://")
+app.conf.ONCE = {"backend": "file"}
+app.conf.update(singleton_backend_url="redis://")
+print(app.conf.ONCE, app.conf.get("singleton_backend_url"))
+for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
+    try:
+        app.conf[typo] = 1
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+    assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 3]
+
+
 def test_the_module_is_run_as_a_command():
     run = "import runpy, sys; sys.argv = ['celery', '--version']; runpy.run_module('celery', run_name='__main__')"
 

@@ -75,6 +75,10 @@ class Names(msgspec.Struct, frozen=True):
             return key.startswith(_NEW_PREFIXES)
         return key.isupper() and key.startswith(_OLD_PREFIXES)
 
+    def is_own(self, key: str) -> bool:
+        """Say whether a name is nobody's but the program's: of no setting, like none, and not called as they are."""
+        return not self.claims(key) and self.nearest(key) is None
+
     def also_known(self, keys: Iterable[str]) -> Names:
         """Return names that have those as well, each a setting that may be anything."""
         added = {key: _added(key) for key in keys if self.find(key) is None}
