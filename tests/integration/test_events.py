@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -180,3 +183,47 @@ def test_a_node_may_be_silent(project: Project, monitor: Monitor):
     monitor.wait_for("shop-open")
 
     assert [event for event in monitor.events if event["type"].startswith("worker-")] == []
+
+
+CAMERA = """
+from collections import Counter
+
+from celeriac.events.snapshot import Polaroid
+
+
+class Ledger(Polaroid):
+    def on_shutter(self, state):
+        print("seen", sorted({task.state for task in state.tasks.values()}), flush=True)
+"""
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["--json", "events"], '"result": "3"'),
+        (["events", "--dump"], "task-succeeded tasks.add("),
+        (["events", "--camera", "ledger.Ledger", "--freq", "0.1"], "seen ['SUCCESS']"),
+    ],
+    ids=["json", "dump", "camera"],
+)
+def test_the_command_line_shows_events(project: Project, args: list[str], line: str):
+    (project.folder / "ledger.py").write_text(CAMERA)
+    project.start("-E", concurrency=1)
+    shown = project.folder / "shown"
+    with shown.open("w") as output:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "celeriac", "-A", "tasks", *args], cwd=project.folder, stdout=output
+        )
+    try:
+
+        def is_shown() -> bool:
+            project.call("add", 1, 2).get(timeout=10)
+            return line in shown.read_text()
+
+        wait_until(is_shown, what=line)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 130
+    finally:
+        watching.kill()
+        watching.wait()

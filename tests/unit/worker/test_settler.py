@@ -29,6 +29,7 @@ class Node:
         self.consumer = self.broker.consumer(Incarnation.begin("w1@here"))
         self.holdings = Holdings()
         self.left_after: list[int] = []
+        self.told: list[str] = []
         self.settler = Settler(
             self.consumer,
             self.broker,
@@ -36,6 +37,7 @@ class Node:
             self.holdings,
             on_settled=lambda: self.left_after.append(len(self.holdings)),
             done_at=lambda: "2026-01-01T00:00:00+00:00",
+            on_ended=lambda held, published: self.told.append(held.delivery.message.task_id),
             more_is_coming=lambda: self.is_busy,
         )
 
@@ -162,3 +164,26 @@ class Refusing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+async def test_ends_are_told_when_they_are_stored(node: Node):
+    watched, unwatched = await node.hold(2)
+    watched.is_watched = True
+
+    node.end(watched)
+    node.end(unwatched)
+    assert node.told == []
+    await settled(node, left=0)
+
+    assert node.told == [watched.delivery.message.task_id]
+
+
+async def test_ends_that_the_store_refuses_are_not_told(node: Node):
+    [held] = await node.hold(1)
+    held.is_watched = True
+    await node.consumer.open()  # as a new owner: what the old one held belongs to others
+
+    node.end(held)
+    await settled(node, left=0)
+
+    assert node.told == []
