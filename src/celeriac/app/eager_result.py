@@ -17,7 +17,7 @@ class EagerResult(AsyncResult[R_co]):
     """Tell how a run ended that took place where it was called.
 
     Args:
-        id: names the run.
+        id: names the run; None for one that did not take place.
         ret_value: what it returned, or the exception that it ended with.
         state: the state that it ended in.
         traceback: text of the traceback of such an exception.
@@ -27,9 +27,11 @@ class EagerResult(AsyncResult[R_co]):
     __slots__ = ("_state", "_text", "_value")
 
     def __init__(
-        self, id: str, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None
+        self, id: str | None, ret_value: Any, state: str, traceback: str | None = None, name: str | None = None
     ) -> None:
-        super().__init__(id, task_name=name)
+        super().__init__(id or "", task_name=name)
+        if id is None:
+            self.id = None  # type: ignore[assignment]  # as in Celery; what has run has an id
         self._value = ret_value
         self._state = state
         self._text = traceback

@@ -102,6 +102,15 @@ class RecordReader(ResultBase, ABC):
         record = self._look()
         return record.queue if record is not None else None
 
+    def _get_task_meta(self) -> dict[str, Any]:
+        """Return what is known as a dict; private by its name only, as in Celery, where libraries call it."""
+        record = self._look()
+        told = {"task_id": self.id, "status": states.PENDING, "result": None, "traceback": None}
+        if record is not None:
+            told |= {"status": record.status, "result": value_of(record), "traceback": record.traceback}
+            told |= {"date_done": record.date_done, "children": record.children}
+        return told
+
 
 def value_of(record: Record) -> Any:
     """Return the value or the exception that a record tells of; exceptions are made anew each time."""

@@ -165,6 +165,10 @@ class Task(Calling[P, R]):
         """Be the body; a class says its own."""
         raise NotImplementedError(f"task class {type(self).__qualname__} has no body: define its `run` method")
 
+    def _get_app(self) -> Celery:
+        """Return the app; private by its name only, as in Celery, where libraries call it."""
+        return self.app
+
     def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Be called in the worker before the body. This and the other hooks may be ``async def``."""
 

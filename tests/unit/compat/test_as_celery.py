@@ -160,6 +160,33 @@ for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
     assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 3]
 
 
+def test_private_names_that_libraries_call_do_what_they_do_in_celery():
+    program = """
+from celery import Celery, Task, states
+from celery.backends.base import DisabledBackend
+from celery.registry import tasks
+from celery.result import EagerResult
+app = Celery("shop", broker="memory://")
+class Once(Task):
+    abstract = True
+    def apply_async(self, args=None, kwargs=None, **options):
+        assert self._get_app() is app
+        return EagerResult(None, None, states.REJECTED)
+@app.task(base=Once, name="pay")
+def pay(amount):
+    return amount
+@app.task(name="tell")
+def tell():
+    raise KeyError("no")
+told = tell.apply()._get_task_meta()
+print(pay.delay(5).id, pay.delay(5).state, app.AsyncResult("1")._get_task_meta()["status"])
+print(told["status"], repr(told["result"]), "KeyError" in told["traceback"])
+print("pay" in tasks, tasks["pay"] is app.tasks["pay"], isinstance(app.backend, DisabledBackend))
+"""
+
+    assert printed(program).splitlines() == ["None REJECTED PENDING", "FAILURE KeyError('no') True", "True True False"]
+
+
 def test_the_module_is_run_as_a_command():
     run = "import runpy, sys; sys.argv = ['celery', '--version']; runpy.run_module('celery', run_name='__main__')"
 
