@@ -20,6 +20,7 @@ class RecordReader(ResultBase, ABC):
 
     __slots__ = ()
 
+    id: str
     _name: str | None
 
     @abstractmethod
