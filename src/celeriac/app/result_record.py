@@ -106,7 +106,7 @@ class RecordReader(ResultBase, ABC):
     def _get_task_meta(self) -> dict[str, Any]:
         """Return what is known as a dict; private by its name only, as in Celery, where libraries call it."""
         record = self._look()
-        told = {"task_id": self.id, "status": states.PENDING, "result": None, "traceback": None}
+        told: dict[str, Any] = {"task_id": self.id, "status": states.PENDING, "result": None, "traceback": None}
         if record is not None:
             told |= {"status": record.status, "result": value_of(record), "traceback": record.traceback}
             told |= {"date_done": record.date_done, "children": record.children}
