@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import celeriac
 from bench.ours import Ours
 from celeriac import Celery
 
@@ -16,6 +17,7 @@ _synchronous = os.environ.get("BENCH_SYNCHRONOUS", "NORMAL")
 app = Celery("bench", broker=f"sqlite:///{_file}?synchronous={_synchronous}")
 
 ours = Ours(app, "bench.celeriac_sqlite")
+canvas, inc, count = celeriac, ours.inc, ours.count
 WORKER, publish, call_and_wait = ours.worker, ours.publish, ours.call_and_wait
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.bodies import compute, nap
+from bench.counting import count, inc
 from celeriac import Celery
 from celeriac.app.options import CallOptions
 
@@ -60,6 +61,7 @@ class Ours:
         ]
         self.noop, self.late = app.task(noop), app.task(late)
         self.doze, self.leave = app.task(doze), app.task(acks_late=False)(leave)
+        self.inc, self.count = app.task(inc), app.task(count)
         tasks = {"noop": self.noop, "anoop": app.task(anoop), "nap": app.task(nap), "compute": app.task(compute)}
         self._task = tasks[os.environ.get("BENCH_TASK", "noop")]
         self._batch = int(os.environ.get("BENCH_BATCH", "1"))

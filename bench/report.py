@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 from bench import own
+from bench.canvases import canvases
 from bench.contenders import Contender
 from bench.contest import Ring, TrialFailed, hold
 from bench.due import waiting
@@ -103,6 +104,7 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
             "other pools": pools(here, engine, goals, size.share, size.rounds),
             "a child's death": replacing(here, engine, size.share),
             "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
+            "canvases": canvases(here, engine, size.share),
             "messages that wait": waiting(here, engine, queued=size.waiting, soon=max(100, round(1_000 * size.share))),
             "a worker's life": living(here, engine, idle=size.idle, starts=size.starts),
         }

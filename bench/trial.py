@@ -10,13 +10,14 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import psutil
 
+from bench import composed
 from bench.measure import Stuck, drain_rate, latency, rate
 from bench.processes import descendants, private_mb, stop_cleanly_when_told, worker
 
@@ -111,7 +112,10 @@ def draining(entrant: Entrant, log: Path) -> Iterator[Draining]:
             raise Stuck(f"{stuck}; its worker said last: {last_words}") from None
 
 
-PHASES: Final = {phase.__name__: phase for phase in (publish, drain, pace, work)}
+PHASES: Final[Mapping[str, Callable[[Any, int, Path], dict[str, float]]]] = {
+    **{phase.__name__: phase for phase in (publish, drain, pace, work)},
+    **composed.PHASES,
+}
 
 
 def main(module: str, phase: str, count: str, folder: str) -> None:

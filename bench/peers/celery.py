@@ -7,6 +7,7 @@ import sys
 import celery  # type: ignore[import-not-found]  # installed in bench/.venv-peers
 import redis
 
+from bench import counting
 from bench.redis_server import MESSAGES, RESULTS, url
 
 app = celery.Celery("bench", broker=url(MESSAGES), backend=url(RESULTS))
@@ -23,6 +24,10 @@ _results = redis.Redis.from_url(url(RESULTS))
 
 @app.task
 def noop() -> None: ...
+
+
+canvas = celery
+inc, count = app.task(name="inc")(counting.inc), app.task(name="count")(counting.count)
 
 
 def prepare() -> None:

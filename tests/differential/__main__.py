@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.differential.comparing import comparable, disagreements, program_names, rows_of
-from tests.differential.sides import PROGRAMS, celery_side, run_both, run_side
+from tests.differential.sides import PROGRAMS, run_both, run_celery
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-celery.md"
 
@@ -29,7 +29,7 @@ def main() -> int:
 
 def show_celery(folder: Path, names: list[str]) -> int:
     """Print Celery's answers, a fact a line."""
-    found = run_side(celery_side(), folder, names)
+    found = run_celery(folder, names)
     for name, answer in found["programs"].items():
         print(f"{name}  ({answer['took']:.2f} s)")
         for fact, value in comparable(answer.get("facts", {})).items():

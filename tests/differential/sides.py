@@ -12,17 +12,20 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from bench.peers_venv import PeersVenv
+from bench.redis_server import redis_server
+from tests.differential.comparing import program_names
 
 _HERE: Final = Path(__file__).resolve().parent
 PROGRAMS: Final = _HERE / "programs"
 CELERY_VENV: Final = PeersVenv(folder=_HERE / ".venv-celery", requirements=_HERE / "celery.txt")
 
+_CANVASES: Final = "live_canvas."
 _SIDE_SECONDS: Final = 240.0
 _WORKER: Final = ("-A", "shop", "worker", "-n", "w1@shop", "-c", "4")
 _CELERY_WORKER: Final = """
@@ -41,7 +44,7 @@ class Side:
         package: the name in place of `celeriac`.
         python: its interpreter.
         memory_results: URL of results that are kept in the process.
-        broker: URL for the live programs, with `{folder}` in it.
+        broker: URL for the live programs, with `{folder}` in it, or the `{port}` of a Redis server.
         results: the same for their results.
         settings: what the app of the live programs needs to run fast here.
         worker: what starts their worker, after the name of the interpreter.
@@ -101,6 +104,23 @@ def celery_side() -> Side:
     )
 
 
+def celery_on_redis() -> Side:
+    """Return Celery's side for canvases: on databases it finds out by polling, once a second, that a chord is complete.
+
+    Raises:
+        PeersMissing: Celery cannot be installed.
+    """
+    return replace(
+        celery_side(),
+        broker="redis://127.0.0.1:{port}/0",
+        results="redis://127.0.0.1:{port}/1",
+        settings={},
+        worker=["-m", "celery", *_WORKER, "-l", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"],
+        imported_once=["celery.backends.redis", "celery.canvas", "kombu.transport.redis"],
+        databases=(),
+    )
+
+
 def our_side() -> Side:
     """Return celeriac's side."""
     return Side(
@@ -122,17 +142,29 @@ def run_side(side: Side, folder: Path, names: Sequence[str] = ()) -> dict[str, A
         side: which.
         folder: an empty one for its files.
         names: of the programs to run; all when there are none.
+
+    Raises:
+        RedisMissing: it needs a server, and there is none to be had.
     """
     copy_programs(folder, side.package)
     for name in side.databases:
         with contextlib.closing(sqlite3.connect(folder / name)) as database:
             database.execute("PRAGMA journal_mode=WAL")
+    needs_redis = "{port}" in side.broker
+    with redis_server(folder) if needs_redis else contextlib.nullcontext(0) as port:
+        return _answers_of(side, folder, names, str(port))
+
+
+def _answers_of(side: Side, folder: Path, names: Sequence[str], port: str) -> dict[str, Any]:
+    def placed(text: str) -> str:
+        return text.replace("{folder}", str(folder)).replace("{port}", port)
+
     answers = folder / "answers.json"
     variables = {
         "DIFFERENTIAL_MEMORY_RESULTS": side.memory_results,
-        "DIFFERENTIAL_BROKER": side.broker.replace("{folder}", str(folder)),
-        "DIFFERENTIAL_RESULTS": side.results.replace("{folder}", str(folder)),
-        "DIFFERENTIAL_SETTINGS": json.dumps(side.settings).replace("{folder}", str(folder)),
+        "DIFFERENTIAL_BROKER": placed(side.broker),
+        "DIFFERENTIAL_RESULTS": placed(side.results),
+        "DIFFERENTIAL_SETTINGS": placed(json.dumps(side.settings)),
         "DIFFERENTIAL_WORKER": json.dumps(side.worker),
         "DIFFERENTIAL_IMPORTED_ONCE": json.dumps(side.imported_once),
         "C_FORCE_ROOT": "1",
@@ -157,14 +189,33 @@ def run_side(side: Side, folder: Path, names: Sequence[str] = ()) -> dict[str, A
 
 
 def run_both(folder: Path, names: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run the programs on both sides at the same time; return Celery's answers and ours."""
-    sides = [celery_side(), our_side()]
-    folders = [folder / side.package for side in sides]
+    """Run the programs on both sides at the same time; return Celery's answers and ours.
+
+    Raises:
+        PeersMissing, RedisMissing: there is no Celery, or no server for its canvases.
+    """
+    names = names or program_names(PROGRAMS)
+    folders = [folder / name for name in ("celery", "celeriac")]
     for one in folders:
         one.mkdir()
     with ThreadPoolExecutor(2) as threads:
-        celery, ours = threads.map(run_side, sides, folders, [names, names])
-    return celery, ours
+        celery = threads.submit(run_celery, folders[0], names)
+        ours = threads.submit(run_side, our_side(), folders[1], names)
+        return celery.result(), ours.result()
+
+
+def run_celery(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Run programs on Celery's side, one part after the other: those of canvases on Redis."""
+    found: dict[str, Any] = {"programs": {}, "broken": {}}
+    canvases = [name for name in names if name.startswith(_CANVASES)]
+    others = [name for name in names if not name.startswith(_CANVASES)]
+    for side, part in ((celery_on_redis(), canvases), (celery_side(), others)):
+        if part:
+            place = folder / f"{len(part)}-programs"
+            place.mkdir()
+            for kind, answers in run_side(side, place, part).items():
+                found[kind] |= answers
+    return found
 
 
 def copy_programs(folder: Path, package: str) -> None:

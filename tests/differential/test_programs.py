@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.peers_venv import PeersMissing
+from bench.redis_server import RedisMissing
 from tests.differential.comparing import disagreements, program_names, rows_of
 from tests.differential.sides import PROGRAMS, run_both
 
@@ -44,7 +45,7 @@ def _run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | str:
     folder.mkdir()
     try:
         return run_both(folder)
-    except PeersMissing as missing:
+    except (PeersMissing, RedisMissing) as missing:
         return f"there is no Celery to compare with: {missing}"
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import time
 
-from observing import PATIENCE, POLL, get, note, notes, program, raised
+from observing import PATIENCE, POLL, differs, get, note, notes, program, raised
 from shop import app
 
-from celeriac import chain, group
+from celeriac import chain, chord, group
 
 
 @app.task
@@ -221,3 +221,125 @@ def trees():
         time.sleep(POLL)
     chained.children[0].get(timeout=PATIENCE, interval=POLL)
     return {"kinds": kinds, "values": sorted(repr(value) for _, value in root.collect())}
+
+
+@app.task
+def total(values):
+    return sum(values)
+
+
+@app.task
+def listed(*values):
+    return list(values)
+
+
+@app.task
+def noted_error(request, exc, traceback):
+    note("chord-errors", type(exc).__name__)
+
+
+@app.task(bind=True)
+def replaced_by_group(self, x):
+    raise self.replace(group([add.s(x, 1), mul.s(x, 10)]))
+
+
+@app.task(bind=True)
+def replaced_by_chord(self, x):
+    raise self.replace(chord([add.s(x, 1), mul.s(x, 10)], total.s()))
+
+
+@app.task(bind=True)
+def replaced_by_replaced(self, x):
+    raise self.replace(replaced_by_group.s(x))
+
+
+@app.task(bind=True)
+def retried(self, x):
+    if self.request.retries < 2:
+        raise self.retry(countdown=0)
+    return x
+
+
+def pair():
+    return [add.s(1, 1), mul.s(3, 3)]
+
+
+def came_to(result):
+    """Return the value, or what it failed with, once it has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while not result.ready() and time.monotonic() < deadline:
+        time.sleep(POLL)
+    value = result.get(timeout=PATIENCE, interval=POLL, propagate=False)
+    if isinstance(value, Exception):
+        return [type(value).__name__, result.state]
+    return value
+
+
+@program()
+def chords():
+    sent = {
+        "two": chord(pair(), total.s()).delay(),
+        "called": chord(pair())(total.s()),
+        "of one": chord([add.s(1, 1)], listed.s()).delay(),
+        "of a generator": chord((add.s(i, i) for i in range(5)), total.s()).delay(),
+        "partial": chord([add.s(1), mul.s(3)], total.s()).delay(5),
+        "with arguments of its body": chord(pair(), listed.s(7)).delay(),
+        "immutable": chord(pair(), add.si(5, 5)).delay(),
+        "by the operator": (group(pair()) | total.s()).delay(),
+        "and on": (group(pair()) | total.s() | add.s(1)).delay(),
+        "in a chain": chain(add.s(1, 1), group([add.s(1), mul.s(5)]), total.s(), add.s(1)).delay(),
+        "twice in a chain": chain(group(pair()), group([total.s(), listed.s()]), listed.s()).delay(),
+        "body is a chain": chord(pair(), chain(total.s(), add.s(3), mul.s(2))).delay(),
+        "body is a group": chord(pair(), group([total.s(), listed.s()])).delay(),
+        "body is a chord": chord(pair(), chord([total.s(), total.s()], listed.s())).delay(),
+        "chain in its header": chord([chain(add.s(1, 1), mul.s(2)), add.s(3, 3)], listed.s()).delay(),
+        "chord in its header": chord([chord(pair(), total.s()), add.s(3, 3)], listed.s()).delay(),
+        "map as a member": chord([same.map([1, 2]), add.s(1, 1)], listed.s()).delay(),
+        "chunks as its header": (add.chunks([(1, 1), (2, 2), (3, 3)], 2).group() | listed.s()).delay(),
+        "retried": chord([retried.s(4), *pair()], listed.s()).delay(),
+        "replaced": chord([replaced_by_chain.s(4), *pair()], listed.s()).delay(),
+        "map as its body": chord(pair(), same.map([[1], [2]])).delay(),
+    }
+    return {name: came_to(result) for name, result in sent.items()}
+
+
+@program(
+    differs("a chord in the header", celery="PENDING", ours="FAILURE", row="a chord with a chord in its header"),
+    differs("raised", celery="ValueError", ours="ChordError", row="`get()` of a chord raises"),
+)
+def chords_that_fail():
+    sent = {
+        "a member": chord([fail.s(), *pair()], total.s()).delay(),
+        "a step of a member": chord([chain(add.s(1, 1), fail.s(), same.s()), *pair()], total.s()).delay(),
+        "the body": chord(pair(), fail.s()).delay(),
+        "what follows the body": (group(pair()) | total.s() | fail.s()).delay(),
+    }
+    inner = chord([fail.s()], total.s())
+    outer = chord([inner, *pair()], listed.s()).delay()
+    found = {name: came_to(result) for name, result in sent.items()}
+    states = [outer.state]
+    while states[-1] == "PENDING" and len(states) < 30:
+        time.sleep(POLL)
+        states.append(outer.state)
+    return found | {"raised": raised(get, sent["a member"]), "a chord in the header": states[-1]}
+
+
+@program()
+def replacing_by_several():
+    sent = {
+        "by a group": replaced_by_group.delay(2),
+        "by a chord": replaced_by_chord.delay(2),
+        "by what is replaced": replaced_by_replaced.delay(2),
+        "by a group, in a chain": chain(replaced_by_group.s(2), listed.s()).delay(),
+        "by a chord, in a chain": chain(replaced_by_chord.s(2), add.s(1)).delay(),
+        "by a group, in a group": group([replaced_by_group.s(2), add.s(1, 1)]).delay(),
+        "by a chord, in a header": chord([replaced_by_chord.s(2), add.s(1, 1)], listed.s()).delay(),
+    }
+    return {name: came_to(result) for name, result in sent.items()}
+
+
+@program()
+def errbacks_of_chords():
+    body = total.s().on_error(noted_error.s())
+    result = chord([add.s(1, 1), fail.s()], body).delay()
+    return {"came to": came_to(result), "errbacks": notes("chord-errors", 1)}
