@@ -400,7 +400,7 @@ class Task(Calling[P, R]):
     def send_event(
         self, type_: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any
     ) -> None:
-        """Send an event of the run that is under way; nothing when the task sends none (`send_events`).
+        """Send an event of the run that is under way; nothing outside of any, or with `send_events` switched off.
 
         It blocks for some 0.1 ms, and for 2 s at most. One that cannot be sent is logged, and lost.
 
@@ -412,8 +412,9 @@ class Task(Calling[P, R]):
         Raises:
             EncodeError: a field cannot be written.
         """
-        if self.send_events:
-            tell_of_run(self.app, self.request, type_, fields)
+        context = self.request
+        if self.send_events and context.id is not None:
+            tell_of_run(self.app, context, type_, fields)
 
     def AsyncResult(self, task_id: str, **options: Any) -> Result[R]:
         """Return the result of the call of that id."""

@@ -283,6 +283,8 @@ class Task:
             fields = {name: fields[name] for name in kept if name in fields}
         else:
             self.state, self.timestamp = state, timestamp
+            # The body of a run has a clock of its own, which is behind that of its node.
+            fields = {**fields, "clock": max(self.clock, fields.get("clock") or 0)}
         for name, value in fields.items():
             self._set(name, value)
 

@@ -83,6 +83,16 @@ def test_a_retried_task_begins_again():
     assert (state.tasks["id-1"].state, state.tasks["id-1"].retries) == ("STARTED", 1)
 
 
+def test_what_a_body_tells_by_a_clock_of_its_own_makes_its_task_no_older():
+    state = seen(
+        task_event("task-started", "older", clock=50),
+        task_event("task-started", "newer", clock=60),
+        task_event("task-progress", "newer", clock=1),
+    )
+
+    assert [uuid for uuid, _ in state.tasks_by_time()] == ["newer", "older"]
+
+
 def test_fields_of_a_program_are_attributes_and_cover_nothing():
     state = seen(
         task_event("task-progress", percent=50, event="x", info="x", merge_rules={}, _fields=(), state="SUCCESS")
