@@ -19,7 +19,7 @@ from celeriac.app.pydantic_tasks import Models
 from celeriac.app.task import Task
 from celeriac.app.timing import Moment, end_of, start_of
 from celeriac.app.uniqueness import Uniqueness, uniqueness_of, uniqueness_of_call
-from celeriac.brokers.routing import Destination, Router
+from celeriac.brokers.routing import Router
 from celeriac.brokers.topology import HEADERS, Queue
 from celeriac.wire.limits import Limits
 from celeriac.wire.properties import PERSISTENT
@@ -131,7 +131,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         declare: told of queues that a broker could not guess: others than those that are bound to an exchange of their
             own name.
         names: what is known of tasks that are not registered here, by name.
-        destinations: where calls go that name nothing but a queue.
+        ways: of calls that name nothing but a queue, by its name.
     """
 
     version: int
@@ -152,7 +152,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
     repr_levels: int
     tells_sent: bool
     names: dict[str, Defaults]
-    destinations: dict[str, Destination]
+    ways: dict[str, dict[str, Any]]
 
     @classmethod
     def of(cls, conf: Settings, router: Router, declare: Callable[[Queue], None]) -> SendingRules:
@@ -177,7 +177,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             repr_levels=conf.task_repr_maxlevels or _UNLIMITED,
             tells_sent=conf.task_send_sent_event,
             names={},
-            destinations={},
+            ways={},
         )
 
     def queue_of(self, task_name: str) -> str:
@@ -216,6 +216,15 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
         for queue in options.others.get("declare", ()):
             self.declare(queue)
 
+    def into(self, queue: str) -> dict[str, Any]:
+        """Return the fields of a call that says nothing of its way but the name of a queue."""
+        fields = self.ways.get(queue)
+        if fields is None:
+            if len(self.ways) >= _NAMES_KEPT:
+                self.ways.clear()
+            fields = self.ways[queue] = self.way({"queue": queue})
+        return fields
+
     def way(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of a call that say where it goes.
 
@@ -223,15 +232,7 @@ class SendingRules(msgspec.Struct, frozen=True, kw_only=True):
             QueueNotFound: a queue is named that is not listed, and missing ones are not made.
             ValueError: it cannot be told from what is said.
         """
-        queue = said.get("queue")
-        if len(said) == 1 and type(queue) is str:
-            found = self.destinations.get(queue)
-            if found is None:
-                if len(self.destinations) >= _NAMES_KEPT:
-                    self.destinations.clear()
-                found = self.destinations[queue] = self.router.destination(said)
-        else:
-            found = self.router.destination(said)
+        found = self.router.destination(said)
         if found.declares is not None and not found.declares.is_plain:
             self.declare(found.declares)
         fields: dict[str, Any] = {"queue": found.queue}
@@ -506,11 +507,14 @@ OF_ROUTING: Final = frozenset(("queue", "exchange", "exchange_type", "routing_ke
 
 _OF_PROPERTIES: Final = frozenset(("expiration", "properties", *PROPERTIES))
 _OF_THE_WAY: Final = OF_ROUTING | {"route_name"}
+_BUT_A_QUEUE: Final = _OF_THE_WAY - {"queue"}
 
 
 def _way_of(others: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     """Return the fields that say where a call goes whose options say something of that."""
     rules, routing = defaults.rules, defaults.routing
+    if _BUT_A_QUEUE.isdisjoint(others) and _BUT_A_QUEUE.isdisjoint(routing) and type(others["queue"]) is str:
+        return rules.into(others["queue"])  # a third of what the whole way takes
     if "route_name" in others and rules.router.is_static:
         routing = rules.routing_of(others["route_name"])
     return rules.way({**routing, **{key: value for key, value in others.items() if key in OF_ROUTING}})

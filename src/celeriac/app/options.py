@@ -217,7 +217,7 @@ def _signature(value: Any) -> Mapping[str, Any]:
 
 
 def _queue(value: Any) -> Any:
-    return queue_of(value) if looks_like_queue(value) else TEXT.accept(value)
+    return TEXT.accept(value) if isinstance(value, str) or not looks_like_queue(value) else queue_of(value)
 
 
 def _queues(value: Any) -> list[Queue]:
@@ -227,7 +227,7 @@ def _queues(value: Any) -> list[Queue]:
 
 
 def _exchange(value: Any) -> Any:
-    return exchange_of(value) if looks_like_exchange(value) else ANY_TEXT.accept(value)
+    return ANY_TEXT.accept(value) if isinstance(value, str) or not looks_like_exchange(value) else exchange_of(value)
 
 
 def _callable(value: Any) -> Any:
