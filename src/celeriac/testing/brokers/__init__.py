@@ -16,6 +16,7 @@ from __future__ import annotations
 from celeriac.testing.brokers.exchanges import Exchanges
 from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
+from celeriac.testing.brokers.priorities import Priorities
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
 from celeriac.testing.brokers.rates import RateLimits
@@ -38,6 +39,7 @@ class BrokerConformance(
     Revocations,
     QueuesAndDeadLetters,
     Exchanges,
+    Priorities,
     BrokersThemselves,
 ):
     """Be the whole suite: subclass it, give it a fixture `world`, and every promise of the port is checked."""

@@ -236,18 +236,3 @@ class PublishAndClaim(WorldSuite):
         assert letter.size_bytes == message.size_bytes
         assert shown is not None
         assert shown.message in (None, message)
-
-    def test_priorities_are_strict_and_none_waits_for_ever_where_they_age(self, world: BrokerWorld) -> None:
-        orders: list[list[str]] = []
-        for broker in (world.broker(), world.broker(priority_aging=3)):
-            node = world.node(broker, name=f"w{len(orders)}@host")
-            publish(
-                broker, *(a_message(f"{priority}", priority=priority) for priority in (0, 3, 6, 9) for _ in range(7))
-            )
-            orders.append([task_ids(node.claim(limit=1))[0] for _ in range(28)])
-            world.kill(node)
-
-        strict, aged = orders
-        assert strict == sorted(strict)
-        assert aged[:9] == ["0", "0", "3", "0", "0", "6", "0", "0", "9"]
-        assert sorted(aged) == strict
