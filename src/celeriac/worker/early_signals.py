@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -23,7 +23,7 @@ class EarlySignals:
     def __init__(self) -> None:
         self.told: str | None = None
         self._raises = True
-        self._before: dict[int, signal._HANDLER] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         self._before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
@@ -32,7 +32,8 @@ class EarlySignals:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # what a library in C has set cannot be set again from here
+                signal.signal(number, handler)
 
     def only_note(self) -> None:
         """Note what comes from now on, without ending anything, until `check`."""
