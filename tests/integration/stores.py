@@ -316,8 +316,8 @@ class RedisStore(Store):
         assert self.owners() == []
         names = {key.decode() for key in self.client.scan_iter(match="celeriac:*", count=1_000)}
         assert {name for name in names if not name.startswith(_STAYS)} == set()
-        sent = [name for name in names if name.startswith("celeriac:sent:")]
-        assert [name for name in sent if self.client.ttl(name) <= 0] == []
+        passing = [name for name in names if name.startswith(("celeriac:sent:", "celeriac:heard:"))]
+        assert [name for name in passing if self.client.ttl(name) <= 0] == []
 
 
 class RabbitStore(RedisStore):
@@ -358,6 +358,7 @@ _STAYS: Final = (
     "celeriac:alive",
     "celeriac:dead",
     "celeriac:format",
+    "celeriac:heard:",
     "celeriac:queues",
     "celeriac:revoked",
     "celeriac:sent:",
