@@ -151,6 +151,27 @@ def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.02)
 
 
+def test_a_suite_runs_on_celeriac_where_celery_is_installed_as_well(tmp_path: Path) -> None:
+    environment, stock = environments.ours(), environments.stock()
+    (beside,) = stock.python.parents[1].glob("lib/python*/site-packages")
+    folder = tmp_path / "testing_suite"
+    shutil.copytree(PROJECTS / "testing_suite", folder)
+    (folder / "test_which.py").write_text("def test_which():\n    import celery\n    assert celery.__celeriac__\n")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("CELERY", "PYTEST"))}
+    variables |= {**environment.variables, "PYTHONPATH": str(beside)}
+
+    done = subprocess.run(
+        [environment.python, *RUNS["testing_suite"].program],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_WITHIN,
+    )
+
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
 @pytest.mark.parametrize("name", ["testing_suite", "pytest_fixtures"])
 def test_a_project_runs_after_its_source_was_moved(name: str, tmp_path: Path) -> None:
     environment = environments.ours()

@@ -140,7 +140,7 @@ class _PackageLoader(Loader):
 def _package() -> ModuleType:
     number = ".".join(map(str, CELERY_VERSION))
     module = ModuleType(_CELERY, f"celeriac, by the name of Celery {number}, whose interface it has.")
-    module.__spec__ = ModuleSpec(_CELERY, _PackageLoader(), is_package=True)
+    module.__spec__ = ModuleSpec(_CELERY, _PackageLoader(), origin=_OURS, is_package=True)
     module.__loader__ = module.__spec__.loader
     module.__package__ = _CELERY
     module.__path__ = []
