@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, assert_type
 
-from celeriac import AsyncResult, Celery, Signature, Task, shared_task
+from celeriac import AsyncResult, Celery, Signature, Task, group, shared_task
 
 app = Celery("shop")
 
@@ -168,6 +168,17 @@ async def the_async_twins_are_typed_likewise() -> None:
     await add.adelay("1")  # type: ignore[arg-type]  # not an int
     await add.aapply_async(("1",))  # type: ignore[arg-type]  # not an int
     await fetch.aapply_async((1,))  # type: ignore[arg-type]  # not a str
+
+
+async def calls_that_are_combined_come_to_what_the_last_one_does() -> None:
+    assert_type((add.s(1) | fetch.s()).delay().get(), bytes)
+    assert_type((add.s(1) | fetch.s() | resolve.s()).delay().get(), int)
+    assert_type((await (add.s(1) | fetch.s()).adelay()).get(), bytes)
+    assert_type((add.s(1) | group(add.s(1), add.s(2))).delay().get(), list[Any])
+    assert_type((group([add.s(1), add.s(2)]) | total.si(1)).delay().get(), int)
+    assert_type(~(add.s(1) | fetch.s()), bytes)
+    add.s(1) | add  # type: ignore[operator]  # a task, and no signature
+    add.s(1) | 3  # type: ignore[operator]
 
 
 def signatures_may_leave_the_first_arguments_to_come() -> None:

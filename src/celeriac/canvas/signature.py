@@ -12,6 +12,7 @@ from celeriac.canvas.stamping import StampingVisitor, merged_stamps
 from celeriac.ids import new_id
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 Kind = TypeVar("Kind", bound="type[Signature[Any]]")
 
 # Inside the class `type` is the task.
@@ -290,17 +291,24 @@ class Signature(Linked, Generic[R_co]):
 
     # -- combining ----------------------------------------------------------------------------------------------
 
-    def __or__(self, other: Any) -> Any:
+    def __or__(self, other: Signature[T]) -> Signature[T]:  # type: ignore[override]  # a dict's makes a dict
         """Make a chain: ``a | b`` sends b with the result of a."""
         if not isinstance(other, Signature):
             # What `return NotImplemented` leads to, said to people who forgot `.s()`.
             raise TypeError(
                 f"cannot combine signature {self!r} with {type(other).__name__} {other!r}; give it as a .s()"
             )
-        return Signature.TYPES["chain"].combine(self, other)
+        made: Signature[T] = Signature.TYPES["chain"].combine(self, other)
+        return made
 
-    def __ior__(self, other: Any) -> Any:
-        return self | other
+    def __ror__(self, other: dict[str, Any]) -> Signature[R_co]:  # type: ignore[override]
+        """Make a chain of the dict of a signature and this one."""
+        if not isinstance(other, dict):
+            return NotImplemented
+        return maybe_signature(other).__or__(self)
+
+    def __ior__(self, other: Signature[T]) -> Signature[T]:  # type: ignore[override]
+        return self.__or__(other)
 
     @classmethod
     def combine(cls, *steps: Signature[Any]) -> Signature[Any]:

@@ -313,6 +313,15 @@ class TestLinks:
 
         assert call.options["link"] == [add(2)]
 
+    def test_the_dict_of_a_signature_is_combined_like_one(self):
+        first: Signature[int] = Signature("shop.add", (1, 2))
+        second: Signature[int] = Signature("shop.add", (3,))
+        as_dict: Any = json.loads(json.dumps(first))
+
+        assert repr(as_dict | second) == repr(first | second) == "shop.add(1, 2) | add(3)"
+        with pytest.raises(TypeError):
+            3 | second  # type: ignore[operator]
+
     def test_on_error_chains(self, add):
         call = add(1)
 
