@@ -499,6 +499,12 @@ class Consumer(ABC):
     async def close(self) -> None:
         """Release what is still owned, uncounted, and stop being an owner. May be called twice."""
 
+    async def attend(self, queues: Sequence[str]) -> None:  # noqa: B027 - most have nothing to do before a claim
+        """Have declared queues take effect before the first claim from them, so that nothing sent after this is missed.
+
+        `claim` does it by itself when it is called with other queues.
+        """
+
     @abstractmethod
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         """Take messages and become their owner in one step; wait until there is one.

@@ -121,6 +121,7 @@ class Supervisor:
         if self._plan.hears_signals:
             self._listen_to_signals()
         await self._consumer.open()
+        await self._consumer.attend(self._plan.queues)
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)
         self._watch_crew()

@@ -97,6 +97,11 @@ class MemoryConsumer(Consumer):
         self.owner = NOBODY
         self._store.wake()
 
+    async def attend(self, queues: Sequence[str]) -> None:
+        with self._store.transaction() as transaction:
+            self._own_lease()
+            self._bind(transaction, queues)
+
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         give_up_at = time.monotonic() + wait
         changed = asyncio.Event()

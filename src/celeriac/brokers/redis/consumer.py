@@ -161,6 +161,11 @@ class RedisConsumer(Consumer):
 
     # -- claiming -----------------------------------------------------------------------------------------------
 
+    async def attend(self, queues: Sequence[str]) -> None:
+        if self._declared.uncommon(queues):
+            await self._hear(queues)
+            await self._tell_queues(queues)
+
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         until = time.monotonic() + wait
         nap = 0.0

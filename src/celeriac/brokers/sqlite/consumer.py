@@ -157,6 +157,9 @@ class SqliteConsumer(Consumer):
 
     # -- claiming -----------------------------------------------------------------------------------------------
 
+    async def attend(self, queues: Sequence[str]) -> None:
+        await self._bind(tuple(queues))
+
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         watch = self._watch
         if watch is None:

@@ -110,6 +110,16 @@ class Exchanges(WorldSuite):
 
         assert task_ids(node.claim()) == ["id-1"]
 
+    def test_a_node_may_say_what_it_will_work_on_before_it_does(
+        self, world: BrokerWorld, broker: Broker, node: Node
+    ) -> None:
+        broker.declare([Queue("q", Exchange("logs", "topic"), "a.*")])
+
+        node.do(node.consumer.attend(["q"]))
+
+        publish(world.broker(), sent("logs", "a.b"))
+        assert task_ids(node.claim()) == ["id-1"]
+
     def test_a_queue_of_which_nothing_is_said_is_behind_an_exchange_of_its_name(
         self, broker: Broker, node: Node
     ) -> None:
