@@ -67,7 +67,7 @@ class TestStores:
     def test_they_stay_when_a_setting_that_does_not_concern_them_changes(self, app):
         broker = app.broker
 
-        app.conf.task_default_queue = "other"
+        app.conf.task_default_priority = 3
 
         assert app.broker is broker
 
