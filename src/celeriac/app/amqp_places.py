@@ -44,11 +44,12 @@ def _default_queue(conf: Settings) -> TaskQueue:
 
 
 def _parts(conf: Settings) -> Unsaid:
+    password = conf.broker_password
     said: dict[str, Any] = {
         "host": conf.broker_host,
         "port": conf.broker_port,
         "username": conf.broker_user,
-        "password": conf.broker_password,
+        "password": password.decode() if isinstance(password, bytes) else password,
         "virtual_host": conf.broker_vhost,
     }
     return Unsaid(**{name: value for name, value in said.items() if value is not None})

@@ -28,6 +28,7 @@ EXTENDED: Final = frozenset(
         "celeriac.backends",
         "celeriac.backends.base",
         "celeriac.backends.redis",
+        "celeriac.backends.rpc",
         "celeriac.canvas",
         "celeriac.contrib",
         "celeriac.exceptions",

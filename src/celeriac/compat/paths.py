@@ -190,10 +190,11 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         ),
     },
     "celeriac.backends.redis": no(BACKENDS, "SentinelBackend"),
+    "celeriac.backends.rpc": no(BACKENDS, "BacklogLimitExceeded RPCBackend"),
     **all_of(
         "celeriac.backends",
         "arangodb asynchronous azureblockblob cache cassandra consul cosmosdbsql couchbase couchdb database dynamodb "
-        "elasticsearch filesystem gcs mongodb rpc s3",
+        "elasticsearch filesystem gcs mongodb s3",
         BACKENDS,
     ),
     # --- what programs import by name ---

@@ -104,8 +104,8 @@ def test_the_broker_may_be_said_part_by_part():
     broker = broker_of(None, broker_transport="redis", **parts)
 
     assert broker.place == RedisPlace(endpoints=(Endpoint(host="h", port=7, username="u", password="p"),), database=2)
-    with pytest.raises(ImproperlyConfigured, match="'amqp'"):
-        broker_of(None, **parts)
+    conf = Settings({**parts, "broker_vhost": "v"}, environ={})
+    assert make_broker(None, conf, None).url == "amqp://u:********@h:7/v", "as with Celery, where no technology is said"
 
 
 def test_the_names_of_technologies_are_results_there():
