@@ -209,7 +209,9 @@ def _frozen_body(whole: chord_of, own: Mapping[str, Any], task_id: str | None, g
         elif name not in _OF_HEADER:
             body.options[name] = value
     chord = body.options.get("chord")
-    body.freeze(task_id, group_id=group_id, root_id=own.get("root_id"), chord=chord)
+    # A group that something follows becomes a header itself: its members are to say that, and no other group.
+    is_header = isinstance(body, group) and bool(body.options.get("chain"))
+    body.freeze(task_id, group_id=None if is_header else group_id, root_id=own.get("root_id"), chord=chord)
     return body
 
 
