@@ -69,6 +69,8 @@ def test_a_canvas_comes_on_a_node_to_what_its_parts_say(project: Project) -> Non
     project.assert_clean()
 
 
+# The worker is in this process, and draws random numbers of its own while canvases are made.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 def test_a_canvas_comes_in_memory_to_what_its_parts_say() -> None:
     app = Celery("random", broker="memory://at-random", backend="memory://at-random", set_as_current=False)
 
