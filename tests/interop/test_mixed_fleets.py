@@ -172,17 +172,3 @@ def test_a_chain_of_celerys_goes_on_here(fleet: Fleet) -> None:
     record = fleet.record(last)
 
     assert (record["status"], record["result"]) == ("SUCCESS", 6)
-
-
-def test_a_chord_is_refused_in_words_and_kept(fleet: Fleet) -> None:
-    """Chords of other callers are not run yet, and nobody waits for them in vain."""
-    fleet.start(CELERIAC)
-    task_id = fleet.client(CELERY).run(
-        "__import__('celery').chord([add.s(1, 2), add.s(3, 4)], add.s(5)).apply_async().parent[0].id"
-    )
-
-    record = fleet.record(task_id)
-
-    assert record["status"] == "FAILURE"
-    assert "chord" in str(record["result"]["exc_message"])
-    assert fleet.broker.hlen("celeriac:dead") == 2

@@ -141,6 +141,8 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    for _ in range(5):  # so do transports that they have closed
+        await asyncio.sleep(0)
 
 
 class BrokerWorld(ABC):

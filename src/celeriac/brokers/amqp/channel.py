@@ -33,6 +33,7 @@ _EXACT_UP_TO: Final = 16
 _STEP: Final = 64
 _QUORUM_PREFETCH: Final = 32
 _PREFETCH_MAX: Final = 65_535
+_TURNS_OF_AN_END: Final = 5
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,
@@ -107,7 +108,7 @@ class WorkerChannel:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
                 async with asyncio.timeout(_CLOSES_WITHIN):
                     await connection.close()
-            await asyncio.sleep(0)  # the transport ends in the next turn
+            await after_the_end()
 
     async def consume(self, queues: Collection[str], *, quorum: Collection[str]) -> None:
         """Have messages come from these queues, and from no others.
@@ -204,6 +205,12 @@ async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> An
     who = f"{quote(endpoint.username, safe='')}:{quote(endpoint.password, safe='')}"
     where = f"{endpoint.address}/{quote(place.virtual_host, safe='')}"
     return await aiormq.connect(f"{scheme}://{who}@{where}?heartbeat={options.heartbeat}", context=options.tls)
+
+
+async def after_the_end() -> None:
+    """Let the driver's tasks and the transport end, which takes them some turns of the loop."""
+    for _ in range(_TURNS_OF_AN_END):
+        await asyncio.sleep(0)
 
 
 def _ignore(message: Any, serial: int) -> None:

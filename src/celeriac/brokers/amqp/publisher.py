@@ -106,6 +106,9 @@ class Line:
             with contextlib.suppress(Exception):
                 connection.collect()
 
+    def __del__(self) -> None:
+        self.drop()  # nobody can use it further, and a socket that is only forgotten warns
+
     def leave_to_parent(self) -> None:
         """Forget a connection that belongs to the process that this one was forked from."""
         sock = socket_of(self.connection)
