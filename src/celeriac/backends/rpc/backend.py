@@ -14,10 +14,10 @@ from typing import ClassVar, Final
 from celeriac.backends.base import ResultBackend, StoredResult
 from celeriac.backends.loop_waits import waits_of
 from celeriac.backends.rpc.replies import LoopBell, Replies
-from celeriac.brokers.amqp.carried import Carried
+from celeriac.brokers.amqp.carried import Carried, Outgoing
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
-from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.base import ResultMeta
 from celeriac.states import READY_STATES
 from celeriac.wire.properties import PERSISTENT

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from celeriac.brokers.amqp.carried import Carried, plain
+from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
 from celeriac.brokers.amqp.failures import LOST, driver, unanswered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
-from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.topology import Binding, Exchange, Queue
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
 from celeriac.brokers.subscription import KEEP, Subscription

@@ -1,4 +1,4 @@
-"""A message as RabbitMQ carries it: a table of headers, properties and a body. Pure.
+"""A message as RabbitMQ carries it: a table of headers, properties and a body, and where it goes. Pure.
 
 What only we need to know of a message travels in headers of ours, whose names begin with ``x-celeriac-``: how often a
 child or a node died under it, how often nobody knew its task. Every publishing of what was published before goes
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers.amqp.topology import Declared
 from celeriac.exceptions import EncodeError
 from celeriac.message import Message
 from celeriac.wire.envelope import glance, spare_id
@@ -52,6 +53,22 @@ class Carried(msgspec.Struct, frozen=True, gc=False):
     headers: dict[str, Any]
     properties: dict[str, Any]
     body: bytes
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """Be one message on its way.
+
+    Attributes:
+        exchange, key: where it is published to.
+        needs: what must be declared before.
+        mandatory: it is an error when no queue takes it.
+    """
+
+    carried: Carried
+    exchange: str
+    key: str
+    needs: tuple[Declared, ...] = ()
+    mandatory: bool = True
 
 
 def carry(message: Message, counts: Counts = NO_COUNTS) -> Carried:

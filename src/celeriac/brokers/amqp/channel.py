@@ -50,14 +50,12 @@ class WorkerChannel:
     Attributes:
         receive: called with each message that has come, in order, and the serial number of its channel.
         serial: number of the channel, from 1; 0 before the first.
-        why_lost: what the server said when it closed the last one.
     """
 
     def __init__(self, place: AmqpPlace, options: AmqpOptions) -> None:
         self.place = place
         self.options = options
         self.serial = 0
-        self.why_lost: BaseException | None = None
         self.receive: Callable[[Any, int], None] = _ignore
         self._connection: Any = None
         self._channel: Any = None
@@ -194,7 +192,6 @@ class WorkerChannel:
             async with asyncio.timeout(_WITHIN):
                 return await call
         except LOST as error:
-            self.why_lost = error
             await self.close()  # whatever it was, messages may be lost on this channel: begin anew
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 

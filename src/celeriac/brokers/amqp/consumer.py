@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Carried, Counts, read_carried, read_counts
+from celeriac.brokers.amqp.carried import Carried, Counts, Outgoing, read_carried, read_counts
 from celeriac.brokers.amqp.channel import WorkerChannel, received
 from celeriac.brokers.amqp.dead_letters import DeadLetters
 from celeriac.brokers.amqp.held import Held, Holdings, Place
-from celeriac.brokers.amqp.publisher import Outgoing, Publisher
+from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
 from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream

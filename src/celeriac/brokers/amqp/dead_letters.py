@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Carried, carry, read_carried
+from celeriac.brokers.amqp.carried import Carried, Outgoing, carry, read_carried
 from celeriac.brokers.amqp.failures import Refused
-from celeriac.brokers.amqp.publisher import ASK_WITHIN, Outgoing, Publisher
+from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
 from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.amqp.topology import DEAD_LETTERS, dead_letter_queue
 from celeriac.brokers.base import DeadLetter

@@ -76,7 +76,7 @@ def _log_in(
         virtual_host=place.virtual_host,
         ssl=tls,
         connect_timeout=left,
-        client_properties={"product": "celeriac", **options.client_properties},
+        client_properties={"product": "celeriac"},
     )
     with ending_at(deadline_at, lambda: socket_of(connection)):
         connection.connect()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 import msgspec
 
@@ -40,7 +39,6 @@ class AmqpOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_priority: int | None = None
     delayed_queue_type: str = "quorum"
     queues: tuple[TaskQueue, ...] = ()
-    client_properties: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def task_queue(self, name: str) -> TaskQueue:
         """Return how a queue is declared: as the settings say, else as Celery makes one on the fly."""

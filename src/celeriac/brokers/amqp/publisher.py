@@ -18,9 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from celeriac.brokers.amqp.carried import Carried
+from celeriac.brokers.amqp.carried import Outgoing
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
 from celeriac.brokers.amqp.failures import LOST, Refused, amqp, driver, refusal, unanswered
@@ -42,22 +40,6 @@ ASK_WITHIN: Final = 10.0
 
 _NAPS: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 _ENOUGH: Final = 0.05
-
-
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """Be one message on its way.
-
-    Attributes:
-        exchange, key: where it is published to.
-        needs: what must be declared before.
-        mandatory: it is an error when no queue takes it.
-    """
-
-    carried: Carried
-    exchange: str
-    key: str
-    needs: tuple[Declared, ...] = ()
-    mandatory: bool = True
 
 
 class Line:

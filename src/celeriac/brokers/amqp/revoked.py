@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Carried
-from celeriac.brokers.amqp.publisher import ASK_WITHIN, Outgoing, Publisher
+from celeriac.brokers.amqp.carried import Carried, Outgoing
+from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
 from celeriac.brokers.amqp.topology import REVOCATIONS, Queue, revocation_stream
 from celeriac.brokers.revocations import (
     REVOCATION_EXPIRES,

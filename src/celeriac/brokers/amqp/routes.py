@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, carry
+from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, Outgoing, carry
 from celeriac.brokers.amqp.options import AmqpOptions
-from celeriac.brokers.amqp.publisher import Outgoing
 from celeriac.brokers.amqp.topology import (
     DELIVERY,
     LONGEST_DELAY,
