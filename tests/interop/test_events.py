@@ -18,7 +18,8 @@ WATCH = """
     box.append(app.events.Receiver(app.connection_for_read(), handlers={'*': lambda event: (
         seen.append(event['type']),
         state.event(dict(event)),
-        event['type'] == 'task-failed' and setattr(box[0], 'should_stop', True),
+        event['type'] == 'task-failed' and {'task-sent', 'task-succeeded'} <= set(seen)
+            and setattr(box[0], 'should_stop', True),
     )})),
     box[0].capture(limit=500, timeout=20),
     {
