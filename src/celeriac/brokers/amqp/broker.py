@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from celeriac.brokers.amqp.dead_letters import DeadLetters
 from celeriac.brokers.amqp.failures import Refused
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
-from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
+from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.base import (
@@ -112,7 +111,7 @@ class AmqpBroker(Broker):
             for letter in self._letters.listed(limit=10_000):
                 dead[letter.queue] = dead.get(letter.queue, 0) + 1
         names = sorted({*names, *(dead if queues is None else ())})
-        ready = self._publisher.call(lambda channel: _ready(channel, names), "counting", deadline_at=_until())
+        ready = self._publisher.call(lambda channel: _ready(channel, names), "counting", deadline_at=ask_until())
         found = [QueueDepth(queue=name, ready=ready[name], dead=dead.get(name, 0)) for name in names]
         return found if queues is not None else [one for one in found if one.ready or one.dead]
 
@@ -120,8 +119,8 @@ class AmqpBroker(Broker):
         def purge(channel: Any) -> int:
             return int(channel.queue_purge(queue) or 0)
 
-        self._publisher.declare(self._routes.needs_of(queue), deadline_at=_until())
-        return self._publisher.call(purge, f"purging {queue}", deadline_at=_until())
+        self._publisher.declare(self._routes.needs_of(queue), deadline_at=ask_until())
+        return self._publisher.call(purge, f"purging {queue}", deadline_at=ask_until())
 
     def dead_letters(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
         return self._letters.listed(queue=queue, limit=limit)
@@ -189,7 +188,3 @@ def _ready(channel: Any, queues: Sequence[str]) -> dict[str, int]:
             asking = channel.connection.channel()
     asking.close()
     return ready
-
-
-def _until() -> float:
-    return time.monotonic() + ASK_WITHIN

@@ -266,7 +266,7 @@ class AmqpConsumer(Consumer):
         self._holdings.add(Held(delivery, run, place))
         if whole is not read:
             self._whole[delivery.tag] = whole
-        if not redelivered:
+        if not redelivered or fault is not None:  # of the latter a copy would lack what cannot be handed over
             self._offer(delivery)
             return
         self._came_back.append(CameBack(delivery, counts, ended=self._holdings.has_ended(run)))

@@ -7,7 +7,6 @@ all of them for a moment, and somebody else who lists them meanwhile sees fewer.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,7 +15,7 @@ import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing, carry, read_carried
 from celeriac.brokers.amqp.failures import Refused
-from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
+from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.amqp.topology import DEAD_LETTERS, dead_letter_queue
 from celeriac.brokers.base import DeadLetter
@@ -95,7 +94,7 @@ class DeadLetters:
                 self._routes.outgoing(msgspec.structs.replace(message, eta_at=None), now=now) for message in messages
             ]
             if outgoing:
-                self._publisher.publish(outgoing, deadline_at=_until())
+                self._publisher.publish(outgoing, deadline_at=ask_until())
             for one in wanted:
                 ack(one.tag)
             return [message.task_id for message in messages]
@@ -110,7 +109,7 @@ class DeadLetters:
 
     def count(self) -> int:
         """Say how many there are."""
-        return self._publisher.call(self._ready, "counting dead letters", deadline_at=_until())
+        return self._publisher.call(self._ready, "counting dead letters", deadline_at=ask_until())
 
     def _ready(self, channel: Any) -> int:
         with channel.connection.channel() as asking:
@@ -122,8 +121,8 @@ class DeadLetters:
     @contextmanager
     def _all(self) -> Iterator[tuple[Callable[[int], None], list[_Found]]]:
         """Hold all dead letters, and a way to delete one; what is not deleted goes back to its place."""
-        self._publisher.declare((self._queue,), deadline_at=_until())
-        with self._publisher.channel("looking at dead letters", deadline_at=_until()) as channel:
+        self._publisher.declare((self._queue,), deadline_at=ask_until())
+        with self._publisher.channel("looking at dead letters", deadline_at=ask_until()) as channel:
             found = []
             while (got := channel.basic_get(DEAD_LETTERS)) is not None:
                 found.append(_Found(got.delivery_tag, _read(got)))
@@ -150,7 +149,3 @@ def _read(got: Any) -> DeadLetter:
         size_bytes=message.size_bytes,
         message=message,
     )
-
-
-def _until() -> float:
-    return time.monotonic() + ASK_WITHIN

@@ -42,6 +42,11 @@ _NAPS: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 _ENOUGH: Final = 0.05
 
 
+def ask_until() -> float:
+    """Return the monotonic instant by which something has ended that a person asks for now."""
+    return time.monotonic() + ASK_WITHIN
+
+
 class Line:
     """Hold one connection with one channel; used by one thread at a time."""
 

@@ -7,14 +7,13 @@ A stream does not tell where it ends; whoever reads it puts a mark there before,
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing
-from celeriac.brokers.amqp.publisher import ASK_WITHIN, Publisher
+from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.topology import REVOCATIONS, Queue, revocation_stream
 from celeriac.brokers.revocations import (
     REVOCATION_EXPIRES,
@@ -85,7 +84,7 @@ class RevokedOnRabbitMQ:
     def since(self, version: int, *, limit: int) -> Feed:
         """Return what was revoked after a version."""
         with self._lock:
-            self._catch_up(time.monotonic() + ASK_WITHIN)
+            self._catch_up(ask_until())
             later = sorted(
                 ((offset, entry) for offset, entry in self._known.values() if offset + 1 > version),
                 key=lambda pair: pair[0],
@@ -106,7 +105,7 @@ class RevokedOnRabbitMQ:
         if not task_ids:
             return {}
         with self._lock:
-            self._catch_up(time.monotonic() + ASK_WITHIN)
+            self._catch_up(ask_until())
             found = {task_id: self._known[task_id][1] for task_id in task_ids if task_id in self._known}
         now = self._clock.now()
         return {task_id: _revocation(entry) for task_id, entry in found.items() if entry.expires_at > now}

@@ -16,6 +16,8 @@ from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
 from celeriac.testing.brokers.revocations import Revocations
 from celeriac.testing.brokers.settling import SettleAndRelease
+from celeriac.testing.brokers.suite import publish
+from celeriac.testing.worlds import a_message, task_ids
 from tests.unit.brokers.amqp_world import AmqpWorld
 
 NEEDS_A_CLOCK: Final = (
@@ -83,6 +85,24 @@ class TestRabbitMQ(
         world = AmqpWorld(amqp_url)
         yield world
         world.end()
+
+    def test_what_is_too_large_keeps_its_body_when_it_comes_back_from_a_dead_node(self, world, broker):
+        publish(broker, a_message("big", body=bytes(2000)))
+        small = world.broker(message_max_bytes=1000)
+        first = world.node(small)
+        assert task_ids(first.claim()) == ["big"]
+        world.kill(first)
+
+        second = world.node(small)
+        [again] = second.claim()
+        second.bury(again)
+
+        assert again.fault is not None
+        [letter] = broker.dead_letters()
+        shown = broker.dead_letter(letter.number)
+        assert shown is not None
+        assert shown.message is not None
+        assert shown.message.body == bytes(2000)
 
 
 for name in (*NEEDS_A_CLOCK, *OTHERWISE_HERE):
