@@ -11,8 +11,8 @@ from typing import NoReturn
 import click
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.worker.node import run
 from celeriac.worker.options import NodeOptions
+from celeriac.worker.processes import run
 from celeriac.worker.reloading import Reload, require_library, wait_for_change
 from celeriac.worker.supervisor import EXIT_RESTART
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.worker.node import cgroup_quota, usable_cpus
+from celeriac.worker.cpus import cgroup_quota, usable_cpus
 
 
 def test_there_is_a_cpu_to_use():
