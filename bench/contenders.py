@@ -19,7 +19,8 @@ class Contender:
         settings: where it differs from its defaults, and why.
         packages: distributions whose versions matter.
         venv: name of the environment that it runs in, and of its list in `bench/peers/`; None is that of this run.
-        needs_redis: without a server it is left out.
+        servers: what must run here for it, of `bench.contest.SERVERS`; without one of them it is left out.
+        beside: name of the contender that its figures are divided by.
         environment: variables that its processes get.
     """
 
@@ -30,7 +31,8 @@ class Contender:
     settings: str
     packages: tuple[str, ...]
     venv: str | None = "peers"
-    needs_redis: bool = True
+    servers: tuple[str, ...] = ("redis",)
+    beside: str = "celery"
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,7 +59,7 @@ CELERIAC_SQLITE: Final = Contender(
     settings="defaults (late ack, synchronous=NORMAL, adaptive dispatch), with uvloop.",
     packages=("celeriac", "uvloop"),
     venv=None,
-    needs_redis=False,
+    servers=(),
 )
 
 REDIS_WITHOUT_UVLOOP: Final = replace(
@@ -78,6 +80,18 @@ SQLITE_WITHOUT_UVLOOP: Final = replace(
     environment={"CELERIAC_NO_UVLOOP": "1"},
 )
 
+CELERIAC_RABBITMQ: Final = Contender(
+    name="celeriac-rabbitmq",
+    label="celeriac, RabbitMQ",
+    module="bench.celeriac_rabbitmq",
+    queued=16_000,
+    settings="defaults (late ack, every publish confirmed, adaptive dispatch), with uvloop; results in Redis.",
+    packages=("celeriac", "amqp", "aiormq", "redis", "hiredis", "uvloop"),
+    venv=None,
+    servers=("rabbitmq", "redis"),
+    beside="celery-rabbitmq",
+)
+
 CELERY: Final = Contender(
     name="celery",
     label="Celery, Redis",
@@ -90,8 +104,23 @@ CELERY: Final = Contender(
     packages=("celery", "kombu", "redis", "hiredis"),
 )
 
+CELERY_RABBITMQ: Final = replace(
+    CELERY,
+    name="celery-rabbitmq",
+    label="Celery, RabbitMQ",
+    module="bench.peers.celery_rabbitmq",
+    settings=(
+        "as on Redis, where its results are; it publishes without confirms, as by default, so what its delay() has "
+        "sent is safe somewhat later."
+    ),
+    packages=("celery", "kombu", "amqp", "redis", "hiredis"),
+    servers=("rabbitmq", "redis"),
+    beside="celery-rabbitmq",
+)
+
 PEERS: Final = (
     CELERY,
+    CELERY_RABBITMQ,
     Contender(
         name="dramatiq",
         label="dramatiq, Redis",
@@ -132,7 +161,7 @@ PEERS: Final = (
             "the queue polled every 1 ms, by default every 100 and slower."
         ),
         packages=("huey",),
-        needs_redis=False,
+        servers=(),
     ),
     Contender(
         name="rq",
@@ -168,4 +197,11 @@ PEERS: Final = (
     ),
 )
 
-CONTENDERS: Final = (CELERIAC_REDIS, REDIS_WITHOUT_UVLOOP, CELERIAC_SQLITE, SQLITE_WITHOUT_UVLOOP, *PEERS)
+CONTENDERS: Final = (
+    CELERIAC_REDIS,
+    REDIS_WITHOUT_UVLOOP,
+    CELERIAC_SQLITE,
+    SQLITE_WITHOUT_UVLOOP,
+    CELERIAC_RABBITMQ,
+    *PEERS,
+)

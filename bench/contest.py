@@ -6,16 +6,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from bench import rabbitmq_server, redis_server
 from bench.contenders import Contender
 from bench.figures import Figures, Standing
 from bench.peers_venv import PeersMissing, bench_peers
 from bench.processes import ROOT, ended
-from bench.redis_server import PORT_VARIABLE, RedisMissing, redis_server
+
+SERVERS: Final[Mapping[str, tuple[str, Callable[[Path], AbstractContextManager[int]]]]] = {
+    "redis": (redis_server.PORT_VARIABLE, redis_server.redis_server),
+    "rabbitmq": (rabbitmq_server.PORT_VARIABLE, rabbitmq_server.rabbitmq_server),
+}
+"""What contenders may need: the variable that tells them its port, and what runs it."""
 
 
 class TrialFailed(Exception):
@@ -29,18 +36,18 @@ class Ring:
     Attributes:
         folder: files of this run; removed afterwards.
         pythons: interpreters of the peers, by the name of their environment.
-        redis_port: None when there is no server.
-        missing: why one of these is not there, by that name, or by "redis".
+        ports: of the servers that run, by their names in `SERVERS`.
+        missing: why one of these is not there, by its name.
     """
 
     folder: Path
     pythons: Mapping[str, Path]
-    redis_port: int | None
+    ports: Mapping[str, int]
     missing: Mapping[str, str]
 
     def obstacle(self, contender: Contender) -> str | None:
         """Say why a contender cannot be measured here, if it cannot."""
-        needed = [*([contender.venv] if contender.venv else []), *(["redis"] if contender.needs_redis else [])]
+        needed = [*([contender.venv] if contender.venv else []), *contender.servers]
         return next((self.missing[name] for name in needed if name in self.missing), None)
 
     def python(self, contender: Contender) -> Path:
@@ -51,8 +58,7 @@ class Ring:
         """Return what the processes of a contender find in their environment."""
         sources = os.pathsep.join((str(ROOT / "src"), str(ROOT)))  # of this checkout, whatever is installed
         variables = {**os.environ, "BENCH_FOLDER": str(self.folder), "PYTHONPATH": sources}
-        if self.redis_port is not None:
-            variables[PORT_VARIABLE] = str(self.redis_port)
+        variables |= {SERVERS[name][0]: str(port) for name, port in self.ports.items()}
         return variables | dict(contender.environment)
 
 
@@ -66,14 +72,14 @@ def ring(folder: Path, contenders: Sequence[Contender]) -> Iterator[Ring]:
             pythons[name] = bench_peers(name).interpreter()
         except PeersMissing as reason:
             missing[name] = str(reason)
+    ports: dict[str, int] = {}
     with ExitStack() as servers:
-        port = None
-        try:
-            if any(contender.needs_redis for contender in contenders):
-                port = servers.enter_context(redis_server(folder))
-        except RedisMissing as reason:
-            missing["redis"] = str(reason)
-        yield Ring(folder=folder, pythons=pythons, redis_port=port, missing=missing)
+        for name in sorted({one for contender in contenders for one in contender.servers}):
+            try:
+                ports[name] = servers.enter_context(SERVERS[name][1](folder))
+            except (redis_server.RedisMissing, rabbitmq_server.RabbitMissing) as reason:
+                missing[name] = str(reason)
+        yield Ring(folder=folder, pythons=pythons, ports=ports, missing=missing)
 
 
 def hold(here: Ring, contenders: Sequence[Contender], *, rounds: int, share: float) -> list[Standing]:

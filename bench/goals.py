@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.contenders import CELERIAC_REDIS, CELERIAC_SQLITE, CELERY
+from bench.contenders import CELERIAC_RABBITMQ, CELERIAC_REDIS, CELERIAC_SQLITE
 from bench.figures import Figures, Standing
 from bench.finding import Finding
 
@@ -35,10 +35,10 @@ class Goals:
     drained_beside_best: float | None = None
     fair: float | None = None
     pooled: float | None = None
-    published: float
+    published: float | None = None
     published_beside_celery: float | None = None
-    batched: float
-    round_trip_ms: float
+    batched: float | None = None
+    round_trip_ms: float | None = None
     round_trip_p99_ms: float | None = None
     rested_round_trip_ms: float | None = None
     watched: float | None = None
@@ -67,6 +67,7 @@ GOALS: Final[Mapping[str, Goals]] = {
         round_trip_ms=1,
         rested_round_trip_ms=1.5,
     ),
+    CELERIAC_RABBITMQ.name: Goals(drained=8_000, drained_beside_celery=4),
 }
 
 
@@ -90,11 +91,11 @@ def beside_peers(reached: Standing, standings: Sequence[Standing], goals: Goals)
     if figures is None:
         return
     peers = {one.contender.name: one for one in standings if not one.contender.ours and one.median}
-    celery = peers.pop(CELERY.name, None)
+    celery = peers.pop(reached.contender.beside, None)
     if celery and celery.median:
         yield _times("drained", figures.drained_per_s, celery, "drained_per_s", goals.drained_beside_celery)
         yield _times("delay()", figures.published_per_s, celery, "published_per_s", goals.published_beside_celery)
-    peers = {name: one for name, one in peers.items() if one.contender.needs_redis == reached.contender.needs_redis}
+    peers = {name: one for name, one in peers.items() if one.contender.servers == reached.contender.servers}
     if peers:
         best = max(peers.values(), key=lambda one: one.median.drained_per_s if one.median else 0)
         yield _times("drained", figures.drained_per_s, best, "drained_per_s", goals.drained_beside_best)

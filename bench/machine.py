@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import redis_server
+from bench import rabbitmq_server, redis_server
 from bench.contest import Ring
 from bench.processes import cpu_seconds, descendants
 
@@ -31,10 +31,14 @@ class Neighbours:
 
 def describe(here: Ring) -> str:
     """Say what the figures depend on."""
-    redis = f"Redis {redis_server.version()} on loopback without persistence" if here.redis_port else "no Redis"
+    servers = [
+        f"Redis {redis_server.version()} on loopback without persistence" if "redis" in here.ports else "no Redis",
+        f"RabbitMQ {rabbitmq_server.version()} on loopback" if "rabbitmq" in here.ports else "no RabbitMQ",
+    ]
     return (
         f"{os.cpu_count()} CPUs ({platform.machine()}), {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} on {_file_system(here.folder)}, {redis}"
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} on {_file_system(here.folder)}, "
+        f"{', '.join(servers)}"
     )
 
 

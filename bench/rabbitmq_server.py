@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +19,20 @@ import psutil
 from bench.processes import descendants
 from bench.redis_server import free_port
 
+PORT_VARIABLE: Final = "BENCH_RABBITMQ_PORT"
+QUEUE: Final = "celery"
+
 _ANSWERS_WITHIN: Final = 60.0
 _STOPS_WITHIN: Final = 20.0
 
 
 class RabbitMissing(Exception):
     """There is no rabbitmq-server here, and the text says how to get one."""
+
+
+def url() -> str:
+    """Return where an entrant finds its messages; the run says the port in the environment."""
+    return f"amqp://guest:guest@127.0.0.1:{os.environ[PORT_VARIABLE]}//"
 
 
 class RabbitServer:
@@ -127,6 +136,25 @@ class RabbitServer:
             with suppress(psutil.Error):
                 if "epmd" in one.name() and one.environ().get("ERL_EPMD_PORT") == port:
                     one.kill()
+
+
+@contextmanager
+def rabbitmq_server(folder: Path) -> Iterator[int]:
+    """Run a server and yield its port."""
+    home = folder / "rabbitmq"
+    home.mkdir(exist_ok=True)
+    server = RabbitServer(home)
+    try:
+        server.start()
+        yield server.port
+    finally:
+        server.stop()
+
+
+def version() -> str:
+    """Return the version of the server that is installed, by the name of its folder."""
+    folders = Path(_program()).resolve().parents[1].glob("**/rabbitmq_server-*")
+    return next((one.name.rpartition("-")[2] for one in folders), "of unknown version")
 
 
 def _name(process: psutil.Process) -> str:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import psutil
 
 from bench import own
+from bench.answering import answering
 from bench.canvases import canvases
-from bench.contenders import Contender
+from bench.confirming import confirming
+from bench.contenders import CELERIAC_RABBITMQ, Contender
 from bench.contest import Ring, TrialFailed, hold
+from bench.depth import depth
 from bench.due import waiting
 from bench.figures import Standing
 from bench.finding import Finding, Section
-from bench.goals import GOALS, beside_goals, beside_peers
+from bench.goals import GOALS, Goals, beside_goals, beside_peers
 from bench.living import importing, living
 from bench.machine import Neighbours, describe
 from bench.peers_venv import versions
@@ -97,18 +100,12 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
         measures["table"] = beside_goals(standing.median, goals)
         measures["peers"] = beside_peers(standing, standings, goals)
     if standing.trouble is None:
-        measures |= {
-            "publishing": own.publishing(here, engine, goals, size.share),
-            "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
-            "events": own.watching(here, engine, goals, size.share, size.rounds),
-            "other pools": pools(here, engine, goals, size.share, size.rounds),
-            "a child's death": replacing(here, engine, size.share),
-            "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
-            "canvases": canvases(here, engine, size.share),
-            "messages that wait": waiting(here, engine, queued=size.waiting, soon=max(100, round(1_000 * size.share))),
-            "a worker's life": living(here, engine, idle=size.idle, starts=size.starts),
-        }
-        if size.slopes:
+        alone = (
+            _on_rabbitmq(here, engine, size) if engine is CELERIAC_RABBITMQ else _in_a_store(here, engine, goals, size)
+        )
+        measures |= alone
+        measures["a worker's life"] = living(here, engine, idle=size.idle, starts=size.starts)
+        if size.slopes and engine is not CELERIAC_RABBITMQ:
             measures["slopes"] = slopes(here, engine, size.rounds)
     return _section(engine.label, measures)
 
@@ -123,3 +120,24 @@ def _section(title: str, measures: dict[str, Iterator[Finding]]) -> Section:
         except (TrialFailed, psutil.Error) as failure:
             troubles.append(f"{subject}: {failure}")
     return Section(title=title, findings=findings, troubles=troubles)
+
+
+def _in_a_store(here: Ring, engine: Contender, goals: Goals, size: Size) -> dict[str, Iterator[Finding]]:
+    return {
+        "publishing": own.publishing(here, engine, goals, size.share),
+        "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
+        "events": own.watching(here, engine, goals, size.share, size.rounds),
+        "other pools": pools(here, engine, goals, size.share, size.rounds),
+        "a child's death": replacing(here, engine, size.share),
+        "tasks of 10 ms": own.pacing(here, engine, size.share, size.rounds),
+        "canvases": canvases(here, engine, size.share),
+        "messages that wait": waiting(here, engine, queued=size.waiting, soon=max(100, round(1_000 * size.share))),
+    }
+
+
+def _on_rabbitmq(here: Ring, engine: Contender, size: Size) -> dict[str, Iterator[Finding]]:
+    return {
+        "publishing": confirming(here, engine, size.share),
+        "answers": answering(here, engine, size.share),
+        "long queues": depth(here, engine, size.share),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from bench.contenders import CELERY, Contender
+from bench.contenders import Contender
 from bench.figures import Figures, Standing
 from bench.finding import Finding, Section
 
@@ -27,10 +27,13 @@ _COLUMNS: Final = (
 
 
 def contest_table(standings: Sequence[Standing]) -> str:
-    """Show everybody's medians, and in brackets how many times better than Celery's of the same run."""
-    celery = next((one.median for one in standings if one.contender.name == CELERY.name), None)
+    """Show everybody's medians, and in brackets how many times better than Celery's of the same run.
+
+    Those on RabbitMQ are beside Celery on RabbitMQ.
+    """
+    medians = {one.contender.name: one.median for one in standings}
     rows = [
-        [one.contender.label, *(_cell(one.median, celery, column) for column in _COLUMNS)]
+        [one.contender.label, *(_cell(one.median, medians.get(one.contender.beside), column) for column in _COLUMNS)]
         for one in standings
         if one.median is not None
     ]
