@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import pkgutil
-import random
 import warnings
-from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Any
 
 import msgspec
 
 from celeriac.app.config import Settings
 from celeriac.app.config.unused import level_of_users
+from celeriac.app.failover import in_order
 from celeriac.brokers.redis.options import Reading, RedisOptions, read_options
-from celeriac.brokers.redis.place import Endpoint, RedisPlace, Unsaid, read_place
+from celeriac.brokers.redis.place import RedisPlace, Unsaid, read_place
 from celeriac.exceptions import ImproperlyConfigured, SettingWithoutEffect
 
 
@@ -41,7 +38,9 @@ def broker_in_redis(url: str, conf: Settings) -> tuple[RedisPlace, RedisOptions]
             "acquire_timeout": conf.broker_pool_acquire_timeout,
         },
     )
-    return _ordered(_warned(reading).place, conf.broker_failover_strategy), reading.options
+    place = _warned(reading).place
+    endpoints = in_order(place.endpoints, conf.broker_failover_strategy)
+    return msgspec.structs.replace(place, endpoints=endpoints), reading.options
 
 
 def results_in_redis(url: str, conf: Settings) -> tuple[RedisPlace, RedisOptions]:
@@ -109,28 +108,3 @@ def _warned(reading: Reading) -> Reading:
     for sentence in reading.without_effect:
         warnings.warn(sentence, SettingWithoutEffect, stacklevel=level_of_users())
     return reading
-
-
-def _ordered(place: RedisPlace, strategy: Any) -> RedisPlace:
-    """Return a place with its endpoints in the order of `broker_failover_strategy`."""
-    endpoints = list(place.endpoints)
-    if strategy in (None, "round-robin") or len(endpoints) == 1:
-        return place
-    if strategy == "shuffle":
-        random.shuffle(endpoints)
-    else:
-        endpoints = _as_told(endpoints, strategy)
-    return msgspec.structs.replace(place, endpoints=tuple(endpoints))
-
-
-def _as_told(endpoints: list[Endpoint], strategy: str | Callable[[list[str]], Iterable[str]]) -> list[Endpoint]:
-    """Order endpoints as a function of users does, which is given their addresses and may go round for ever."""
-    try:
-        choose = pkgutil.resolve_name(strategy) if isinstance(strategy, str) else strategy
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ImproperlyConfigured(
-            f"broker_failover_strategy must be 'round-robin', 'shuffle' or a function, got {strategy!r} ({error})"
-        ) from None
-    by_address = {endpoint.address: endpoint for endpoint in endpoints}
-    chosen = [by_address[one] for one in islice(choose(list(by_address)), 10 * len(endpoints)) if one in by_address]
-    return list(dict.fromkeys([*chosen, *endpoints]))

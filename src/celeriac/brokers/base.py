@@ -327,6 +327,14 @@ class Broker(ABC):
         """
         return None
 
+    def examine(self) -> list[Checkup]:
+        """Look at what takes a while, for people who ask: at each queue, and at what else can be asked.
+
+        Raises:
+            BrokerUnavailable: it cannot be asked.
+        """
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Let go of connections. May be called twice; a later call of another method opens again."""

@@ -32,6 +32,10 @@ class Declared:
         """Return what was declared under a name."""
         return self._queues.get(name)
 
+    def names(self) -> list[str]:
+        """Return the names of what was declared, but of queues that only exist while a node has them."""
+        return [name for name in self._queues if not self.belongs_to_node(name)]
+
     def leads_to(self, name: str) -> list[Binding]:
         """Return what leads to a queue, beside its name; of one that was not declared, what leads to any such queue."""
         queue = self._queues.get(name)

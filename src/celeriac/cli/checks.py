@@ -84,7 +84,8 @@ def broker(broker: Broker) -> Iterator[Finding]:
         broker.open(deadline_at=time.monotonic() + OPEN_TIMEOUT)
         if isinstance(broker, SqliteBroker):
             yield from _contents(broker)
-        yield from _set_up(broker.check_up())
+        for checkup in (broker.check_up(), *broker.examine()):
+            yield from _set_up(checkup)
         yield from _nodes(broker)
         yield _load(broker)
     except CeleriacError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.brokers.amqp.bus import AmqpBus
 from celeriac.brokers.amqp.dead_letters import DeadLetters
@@ -19,6 +19,7 @@ from celeriac.brokers.base import (
     MESSAGE_MAX_BYTES,
     Broker,
     Capabilities,
+    Checkup,
     Conflict,
     Consumer,
     DeadLetter,
@@ -30,6 +31,9 @@ from celeriac.brokers.topology import Binding, Queue
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
+
+if TYPE_CHECKING:
+    from celeriac.brokers.amqp.checkup import Examination
 
 
 class AmqpBroker(Broker):
@@ -76,6 +80,20 @@ class AmqpBroker(Broker):
 
     def open(self, *, deadline_at: float) -> None:
         self._publisher.declare((), deadline_at=deadline_at)
+
+    def check_up(self) -> Checkup:
+        return self._examination().server()
+
+    def examine(self) -> list[Checkup]:
+        from celeriac.brokers.amqp.management import Management
+
+        queues = self._examination().queues(sorted({*self._queues, *self._routes.declared.names()}))
+        return [*queues, Management(self.place, self.options).checkup()]
+
+    def _examination(self) -> Examination:
+        from celeriac.brokers.amqp.checkup import Examination
+
+        return Examination(self._publisher, self._routes)
 
     def close(self) -> None:
         self._publisher.close()

@@ -29,6 +29,7 @@ _OF_RABBITMQ: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery
 _OURS: Final = frozenset({CRASHES, NODE_LOSSES, RELEASES})
 _NOT_PROPERTIES: Final = frozenset({"delivery_info", "body_encoding", "delivery_tag"})
 _DEEPEST: Final = 64
+_AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +129,8 @@ def _number(value: Any) -> int:
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return a value of a header as JSON has it: AMQP knows bytes, decimals and times besides."""
+    if type(value) in _AS_IT_IS:
+        return value
     if depth > _DEEPEST:
         raise EncodeError(f"a header is nested deeper than {_DEEPEST} levels")
     match value:

@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.failures import unanswered, unreachable
+from celeriac.brokers.amqp.frames import Delivered, acks, give_backs
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.revoked import MARK, OFFSET
+from celeriac.brokers.amqp.wire import Wire
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 
 try:
@@ -56,7 +59,8 @@ class WorkerChannel:
         self.place = place
         self.options = options
         self.serial = 0
-        self.receive: Callable[[Any, int], None] = _ignore
+        self.receive: Callable[[Delivered, int], None] = _ignore
+        self._wire: Wire
         self._connection: Any = None
         self._channel: Any = None
         self._first = 0
@@ -85,7 +89,7 @@ class WorkerChannel:
             endpoint = endpoints[number % len(endpoints)]
             try:
                 async with asyncio.timeout(self.options.connect_timeout or _WITHIN):
-                    self._connection = await dial(self.place, self.options, endpoint)
+                    self._connection, self._wire = await dial(self.place, self.options, endpoint)
                     self._channel = await self._connection.channel(publisher_confirms=False)
             except LOST as error:
                 await self.close()
@@ -93,9 +97,13 @@ class WorkerChannel:
                 continue
             self._first = number % len(endpoints)
             self.serial = next(_serials)
+            self._wire.watch(self._channel.number, partial(self._receive, self.serial))
             return
         assert last is not None
         raise last
+
+    def _receive(self, serial: int, message: Delivered) -> None:
+        self.receive(message, serial)
 
     async def close(self) -> None:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
@@ -119,16 +127,11 @@ class WorkerChannel:
             await self._do(self._channel.basic_cancel(self._consuming.pop(queue)))
         for queue in queues:
             if queue not in self._consuming:
-                serial = self.serial
-
-                async def come(message: Any, serial: int = serial) -> None:
-                    self.receive(message, serial)
-
-                tag = f"celeriac-{serial}-{queue}"
+                tag = f"celeriac-{self.serial}-{queue}"
                 self._queues[tag] = queue
                 if queue in self._quorum:
                     await self._do(self._channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
-                await self._do(self._channel.basic_consume(queue, come, consumer_tag=tag))
+                await self._do(self._channel.basic_consume(queue, _taken_before, consumer_tag=tag))
                 self._consuming[queue] = tag
 
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
@@ -174,18 +177,26 @@ class WorkerChannel:
             oldest: the lowest tag that stays unacknowledged; all below it go in one command.
         """
         left = sorted(tags)
-        if not left:
-            return
-        together = [tag for tag in left if oldest is None or tag < oldest]
-        if together:
-            await self._do(self._channel.basic_ack(together[-1], multiple=True, wait=False))
-        for tag in left[len(together) :]:
-            await self._do(self._channel.basic_ack(tag, wait=False))
+        together = sum(oldest is None or tag < oldest for tag in left)
+        upto = left[together - 1] if together else None
+        if left:
+            await self._write(acks(self._channel_number(), left[together:], upto=upto))
 
     async def give_back(self, tags: Collection[int]) -> None:
         """Give messages back to where they were in their queues."""
-        for tag in tags:
-            await self._do(self._channel.basic_nack(tag, requeue=True, wait=False))
+        if tags:
+            await self._write(give_backs(self._channel_number(), tags))
+
+    def _channel_number(self) -> int:
+        return 0 if self._channel is None else int(self._channel.number)
+
+    async def _write(self, frames: bytes) -> None:
+        """Send what the server does not answer; the driver would take a turn of the loop for each of it."""
+        if not self.is_open:
+            await self.close()
+            lost = ConnectionError("it was closed meanwhile")
+            raise unanswered(lost, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from lost
+        self._wire.write(frames)
 
     async def _do(self, call: Any) -> Any:
         try:
@@ -196,12 +207,17 @@ class WorkerChannel:
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 
 
-async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> Any:
-    """Return a connection of aiormq, logged in; raises one of `LOST`."""
+async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> tuple[Any, Wire]:
+    """Return a connection of aiormq, logged in, and what it is made of; raises one of `LOST`."""
+    wire = Wire(options)
     scheme = "amqps" if options.tls is not None else "amqp"
     who = f"{quote(endpoint.username, safe='')}:{quote(endpoint.password, safe='')}"
     where = f"{endpoint.address}/{quote(place.virtual_host, safe='')}"
-    return await aiormq.connect(f"{scheme}://{who}@{where}?heartbeat={options.heartbeat}", context=options.tls)
+    said = urlencode({"heartbeat": options.heartbeat, "auth": options.login_method or "PLAIN"})
+    told = {"product": "celeriac", **dict(options.client_properties)}
+    return await aiormq.connect(
+        f"{scheme}://{who}@{where}?{said}", transport_factory=wire, client_properties=told
+    ), wire
 
 
 async def after_the_end() -> None:
@@ -210,8 +226,12 @@ async def after_the_end() -> None:
         await asyncio.sleep(0)
 
 
-def _ignore(message: Any, serial: int) -> None:
+def _ignore(message: Delivered, serial: int) -> None:
     """Receive nothing: nobody consumes yet."""
+
+
+async def _taken_before(message: Any) -> None:
+    """Be the driver's consumer, to which nothing comes."""
 
 
 def received(message: Any) -> Carried:

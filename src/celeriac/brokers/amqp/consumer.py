@@ -12,13 +12,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Carried, Counts, Outgoing, read_carried, read_counts
-from celeriac.brokers.amqp.channel import WorkerChannel, received
+from celeriac.brokers.amqp.carried import Counts, Outgoing, read_carried, read_counts
+from celeriac.brokers.amqp.channel import WorkerChannel
 from celeriac.brokers.amqp.dead_letters import DeadLetters
+from celeriac.brokers.amqp.frames import Delivered, unread
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
@@ -38,9 +39,11 @@ from celeriac.brokers.base import (
     Settlement,
 )
 from celeriac.brokers.revocations import REVOCATION_EXPIRES
+from celeriac.brokers.sizes import within_limit
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured, OperationalError
 from celeriac.message import Message
+from celeriac.wire.jsontypes import dumps
 
 logger: Final = logging.getLogger("celeriac.amqp")
 
@@ -121,7 +124,7 @@ class AmqpConsumer(Consumer):
         self._queues: tuple[str, ...] = ()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._given_back: set[str] = set()
-        self._whole: dict[int, Message] = {}  # what is too large to be handed over, for its dead letter
+        self._whole: dict[int, Message] = {}  # what cannot be handed over as it is, for its dead letter
         self._came_back: list[CameBack] = []
         self._counting: asyncio.Task[None] | None = None
 
@@ -231,22 +234,22 @@ class AmqpConsumer(Consumer):
             taken.append(self._buffer.popleft())
         return taken
 
-    def _receive(self, message: Any, serial: int) -> None:
+    def _receive(self, message: Delivered, serial: int) -> None:
         """Keep a message that has come until it is claimed; adopt it when its run is under way here."""
         if serial != self._serial:
             return
-        place = Place(serial, message.delivery.delivery_tag)
-        queue = self._channel.queue_of(message.delivery.consumer_tag)
-        carried = received(message)
+        place = Place(serial, message.tag)
+        queue = self._channel.queue_of(message.consumer)
+        carried = message.carried
         counts = read_counts(carried.headers)
         try:
             whole = read_carried(carried, queue=queue)
-            read, fault = self._within_limits(whole)
+            read, fault = within_limit(whole, self._message_max_bytes)
         except EncodeError as error:
-            read, fault = _unreadable(carried, queue), str(error)
-            whole = read
+            whole, fault = _unreadable(message, queue), str(error)
+            read = msgspec.structs.replace(whole, headers=b"")
         run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
-        redelivered = bool(message.delivery.redelivered)
+        redelivered = message.redelivered
         if redelivered and self._holdings.adopt(run, place):
             return
         if redelivered and run in self._given_back:
@@ -276,14 +279,6 @@ class AmqpConsumer(Consumer):
     def _offer(self, delivery: Delivery) -> None:
         self._buffer.append(delivery)
         self._came.set()
-
-    def _within_limits(self, message: Message) -> tuple[Message, str | None]:
-        limit = self._message_max_bytes
-        if message.size_bytes <= limit:
-            return message, None
-        fault = f"message is {message.size_bytes} bytes, message_max_bytes allows {limit}"
-        headers = message.headers if len(message.headers) <= limit else b""
-        return msgspec.structs.replace(message, headers=headers, body=b"", properties=None), fault
 
     async def _count_losses(self) -> None:
         """Publish what somebody else has held before anew, with one loss more; the copies are what runs.
@@ -450,7 +445,11 @@ def _needs_store(what: str) -> ImproperlyConfigured:
     )
 
 
-def _unreadable(carried: Carried, queue: str) -> Message:
+def _unreadable(delivered: Delivered, queue: str) -> Message:
+    """Return a message whose headers cannot be told, with what they are made of in their place."""
     return Message(
-        task_id=str(carried.properties.get("correlation_id") or ""), queue=queue, headers=b"", body=carried.body
+        task_id=str(delivered.carried.properties.get("correlation_id") or ""),
+        queue=queue,
+        headers=dumps(unread(delivered.raw), name="headers"),
+        body=delivered.carried.body,
     )

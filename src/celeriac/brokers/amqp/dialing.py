@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
-from typing import Any
+from typing import Any, Final
 
 from celeriac.brokers.amqp.deadlines import ending_at
-from celeriac.brokers.amqp.failures import LOST, amqp, driver, unreachable
+from celeriac.brokers.amqp.failures import LOST, amqp, driver, transport, unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.topology import Binding, Declared, Exchange
 from celeriac.brokers.resolving import resolve
 from celeriac.exceptions import BrokerUnavailable
+
+
+class Encrypted(transport.SSLTransport):  # type: ignore[misc]  # the driver tells no types
+    """Encrypt as a context of TLS says; the driver takes none, but what one is made of."""
+
+    def __init__(self, host: str, context: ssl.SSLContext, hostname: str, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._context = context
+        self._hostname = hostname
+
+    def _wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:
+        return self._context.wrap_socket(sock, server_hostname=self._hostname, do_handshake_on_connect=False)
+
+
+class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
+    """Connect as the driver does; know, too, why the server takes no messages, and how the connection is encrypted."""
+
+    _METHODS: Final = {
+        **amqp.Connection._METHODS,
+        amqp.spec.Connection.Blocked: amqp.spec.method(amqp.spec.Connection.Blocked, "s"),
+    }
+
+    def __init__(self, tls: tuple[ssl.SSLContext, str] | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802 - the driver's
+        if self._tls is None:
+            return super().Transport(host, connect_timeout, **options)
+        context, hostname = self._tls
+        return Encrypted(host, context, hostname, connect_timeout=connect_timeout, **options)
+
+    def _on_blocked(self, reason: str = "") -> None:
+        if self.on_blocked:
+            self.on_blocked(reason)
 
 
 def connect(place: AmqpPlace, options: AmqpOptions, *, deadline_at: float, first: int = 0) -> tuple[Any, int]:
@@ -67,16 +103,17 @@ def _log_in(
     address: str, endpoint: Endpoint, place: AmqpPlace, options: AmqpOptions, deadline_at: float, left: float
 ) -> Any:
     host = f"[{address}]:{endpoint.port}" if ":" in address else f"{address}:{endpoint.port}"
-    tls: Any = {"context": options.tls, "server_hostname": endpoint.host} if options.tls is not None else False
-    connection = amqp.Connection(
+    tls = None if options.tls is None else (options.tls, options.tls_hostname or endpoint.host)
+    connection = Connection(
+        tls,
         host=host,
         userid=endpoint.username,
         password=endpoint.password,
         login_method=options.login_method or "PLAIN",
         virtual_host=place.virtual_host,
-        ssl=tls,
         connect_timeout=left,
-        client_properties={"product": "celeriac"},
+        client_properties={"product": "celeriac", **dict(options.client_properties)},
+        socket_settings=dict(options.socket_settings) or None,
     )
     with ending_at(deadline_at, lambda: socket_of(connection)):
         connection.connect()

@@ -7,15 +7,33 @@ import socket
 import ssl
 from typing import Any, Final
 
-from celeriac.exceptions import BrokerUnavailable, ExtraMissing, ImproperlyConfigured, OperationalError
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, ExtraMissing, ImproperlyConfigured, OperationalError
 
 try:  # here, because all that needs the driver imports this file before it
     import amqp
     from amqp import exceptions as driver
+    from amqp import transport
 except ImportError as missing:
     raise ExtraMissing('amqp:// needs more packages: pip install "celeriac[amqp]"') from missing
 
-__all__ = ["LOST", "Refused", "amqp", "driver", "refusal", "unanswered", "unreachable"]
+__all__ = ["LOST", "Blocked", "Refused", "amqp", "driver", "refusal", "transport", "unanswered", "unreachable"]
+
+
+class Blocked(BrokerFull):
+    """Say that the server takes no messages for a while.
+
+    Attributes:
+        reason: what the server says of it.
+    """
+
+    def __init__(self, where: str, reason: str, *, sent: bool) -> None:
+        super().__init__(
+            f"rabbitmq at {where} takes no messages now, it says: {reason}; free memory or disk on its machine, or "
+            "raise its limits: `rabbitmqctl status` shows both",
+            maybe_published=sent,
+        )
+        self.reason = reason
+
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,

@@ -82,7 +82,7 @@ class Listening:
     async def _connect(self) -> None:
         for endpoint in self._place.endpoints:
             try:
-                self._connection = await dial(self._place, self._options, endpoint)
+                self._connection, _ = await dial(self._place, self._options, endpoint)
                 break
             except LOST:
                 if endpoint is self._place.endpoints[-1]:

@@ -8,8 +8,10 @@ back, and the call says so.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
+import threading
 import time
 import weakref
 from collections import deque
@@ -21,7 +23,7 @@ from typing import Any, Final, TypeVar
 from celeriac.brokers.amqp.carried import Outgoing
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, Refused, amqp, driver, refusal, unanswered
+from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, amqp, driver, refusal, unanswered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.topology import Declared
@@ -38,7 +40,6 @@ _FRESH: Final = 1.0
 ASK_WITHIN: Final = 10.0
 """Seconds for what people ask."""
 
-_NAPS: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 _ENOUGH: Final = 0.05
 
 
@@ -71,6 +72,7 @@ class Line:
     def take(self, connection: Any) -> None:
         """Begin to use a connection that is logged in."""
         self.connection = connection
+        self._blocked = None
         connection.on_blocked = self._note_blocked
         connection.on_unblocked = self._note_unblocked
         self.declared = set()
@@ -167,7 +169,7 @@ class Line:
         self._returned.append(str(message.properties.get("correlation_id")))
 
     def _note_blocked(self, reason: str) -> None:
-        self._blocked = reason
+        self._blocked = reason or "blocked"
 
     def _note_unblocked(self) -> None:
         self._blocked = None
@@ -183,6 +185,8 @@ class Publisher:
         _publishers.add(self)
 
     def _begin(self) -> None:
+        most = self.options.max_connections
+        self._room = None if most is None else threading.BoundedSemaphore(most)
         self._idle: deque[Line] = deque()
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._first = 0
@@ -202,9 +206,12 @@ class Publisher:
             OperationalError: no queue takes a message.
             ImproperlyConfigured: what is declared is there already, otherwise.
         """
-        with self._line() as line:
-            needed = dict.fromkeys(need for one in outgoing for need in one.needs)
-            self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
+        kinds = {id(one.needs): one.needs for one in outgoing}  # messages to one queue share what they need
+        needed = dict.fromkeys(need for needs in kinds.values() for need in needs)
+        with self._turn(deadline_at), self._line() as line:
+            self._open(line, deadline_at)
+            if not line.declared.issuperset(needed):
+                self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
             self._within(deadline_at, line, lambda: line.publish(outgoing), f"publishing {len(outgoing)} messages")
 
     def declare(self, needs: Sequence[Declared], *, deadline_at: float) -> None:
@@ -277,11 +284,7 @@ class Publisher:
             line.drop()
             late = time.monotonic() >= deadline_at
             if silent is not None:
-                raise BrokerFull(
-                    f"rabbitmq at {where} takes no messages now ({silent}); its memory or its disk is short: see "
-                    "`rabbitmqctl status`",
-                    maybe_published=sent,
-                ) from error
+                raise Blocked(where, silent, sent=sent) from error
             told = TimeoutError() if late else error
             raise unanswered(told, where, doing, time.monotonic() - started_at, sent=sent) from error
         except BaseException:
@@ -292,9 +295,11 @@ class Publisher:
 
     def _open(self, line: Line, deadline_at: float) -> None:
         """Make sure that a line has a connection; nothing was asked yet, so it may be tried again."""
-        if line.is_open and time.monotonic() - line.used_at > _FRESH and line.is_broken():
-            line.drop()
-        naps = iter(_NAPS)
+        if line.is_open and time.monotonic() - line.used_at > _FRESH:
+            if line.is_broken():
+                line.drop()
+            line.used_at = time.monotonic()
+        naps = self.options.naps()
         while not line.is_open:
             try:
                 connection, self._first = connect(self.place, self.options, deadline_at=deadline_at, first=self._first)
@@ -302,7 +307,7 @@ class Publisher:
                     line.take(connection)
             except (BrokerUnavailable, *LOST, driver.AMQPError) as error:
                 line.drop()
-                nap = next(naps, _NAPS[-1])
+                nap = next(naps, math.inf)
                 if time.monotonic() + nap + _ENOUGH >= deadline_at:
                     if isinstance(error, BrokerUnavailable):
                         raise
@@ -322,6 +327,25 @@ class Publisher:
             line.open_channel()
         except (*LOST, driver.AMQPError):
             line.drop()
+
+    @contextmanager
+    def _turn(self, deadline_at: float) -> Iterator[None]:
+        """Wait until fewer connections publish than may."""
+        room = self._room
+        if room is None:
+            yield
+            return
+        left = max(0.0, deadline_at - time.monotonic())
+        within = self.options.acquire_timeout
+        if not room.acquire(timeout=left if within is None else min(left, within)):
+            raise BrokerUnavailable(
+                f"all {self.options.max_connections} connections to rabbitmq at {self.place.address} are in use by "
+                "other threads; raise broker_pool_limit"
+            )
+        try:
+            yield
+        finally:
+            room.release()
 
     @contextmanager
     def _line(self) -> Iterator[Line]:

@@ -17,7 +17,7 @@ from celeriac.brokers.amqp.topology import (
     declared_parts,
     ladder,
     ladder_end,
-    task_queue_parts,
+    plain_queue_parts,
     up_the_ladder,
 )
 from celeriac.brokers.amqp.topology import Declared as Need
@@ -55,8 +55,7 @@ class Routes:
             if declared is not None:
                 needs = tuple(declared_parts(declared))
             else:
-                found = self._options.task_queue(queue)
-                needs = tuple(task_queue_parts(found.queue, found.exchange, found.key))
+                needs = tuple(plain_queue_parts(queue, self._options.queue_type, self._options.max_priority))
             if len(self._needs) >= _REMEMBERED:
                 self._needs = {}
             self._needs[queue] = needs

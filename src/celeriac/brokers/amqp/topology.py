@@ -85,11 +85,11 @@ def task_queue(name: str, *, queue_type: str | None = None, max_priority: int | 
     return Queue(name=name, arguments=tuple(arguments.items()))
 
 
-def task_queue_parts(queue: Queue, exchange: Exchange, key: str) -> Iterator[Declared]:
-    """Yield what makes a queue of tasks usable: its exchange, itself, and how the one leads to the other."""
-    yield exchange
-    yield queue
-    yield Binding(source=exchange.name, target=queue.name, key=key)
+def plain_queue_parts(name: str, queue_type: str | None, max_priority: int | None) -> Iterator[Declared]:
+    """Yield what makes a queue usable that nobody has declared: an exchange of its name, itself, and what binds them."""
+    yield Exchange(name=name)
+    yield task_queue(name, queue_type=queue_type, max_priority=max_priority)
+    yield Binding(source=name, target=name, key=name)
 
 
 def declared_parts(queue: topology.Queue) -> Iterator[Declared]:

@@ -29,6 +29,7 @@ from celeriac.brokers.declared import Declared
 from celeriac.brokers.exchanges import spread
 from celeriac.brokers.memory.store import NOBODY, Bound, Owner, Row, Store, StoreSink, Transaction, owner_of, token_of
 from celeriac.brokers.rates import Flow, book
+from celeriac.brokers.sizes import within_limit
 from celeriac.brokers.topology import Binding
 from celeriac.clock import Clock
 from celeriac.exceptions import LeaseLost
@@ -167,7 +168,7 @@ class MemoryConsumer(Consumer):
         return deliveries
 
     def _delivery(self, row: Row, token: int) -> Delivery:
-        message, fault = self._without_excess(row.message)
+        message, fault = within_limit(row.message, self._message_max_bytes)
         replaced = self._store.replaced.get(message.task_id)
         return Delivery(
             tag=row.tag,
@@ -181,14 +182,6 @@ class MemoryConsumer(Consumer):
             replaced_by=None if replaced is None else replaced.by,
             booking=row.booking,
         )
-
-    def _without_excess(self, message: Message) -> tuple[Message, str | None]:
-        limit = self._message_max_bytes
-        if message.size_bytes <= limit:
-            return message, None
-        fault = f"message is {message.size_bytes} bytes, message_max_bytes allows {limit}"
-        headers = message.headers if len(message.headers) <= limit else b""
-        return msgspec.structs.replace(message, headers=headers, body=b"", properties=None), fault
 
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         refused: list[Settlement] = []
