@@ -23,6 +23,7 @@ from celeriac.masking import masked_url
 SETTINGS_OF_STORES: Final = (
     "broker_connection_timeout",
     "broker_failover_strategy",
+    "broker_heartbeat",
     "broker_host",
     "broker_login_method",
     "broker_native_delayed_delivery_queue_type",

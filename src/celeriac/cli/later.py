@@ -55,7 +55,6 @@ LATER_COMMANDS: Final = {
     "beat": Later(_SCHEDULES, _CRON),
     "flower": Later("the web page"),
     "graph": Later("pictures of nodes", "`celeriac inspect stats` shows their numbers."),
-    "list": Later("RabbitMQ", "`celeriac queue list` shows the queues."),
     "logtool": Later("tools for log files"),
     "multi": Later("starting several workers at once", "Start each with its own -n, and -D."),
     "upgrade": Later("tools for moving from Celery", "Old names of settings are understood as they are."),

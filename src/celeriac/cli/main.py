@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "queue": Lazy("celeriac.cli.queue:queue", "See what queues hold; give future messages to Celery."),
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
+    "list": Lazy("celeriac.cli.listing:listing", "See what leads to queues."),
     "route": Lazy("celeriac.cli.route:route", "See where calls go, and why."),
     "migrate-from-celery": Lazy(
         "celeriac.cli.migrate_from_celery:migrate_from_celery",

@@ -86,7 +86,7 @@ def task_queue(name: str, *, queue_type: str | None = None, max_priority: int | 
 
 
 def plain_queue_parts(name: str, queue_type: str | None, max_priority: int | None) -> Iterator[Declared]:
-    """Yield what makes a queue usable that nobody has declared: an exchange of its name, itself, and what binds them."""
+    """Yield what makes a queue usable that nobody has declared: an exchange of its name, the queue, what binds them."""
     yield Exchange(name=name)
     yield task_queue(name, queue_type=queue_type, max_priority=max_priority)
     yield Binding(source=name, target=name, key=name)
