@@ -19,11 +19,12 @@ import msgspec
 from celeriac.brokers.amqp.carried import Counts, Outgoing, read_carried, read_counts
 from celeriac.brokers.amqp.channel import WorkerChannel
 from celeriac.brokers.amqp.dead_letters import DeadLetters
-from celeriac.brokers.amqp.frames import Delivered, unread
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
+from celeriac.brokers.amqp.tables import unread
 from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
 from celeriac.brokers.base import (
     Booking,

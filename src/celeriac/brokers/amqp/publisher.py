@@ -23,7 +23,8 @@ from typing import Any, Final, TypeVar
 from celeriac.brokers.amqp.carried import Outgoing
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, amqp, driver, refusal, unanswered
+from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, driver, refusal, unanswered
+from celeriac.brokers.amqp.frames import publishing
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.topology import Declared
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 _WINDOW: Final = 2_000
 """Messages that are sent before their confirms are looked at."""
+
+_AT_ONCE: Final = 64
+"""Messages that one system call sends."""
 
 _FRESH: Final = 1.0
 """Seconds for which an idle connection is used without a look at it."""
@@ -123,17 +127,20 @@ class Line:
         """Send messages, and return when all of them are confirmed.
 
         Raises:
+            EncodeError: one has what AMQP cannot carry, so nothing was sent.
             OSError, AMQPError: the connection or the channel was lost meanwhile.
             BrokerFull, OperationalError: the server has taken all but those that the text names.
         """
         self._refused.clear()
         self._returned.clear()
         first = self._sent + 1
-        for one in outgoing:
-            carried = one.carried
-            message = amqp.Message(carried.body, application_headers=carried.headers, **carried.properties)
-            self.channel.basic_publish(message, one.exchange, one.key, mandatory=one.mandatory)
-            self._sent += 1
+        number, frame_max = self.channel.channel_id, self.connection.frame_max
+        written = [publishing(number, one, frame_max=frame_max) for one in outgoing]
+        send = self.connection.transport.write
+        for at in range(0, len(written), _AT_ONCE):
+            some = written[at : at + _AT_ONCE]
+            send(some[0] if len(some) == 1 else b"".join(some))
+            self._sent += len(some)
             if self._sent - self._confirmed >= _WINDOW:
                 self._drain(self._sent - _WINDOW // 2)
         self._drain(self._sent)

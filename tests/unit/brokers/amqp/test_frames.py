@@ -1,62 +1,17 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
-from decimal import Decimal
 
-import amqp
 import pamqp.frame
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pamqp import commands, header
 from pamqp.body import ContentBody
 
-from celeriac.brokers.amqp.frames import (
-    UNREAD,
-    Delivered,
-    Deliveries,
-    acks,
-    frame_at,
-    give_backs,
-    read_properties,
-    unread,
-)
+from celeriac.brokers.amqp.carried import Carried, Outgoing
+from celeriac.brokers.amqp.frames import Delivered, Deliveries, acks, frame_at, give_backs, publishing
+from celeriac.exceptions import EncodeError
 
 CHANNEL = 7
-
-HEADERS = {
-    "task": "shop.pay",
-    "id": "9f1c",
-    "eta": None,
-    "retries": 0,
-    "large": 2**40,
-    "timelimit": [300, 5.5],
-    "ignore_result": False,
-    "stamps": {"by": ["ann", "bob"], "deeper": {"x": None}},
-    "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    "price": Decimal("-1.50"),
-    "naïve": "日本",
-}
-
-PROPERTIES = {
-    "content_type": "application/json",
-    "content_encoding": "utf-8",
-    "delivery_mode": 2,
-    "priority": 5,
-    "correlation_id": "9f1c",
-    "reply_to": "answers",
-    "expiration": "60000",
-    "message_id": "m1",
-    "timestamp": datetime(2026, 1, 2, tzinfo=UTC),
-    "type": "kind",
-    "user_id": "guest",
-    "app_id": "shop",
-}
-
-
-def written(headers: dict, properties: dict) -> bytes:
-    return bytes(amqp.Message(b"", application_headers=headers, **properties)._serialize_properties())
 
 
 def delivery_frames(
@@ -79,46 +34,6 @@ def put_together(data: bytes) -> list[Delivered]:
         assert deliveries.take(kind, data, at + 7, end - 1)
         at = end
     return found
-
-
-def test_properties_are_read_as_clients_write_them():
-    carried = read_properties(written(HEADERS, PROPERTIES), b"body")
-
-    assert carried.headers == HEADERS
-    assert carried.properties == PROPERTIES
-    assert carried.body == b"body"
-
-
-@pytest.mark.parametrize("left_out", PROPERTIES)
-def test_a_property_that_is_not_there_moves_no_other(left_out):
-    said = {name: value for name, value in PROPERTIES.items() if name != left_out}
-
-    assert read_properties(written({"a": 1}, said), b"").properties == said
-
-
-def test_numbers_of_all_widths_are_read():
-    raw = b"".join(
-        (
-            b"\x01bb\xff\x01BB\xff\x01ss\xff\xfe\x01UU\xff\xfe\x01uu\xff\xfe\x01II\xff\xff\xff\xfe",
-            b"\x01ii\xff\xff\xff\xfe\x01ll\xff\xff\xff\xff\xff\xff\xff\xfe\x01LL\x00\x00\x00\x00\x00\x00\x00\x09",
-            b"\x01ff\x3f\xc0\x00\x00\x01xx\x00\x00\x00\x02\xff\x00\x01SS\x00\x00\x00\x01\xff",
-        )
-    )
-    data = b"\x20\x00" + len(raw).to_bytes(4) + raw
-
-    said = read_properties(data, b"").headers
-
-    assert {name: said.pop(name) for name in "xS"} == {"x": b"\xff\x00", "S": b"\xff"}
-    signed = dict.fromkeys("sUIl", -2) | {"b": -1}
-    assert said == signed | {"B": 255, "u": 0xFFFE, "i": 0xFFFFFFFE, "L": 9, "f": 1.5}
-
-
-@given(st.binary(max_size=200))
-def test_what_cannot_be_read_is_kept_whole(data):
-    carried = read_properties(b"\xff\xf8" + data, b"body")
-
-    assert carried.body == b"body"
-    assert UNREAD not in carried.headers or carried.headers == unread(b"\xff\xf8" + data)
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"y" * 1_000])
@@ -144,6 +59,43 @@ def test_other_frames_are_left_to_the_driver():
         assert end == len(data)
         assert not deliveries.take(kind, data, 7, end - 1)
     assert taken == []
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"y" * 500])
+@pytest.mark.parametrize("mandatory", [True, False])
+def test_what_is_published_is_written_as_a_driver_writes_it(body, mandatory):
+    said = Outgoing(Carried({"n": 1}, {"priority": 3}, body), "exchange", "key", mandatory=mandatory)
+
+    data = publishing(CHANNEL, said, frame_max=200)
+
+    frames = []
+    while data:
+        used, channel, frame = pamqp.frame.unmarshal(data)
+        assert channel == CHANNEL
+        assert used <= 200
+        frames.append(frame)
+        data = data[used:]
+    method, content, *parts = frames
+    assert (method.exchange, method.routing_key, method.mandatory) == ("exchange", "key", mandatory)
+    assert (content.body_size, content.properties.headers, content.properties.priority) == (len(body), {"n": 1}, 3)
+    assert b"".join(part.value for part in parts) == body
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"key": "k" * 256}, "256 bytes, and 255 is the most"),
+        ({"carried": Carried({"n": "x" * 300}, {}, b"")}, "headers of a message are .* bytes"),
+        ({"carried": Carried({"n": 2**64}, {}, b"")}, "cannot carry headers"),
+        ({"carried": Carried({}, {"app_id": "x" * 300}, b"")}, "cannot carry app_id"),
+        ({"carried": Carried({}, {"priority": 300}, b"")}, "cannot carry priority"),
+    ],
+)
+def test_what_amqp_cannot_carry_is_named(changes, text):
+    said = Outgoing(**{"carried": Carried({}, {}, b""), "exchange": "", "key": "q", **changes})
+
+    with pytest.raises(EncodeError, match=text):
+        publishing(CHANNEL, said, frame_max=200)
 
 
 def test_acknowledgements_are_written_as_the_driver_writes_them():
