@@ -31,7 +31,7 @@ def contest_table(standings: Sequence[Standing]) -> str:
 
     Those on RabbitMQ are beside Celery on RabbitMQ.
     """
-    medians = {one.contender.name: one.median for one in standings}
+    medians = {one.contender.name: one.median for one in standings if one.median is not None}
     rows = [
         [one.contender.label, *(_cell(one.median, medians.get(one.contender.beside), column) for column in _COLUMNS)]
         for one in standings

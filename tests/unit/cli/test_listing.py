@@ -21,6 +21,7 @@ def told(app, *exchanges):
 
 def test_all_that_leads_to_the_queues_of_an_app_is_listed_once(app):
     assert told(app) == [
+        ("all", "celery", "direct", "celery"),
         ("all", "logs", "topic", "#"),
         ("all", "logs", "topic", "old.#"),
         ("errors", "logs", "topic", "*.error"),

@@ -139,13 +139,16 @@ class WorkerChannel:
         channel = await self._do(self._connection.channel(publisher_confirms=False))
         await self._do(channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
 
-        async def come(message: Any) -> None:
-            headers = message.header.properties.headers or {}
+        wire, number = self._wire, channel.number
+
+        def come(message: Delivered) -> None:
+            headers = message.carried.headers
             if MARK not in headers:
                 heard(int(headers.get(OFFSET, 0)))
-            await channel.basic_ack(message.delivery.delivery_tag, wait=False)
+            wire.write(acks(number, [message.tag], upto=None))
 
-        await self._do(channel.basic_consume(stream, come, arguments={OFFSET: "last"}))
+        wire.watch(number, come)
+        await self._do(channel.basic_consume(stream, _taken_before, arguments={OFFSET: "last"}))
 
     def queue_of(self, consumer_tag: str) -> str:
         """Return the queue that a consumer's messages come from."""

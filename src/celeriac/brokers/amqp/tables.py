@@ -190,7 +190,7 @@ def write_properties(carried: Carried) -> bytes:
             continue
         try:
             parts.append(write(value))
-        except (ValueError, TypeError, struct.error, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, struct.error, RecursionError) as error:
             raise EncodeError(f"RabbitMQ cannot carry {name} of a message: {error}") from error
         flags |= flag
     parts[0] = _pack_short(flags)

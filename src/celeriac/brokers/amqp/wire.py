@@ -1,12 +1,12 @@
-"""A worker's connection as the driver sees it, but for the deliveries of one channel, which are taken out before."""
+"""A worker's connection as the driver sees it, but for deliveries, which are taken out before."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, SupportsIndex
 
 import aiormq
 from aiormq.connection import TransportFactory
@@ -21,32 +21,32 @@ _SIGN_OF_LIFE_EVERY: Final = 1.0
 
 
 class Reader(asyncio.StreamReader):
-    """Pass on to the driver what arrives, frame by frame, and take the deliveries of one channel out."""
+    """Pass on to the driver what arrives, frame by frame, and take the deliveries of some channels out."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self._clock = loop.time
         self._rest = b""
-        self._channel = -1
-        self._deliveries: Deliveries | None = None
+        self._watched: dict[int, Deliveries] = {}
         self._passed_at = 0.0
 
     def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
         """Hand the deliveries of a channel over as they arrive."""
-        self._channel = channel
-        self._deliveries = Deliveries(deliver)
+        self._watched[channel] = Deliveries(deliver)
 
-    def feed_data(self, data: bytes) -> None:
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        assert isinstance(data, (bytes, bytearray)), "transports give nothing else"
         data = self._rest + data if self._rest else bytes(data)
         size, at, taken = len(data), 0, 0
-        deliveries, watched = self._deliveries, self._channel
+        watched = self._watched
         while size - at > HEAD_BYTES:
             kind, channel, end = frame_at(data, at)
             if kind not in _FRAME_TYPES:  # the driver finds out that this is no server of AMQP
                 end = size
             if end > size:
                 break
-            if deliveries is not None and channel == watched and self._taken(deliveries, kind, data, at, end):
+            deliveries = watched.get(channel)
+            if deliveries is not None and self._taken(deliveries, kind, data, at, end):
                 self._pass_on(data[taken:at])
                 taken = end
             at = end
@@ -68,7 +68,7 @@ class Reader(asyncio.StreamReader):
             super().feed_data(data)
 
 
-class Wire(TransportFactory):  # type: ignore[misc]  # the driver tells no types
+class Wire(TransportFactory):
     """Make one connection as the driver asks, and keep hold of both its ends."""
 
     def __init__(self, options: AmqpOptions) -> None:

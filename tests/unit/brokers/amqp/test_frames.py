@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pamqp.frame
 import pytest
@@ -22,7 +23,8 @@ def delivery_frames(
     content = header.ContentHeader(body_size=len(body), properties=properties)
     step = max(1, math.ceil(len(body) / pieces))
     parts = [ContentBody(body[at : at + step]) for at in range(0, len(body), step)]
-    return b"".join(pamqp.frame.marshal(one, channel) for one in (method, content, *parts))
+    frames: list[Any] = [method, content, *parts]
+    return b"".join(pamqp.frame.marshal(one, channel) for one in frames)
 
 
 def put_together(data: bytes) -> list[Delivered]:
@@ -49,9 +51,10 @@ def test_a_delivery_is_put_together_from_its_frames(body, pieces):
 
 
 def test_other_frames_are_left_to_the_driver():
-    taken = []
+    taken: list[Delivered] = []
     deliveries = Deliveries(taken.append)
-    for one in (commands.Basic.CancelOk("c"), ContentBody(b"of another message"), commands.Channel.Close(406, "no")):
+    others: list[Any] = [commands.Basic.CancelOk("c"), ContentBody(b"x"), commands.Channel.Close(406, "no", 0, 0)]
+    for one in others:
         data = pamqp.frame.marshal(one, CHANNEL)
         kind, channel, end = frame_at(data, 0)
 
@@ -68,7 +71,7 @@ def test_what_is_published_is_written_as_a_driver_writes_it(body, mandatory):
 
     data = publishing(CHANNEL, said, frame_max=200)
 
-    frames = []
+    frames: list[Any] = []
     while data:
         used, channel, frame = pamqp.frame.unmarshal(data)
         assert channel == CHANNEL

@@ -15,7 +15,9 @@ from celeriac.brokers.amqp.place import AmqpPlace, read_place
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.topology import Queue
 from celeriac.exceptions import BrokerUnavailable, OperationalError, Unroutable
-from tests.servers.proxy import Proxy, Way
+from tests.servers.proxy import Proxy, Way, proxy_to
+
+__all__ = ["proxy_to"]
 
 QUEUE = Queue(name="q")
 WITHIN = 1.0

@@ -26,7 +26,7 @@ HEADERS = {
     "naïve": "日本",
 }
 
-PROPERTIES = {
+PROPERTIES: dict[str, Any] = {
     "content_type": "application/json",
     "content_encoding": "utf-8",
     "delivery_mode": 2,
@@ -43,7 +43,8 @@ PROPERTIES = {
 
 
 def written(headers: dict, properties: dict) -> bytes:
-    return bytes(amqp.Message(b"", application_headers=headers, **properties)._serialize_properties())
+    said = {name: int(value.timestamp()) if name == "timestamp" else value for name, value in properties.items()}
+    return bytes(amqp.Message(b"", application_headers=headers, **said)._serialize_properties())
 
 
 def test_properties_are_read_as_clients_write_them():
