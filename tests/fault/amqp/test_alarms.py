@@ -18,7 +18,7 @@ LATE = 1.0
 
 ALARMS = {
     "memory": ("set_vm_memory_high_watermark", "0.00001", "0.8"),
-    "disk": ("set_disk_free_limit", "900TB", "1MB"),
+    "disk": ("set_disk_free_limit", "100000GB", "1MB"),
 }
 
 
