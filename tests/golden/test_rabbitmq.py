@@ -11,10 +11,14 @@ from celeriac.brokers.amqp.carried import Carried, carry, read_carried
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.amqp.topology import Binding, Exchange, Queue, ladder, without_ladder
+from celeriac.wire.protocol import read_request
 from celeriac.wire.times import parse_certain_iso
 from tests.golden import vector
 
-MESSAGES = ("amqp-task-basic", "amqp-task-options", "amqp-task-pickle", "amqp-task-compressed", "amqp-delayed-task")
+CHORD = [name for name in vector.names("amqp-task-chord") if "amqp" in vector.load(name)]
+PLAIN = ("amqp-task-basic", "amqp-task-options", "amqp-delayed-task", "amqp-delayed-task-delivered", *CHORD)
+MESSAGES = (*PLAIN[:3], *CHORD, "amqp-task-pickle", "amqp-task-compressed")
+NODE = ("node-amqp-task-v1", "node-amqp-task-v2")
 
 
 def captured(name: str) -> Carried:
@@ -32,6 +36,41 @@ def test_a_captured_message_that_we_publish_again_is_the_same(name: str) -> None
     assert list(again.headers) == list(given.headers), "in Celery's order"
     assert again.properties == given.properties
     assert again.body == given.body
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "node-amqp-task-v2"])
+def test_a_captured_message_asks_for_what_the_call_said(name: str) -> None:
+    given, (args, kwargs, embed) = captured(name), vector.load(name)["decoded"]["body"]
+
+    request = read_request(read_carried(given, queue="celery"))
+
+    assert (request.id, request.task) == (given.headers["id"], given.headers["task"])
+    assert (request.args, request.kwargs) == (args, kwargs)
+    assert request.chord == embed.get("chord")
+    known = {name: value for name, value in given.headers.items() if not name.startswith("x-")}
+    read = {name: getattr(request, name, None) for name in known} | request.headers
+    assert {name: read[name] for name in known} == known
+    assert not {name for name in request.headers if name.startswith("x-death")}
+
+
+def test_a_call_of_celery_node_in_protocol_1_is_read() -> None:
+    given, body = captured("node-amqp-task-v1"), vector.load("node-amqp-task-v1")["decoded"]["body"]
+
+    message = read_carried(given, queue="celery")
+    request = read_request(message)
+
+    assert message.task_id == request.id == body["id"]
+    assert (request.task, request.args, request.kwargs) == (body["task"], body["args"], body["kwargs"])
+
+
+@pytest.mark.parametrize("name", NODE)
+def test_what_celery_node_sends_is_published_again_as_it_came(name: str) -> None:
+    given = captured(name)
+
+    again = carry(read_carried(given, queue="celery"))
+
+    assert (again.headers, again.body) == (given.headers, given.body)
+    assert again.properties == given.properties | {"priority": 0}
 
 
 def test_what_rabbitmq_has_noted_is_left_out_when_a_message_is_published_again() -> None:

@@ -18,11 +18,12 @@ import pytest
 
 from celeriac import Celery
 from celeriac.app.result import AsyncResult
-from tests.integration.stores import Kept, RedisStore, SqliteStore, Store
+from tests.integration.stores import Kept, RabbitStore, RedisStore, SqliteStore, Store
 
 SAMPLE_TASKS: Final = Path(__file__).with_name("tasks.py")
 
 ENGINES: Final = ("sqlite", "redis")
+"""Those of most tests. `rabbitmq`, with its results in Redis, is for tests that name it."""
 
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up on something that has no deadline of its own."""
@@ -259,7 +260,9 @@ def opened_store(engine: str, request: pytest.FixtureRequest) -> Iterator[Store 
     if engine == "sqlite":
         yield None
         return
-    store = RedisStore.on(request.getfixturevalue("redis_url"))
+    server = request.getfixturevalue("redis_url")
+    rabbitmq = engine == "rabbitmq"
+    store = RabbitStore.beside(server, request.getfixturevalue("amqp_url")) if rabbitmq else RedisStore.on(server)
     try:
         yield store
     finally:

@@ -330,6 +330,12 @@ class RabbitStore(RedisStore):
         super().__init__(results, results=results, reach=(url, results))
         self._url = url
 
+    @classmethod
+    def beside(cls, server: str, url: str) -> RabbitStore:
+        """Take a virtual host, and a database for the results as `on` does."""
+        with contextlib.closing(RedisStore.on(server)) as results:
+            return cls(url, results=results.urls["backend"])
+
     def done(self) -> int:
         """Count the results, which have this database for themselves."""
         return int(self.client.dbsize())

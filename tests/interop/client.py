@@ -19,6 +19,7 @@ from uuid import UUID
 shop = importlib.import_module("shop")  # beside this file, once it is copied there
 
 package = importlib.import_module(shop.PACKAGE)
+worker_direct = importlib.import_module(f"{shop.PACKAGE}.utils.nodenames").worker_direct
 
 NAMES: dict[str, Any] = {
     **vars(shop),
@@ -26,6 +27,7 @@ NAMES: dict[str, Any] = {
     "chord": package.chord,
     "group": package.group,
     "app": shop.app,
+    "worker_direct": worker_direct,
     "datetime": datetime,
     "Decimal": Decimal,
     "UUID": UUID,

@@ -1,4 +1,4 @@
-"""A fleet on one Redis: programs and workers of several kinds, each in an environment of its own.
+"""A fleet on one broker: programs and workers of several kinds, each in an environment of its own.
 
 A *kind* is what a process runs on: Celery, an older Celery, celery-node or celeriac. All Python kinds run the same
 app (`shop.py`) and the same program (`client.py`).
@@ -227,13 +227,21 @@ class Worker:
 
 
 class Fleet:
-    """Programs and workers that share two databases of one Redis server."""
+    """Programs and workers that share a broker and a place for results.
+
+    Args:
+        broker: URL of a database of Redis, or of a virtual host of RabbitMQ.
+        results: URL of a database of Redis, or `rpc://`.
+    """
 
     def __init__(self, folder: Path, broker: str, results: str, settings: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
         self.notes_path = folder / "notes"
-        self.broker = redis.Redis.from_url(broker, decode_responses=True)
-        self.results = redis.Redis.from_url(results, decode_responses=True)
+        self._stores = {
+            name: redis.Redis.from_url(url, decode_responses=True)
+            for name, url in (("broker", broker), ("results", results))
+            if url.startswith("redis")
+        }
         self.settings = {**SETTINGS, **(settings or {})}
         self.environment = {
             "INTEROP_BROKER": broker,
@@ -245,6 +253,16 @@ class Fleet:
         }
         self.workers: list[Worker] = []
         self._clients: dict[str, Client] = {}
+
+    @property
+    def broker(self) -> redis.Redis:
+        """The broker's own database, where it is one of Redis."""
+        return self._stores["broker"]
+
+    @property
+    def results(self) -> redis.Redis:
+        """The database of results, where there is one."""
+        return self._stores["results"]
 
     # -- who takes part -----------------------------------------------------------------------------------------
 
@@ -349,7 +367,7 @@ class Fleet:
         for worker in self.workers:
             worker.kill()
             print(worker.log_end)
-        for connection in (self.broker, self.results):
+        for connection in self._stores.values():
             connection.close()
 
 

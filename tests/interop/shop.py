@@ -5,6 +5,7 @@ Runs in the environments of others, too, so it imports nothing but that package.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import time
@@ -17,7 +18,35 @@ PACKAGE = Celery.__module__.partition(".")[0]
 GATE_TIMEOUT = 60.0
 
 app = Celery("shop", broker=os.environ["INTEROP_BROKER"], backend=os.environ["INTEROP_RESULTS"])
-app.conf.update(json.loads(os.environ["INTEROP_SETTINGS"]))
+settings = json.loads(os.environ["INTEROP_SETTINGS"])
+with_queues = settings.pop("shop_queues", False)
+app.conf.update(settings)
+
+
+def queues() -> list[Any]:
+    """Return queues of every sort, as each kind has them."""
+    objects = importlib.import_module("kombu" if PACKAGE == "celery" else PACKAGE)
+    Broadcast = importlib.import_module("kombu.common" if PACKAGE == "celery" else PACKAGE).Broadcast
+    Exchange, Queue, binding = objects.Exchange, objects.Queue, objects.binding
+    logs = Exchange("logs", type="topic")
+    return [
+        Queue("celery", Exchange("celery"), "celery"),
+        Queue("quorum", Exchange("quorum"), "quorum", queue_arguments={"x-queue-type": "quorum"}),
+        Queue("urgent", Exchange("urgent"), "urgent", queue_arguments={"x-max-priority": 9}),
+        Queue("urgent too", Exchange("urgent too"), "urgent too", max_priority=5),
+        Queue("short", Exchange("short"), "short", expires=600, message_ttl=300.0, max_length=1000),
+        Queue("errors", logs, "#.error", queue_arguments={"x-queue-type": "quorum"}, alias="faults"),
+        Queue("archive", logs, "shop.*"),
+        Queue("several", [binding(logs, "a.b.*"), binding(Exchange("money"), "paid")]),
+        Queue("pdf", Exchange("files", type="headers"), binding_arguments={"kind": "pdf", "x-match": "all"}),
+        Queue("fan", Exchange("fan", type="fanout"), "fan"),
+        Queue("passing", Exchange("passing", durable=False), "passing", durable=False, max_length_bytes=10**6),
+        Broadcast("everybody"),
+    ]
+
+
+if with_queues:
+    app.conf.task_queues = queues()
 
 
 class OutOfStock(Exception):

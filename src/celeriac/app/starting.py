@@ -28,6 +28,11 @@ def check_joins(app: Celery) -> None:
         raise NotImplementedError(
             "a chord needs a result backend, which counts the members of its header; set `result_backend`"
         )
+    if backend.sends_answers:
+        raise NotImplementedError(
+            f"{backend.url} sends results to their callers and keeps none, so nothing can count the members of a chord, "
+            "which a group is as well that something follows; set `result_backend` to redis://… or sqlite:///…"
+        )
     if not backend.counts_members:
         raise NotImplementedError(
             f"the result backend {backend.url} cannot count the members of chords in this version of celeriac; "

@@ -273,11 +273,13 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         crosses_processes: other processes see what is published.
         survives_restart: messages outlive the process that holds the store.
         has_server: another process answers for the broker, which may start later, or again.
+        keeps_limits: it has a store for what holds over all nodes: unique keys, rate limits and concurrency keys.
     """
 
     crosses_processes: bool
     survives_restart: bool
     has_server: bool = False
+    keeps_limits: bool = True
 
 
 class Concern(msgspec.Struct, frozen=True):

@@ -8,12 +8,30 @@ from typing import Any, Final
 
 from celeriac.app.task import Task
 from celeriac.brokers.base import Incarnation
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker.banner import banner
+from celeriac.worker.limits import limits_over_all_nodes
 from celeriac.worker.node import Node
 from celeriac.worker.time_limits import TimeLimits, concern_of
 
 logger: Final = logging.getLogger("celeriac.worker")
+
+
+def check_limits(node: Node) -> None:
+    """Refuse to work on tasks with limits that the broker cannot keep.
+
+    Raises:
+        ImproperlyConfigured: there are such; the text names them.
+    """
+    broker = node.app.broker
+    obeyed = not node.app.conf.worker_disable_rate_limits
+    in_vain = limits_over_all_nodes(node.app.tasks.values(), rates_obeyed=obeyed)
+    if in_vain and not broker.capabilities.keeps_limits:
+        raise ImproperlyConfigured(
+            f"{broker.url} has no store to keep limits in that hold over all nodes, and these tasks have some: "
+            f"{', '.join(in_vain)}. Use redis:// or sqlite:// for them, or drop these options; a rate limit can be "
+            "kept by each node for itself (rate_limit_scope='node')"
+        )
 
 
 def accepts_stores(node: Node) -> bool:

@@ -15,7 +15,7 @@ from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
-from celeriac.exceptions import DecodeError, LeaseLost, OperationalError
+from celeriac.exceptions import DecodeError, ImproperlyConfigured, LeaseLost, OperationalError
 from celeriac.states import READY_STATES
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.limits import Limits
@@ -191,6 +191,10 @@ class Intake:
                     return
                 delay = backoff.next()
                 logger.warning("cannot claim, trying again in %.1f s: %s", delay, exc)
+                await asyncio.sleep(delay)
+            except ImproperlyConfigured as exc:  # somebody has made a queue anew, in another way
+                delay = backoff.next()
+                logger.error("cannot claim, trying again in %.1f s: %s", delay, exc)
                 await asyncio.sleep(delay)
             except Exception:
                 logger.exception(

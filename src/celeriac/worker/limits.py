@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -65,6 +65,20 @@ class Limits:
         """Return what a run has to enter before it begins, or None."""
         limit = self._of(facts.task)[1]
         return None if limit is None else Room(facts.room_key or facts.task, limit)
+
+
+def limits_over_all_nodes(tasks: Iterable[Task[..., Any]], *, rates_obeyed: bool = True) -> list[str]:
+    """Name what tasks say that holds over all nodes, which a broker must keep: ``shop.pay (unique_for)``."""
+    found = []
+    for task in tasks:
+        said = ["unique_for"] if task.unique_for else []
+        if rates_obeyed and task.rate_limit_scope == "global" and interval_of(task.rate_limit) is not None:
+            said.append("rate_limit_scope='global'")
+        if task.concurrency_limit is not None:
+            said.append("concurrency_limit")
+        if said:
+            found.append(f"{task.name} ({', '.join(said)})")
+    return sorted(found)
 
 
 def waiting_for(held: Held, booking: Booking, now: float) -> Release | None:

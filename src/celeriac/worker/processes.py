@@ -23,7 +23,7 @@ from celeriac.worker import packets
 from celeriac.worker.child import serve
 from celeriac.worker.early_signals import EarlySignals, Stopped
 from celeriac.worker.forkserver import ForkServer, die_with_parent, ignore_stop_signals, outlive_parent
-from celeriac.worker.greeting import accepts_stores, greet
+from celeriac.worker.greeting import accepts_stores, check_limits, greet
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.left_threads import end_without
 from celeriac.worker.loops import fast_loop
@@ -90,6 +90,7 @@ def _run_first(options: NodeOptions, ours: socket.socket, line: socket.socket, f
             if node.app.conf.worker_pidfile is not None:
                 held.enter_context(pid_file(file_name(node.app.conf.worker_pidfile, node.name, process=0)))
             check_privileges(node.accept, root=is_root(), environment=os.environ)
+            check_limits(node)
         except BaseException:
             with contextlib.suppress(OSError):
                 ours.shutdown(socket.SHUT_RDWR)  # a supervisor has this end open too
@@ -195,7 +196,12 @@ def _supervise(node: Node, make_crew: Callable[[], Crew], early: EarlySignals) -
 
 
 async def _run_supervisor(node: Node, make_crew: Callable[[], Crew]) -> int:
-    return await Supervisor(node.app, node.plan(), make_crew()).run()
+    supervisor = Supervisor(node.app, node.plan(), make_crew())
+    try:
+        return await supervisor.run()
+    except ImproperlyConfigured as exc:  # the settings do not fit what the broker has
+        logger.critical("%s", exc)
+        return EXIT_FAILED
 
 
 def _supervise_foreground(

@@ -286,6 +286,7 @@ class Supervisor:
             lifetime=self,
             pool=None if plan.layout is None else Resizing(self._slots, plan.layout),
             events=self._events,
+            attend=self._consumer.attend,
         )
         self._control = Control(app, plan.node, helm)
         self._leases = Leases(

@@ -53,6 +53,11 @@ TABLES = {
     "an alias": {"shop.*": "faults"},
     "a queue that is not listed": {"shop.*": "elsewhere"},
     "everybody": {"shop.*": "everybody"},
+    "a path of a function": "routing.by_country",
+    "a path of a class": ["routing.ByName", {"*": "bare"}],
+    "a queue object": {"shop.*": {"queue": Queue("own", Exchange("own"), "own.key")}},
+    "a topic and its key": {"shop.*": {"queue": "errors", "routing_key": "r.error"}},
+    "delivery and lifetime": {"shop.*": {"queue": "push", "delivery_mode": 1, "serializer": "json", "priority": 1}},
 }
 CALLS = {
     "plain": {},
@@ -60,6 +65,10 @@ CALLS = {
     "a queue and a key": {"queue": "errors", "routing_key": "a.error"},
     "both": {"exchange": "logs", "routing_key": "b.error"},
     "a priority": {"priority": 7},
+    "a queue that is not listed": {"queue": "unlisted"},
+    "a queue object": {"queue": Queue("called", Exchange("called"), "called.key")},
+    "all three": {"queue": "errors", "exchange": "logs", "routing_key": "d.error"},
+    "a key alone": {"routing_key": "e.error"},
 }
 
 
@@ -108,6 +117,36 @@ def what_messages_are_published_with():
         for call, options in CALLS.items():
             for name, kwargs in (("shop.pay", {}), ("push.a", {"country": "ch"})):
                 facts[f"{table}, {call}, {name}"] = sent(app, name, kwargs, options)
+    return facts
+
+
+@program()
+def what_tasks_say_of_themselves():
+    app = make_app(task_queues=queues(), task_routes={"shop.routed": {"queue": "push", "priority": 2}})
+    said = {
+        "shop.queue": {"queue": "insert_data"},
+        "shop.key": {"queue": "errors", "routing_key": "t.error"},
+        "shop.priority": {"priority": 4},
+        "shop.routed": {"priority": 6},
+        "shop.both": {"exchange": "logs", "routing_key": "u.error"},
+    }
+    seen = []
+
+    def note(exchange=None, routing_key=None, properties=None, **more):
+        seen.append([exchange, routing_key, properties.get("priority")])
+
+    before_task_publish.connect(note, weak=False)
+    facts = {}
+    for name, options in said.items():
+        task = app.task(name=name, **options)(lambda: None)
+        for call in ("plain", "a queue", "a priority"):
+            seen.clear()
+            try:
+                task.apply_async((), **CALLS[call])
+            except Exception:
+                pass
+            facts[f"{name}, {call}"] = list(seen)
+    before_task_publish.disconnect(note)
     return facts
 
 

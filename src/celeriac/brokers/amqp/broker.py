@@ -50,7 +50,7 @@ class AmqpBroker(Broker):
         clock: tells what is due; the server has none to ask.
     """
 
-    capabilities = Capabilities(crosses_processes=True, survives_restart=True, has_server=True)
+    capabilities = Capabilities(crosses_processes=True, survives_restart=True, has_server=True, keeps_limits=False)
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class AmqpBus(Bus):
     def broadcast(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         check_sizes(notices)
         if notices:
-            self._publisher.publish([_outgoing(one) for one in notices], deadline_at=deadline_at)
+            self._publisher.publish([outgoing(one) for one in notices], deadline_at=deadline_at)
 
     def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         self.broadcast(notices, deadline_at=deadline_at)
@@ -188,7 +188,8 @@ def hearing(queue: Queue, topics: Sequence[Topic]) -> list[Exchange | Queue | Bi
     return list(dict.fromkeys(part for topic in topics for part in _hearing(queue, topic)))
 
 
-def _outgoing(notice: Notice) -> Outgoing:
+def outgoing(notice: Notice) -> Outgoing:
+    """Return how something is said."""
     headers = loads(notice.headers)
     properties = {
         "content_type": notice.content_type,

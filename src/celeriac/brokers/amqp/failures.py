@@ -53,6 +53,28 @@ _INEQUIVALENT: Final = re.compile(
 )
 
 
+_VALUE: Final = re.compile(r"the value (?P<value>.+) of type '\w+'")
+_IN_GENERAL: Final = "what `task_queues` says of it"
+_SETTINGS: Final = {
+    "x-queue-type": "`task_default_queue_type` (`task_create_missing_queue_type` for queues that are not listed), or "
+    "its `queue_arguments` in `task_queues`",
+    "x-max-priority": "`task_queue_max_priority`, or its `max_priority` in `task_queues`",
+    "x-expires": "its `expires` in `task_queues`",
+    "x-message-ttl": "its `message_ttl` in `task_queues`",
+    "x-max-length": "its `max_length` in `task_queues`",
+    "x-max-length-bytes": "its `max_length_bytes` in `task_queues`",
+    "type": "`task_default_exchange_type`, or the type of its `Exchange` in `task_queues`",
+}
+"""Where the settings say an argument of a queue or an exchange."""
+
+
+def _plain(said: str) -> str | None:
+    """Return what a server calls a value, as settings say it; None for nothing."""
+    text = said.strip()
+    found = _VALUE.fullmatch(text)
+    return None if text == "none" else (found["value"] if found else text)
+
+
 def unreachable(error: BaseException, where: str, seconds: float) -> BrokerUnavailable:
     """Say why a server could not be reached: the broker has not been asked anything."""
     return BrokerUnavailable(f"rabbitmq at {where} {_why(error, seconds)}")
@@ -81,9 +103,12 @@ def refusal(error: Any, where: str, doing: str) -> OperationalError | Improperly
     found = _INEQUIVALENT.search(text)
     if found:
         kind, name, argument = found["kind"], found["name"], found["argument"]
+        has, wants = _plain(found["found"]), _plain(found["wanted"])
+        says = "do not say it" if wants is None else f"say {wants}"
         return ImproperlyConfigured(
-            f"{kind} {name!r} on rabbitmq at {where} has {argument} = {found['found'].strip()}, and the settings say "
-            f"{found['wanted'].strip()}; say in the settings what it has, or delete the {kind} when it is empty"
+            f"{kind} {name!r} on rabbitmq at {where} has {argument} = {has or 'nothing'}, and the settings {says}; "
+            f"change {_SETTINGS.get(argument, _IN_GENERAL)}, or delete the {kind} when nothing is in it any more: "
+            "RabbitMQ never changes what is there"
         )
     return OperationalError(f"rabbitmq at {where} refuses {doing}: {text}")
 

@@ -9,15 +9,16 @@ from typing import Final
 from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, Outgoing, carry
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.topology import (
-    DELIVERY,
     LONGEST_DELAY,
-    Binding,
+    QUORUM,
     Exchange,
     Queue,
     declared_parts,
     ladder,
     ladder_end,
+    ladder_ends_of_celery,
     plain_queue_parts,
+    queue_arguments,
     up_the_ladder,
 )
 from celeriac.brokers.amqp.topology import Declared as Need
@@ -41,11 +42,14 @@ class Routes:
         self._ladder = tuple(ladder(options.delayed_queue_type))
         self.declared = Declared()
         self._needs: dict[str, tuple[Need, ...]] = {}
+        self._celery_delays = False
 
     def declare(self, queues: Iterable[TaskQueue]) -> None:
         """Know what queues there are to be."""
-        self.declared.add(queues)
+        known = list(queues)
+        self.declared.add(known)
         self._needs = {}
+        self._celery_delays |= any(QUORUM in queue_arguments(queue) for queue in known)
 
     def needs_of(self, queue: str) -> tuple[Need, ...]:
         """Return what must be there before a queue of tasks is used."""
@@ -63,7 +67,8 @@ class Routes:
 
     def needs_of_delays(self, queue: str) -> tuple[Need, ...]:
         """Return what must be there before something is delayed on its way to a queue."""
-        return (*self._ladder, *self.needs_of(queue), ladder_end(queue))
+        ends = ladder_ends_of_celery(self.declared.leads_to(queue)) if self._celery_delays else ()
+        return (*self._ladder, *self.needs_of(queue), ladder_end(queue), *ends)
 
     def is_quorum(self, queue: str) -> bool:
         """Say whether a queue is declared as a quorum queue."""
@@ -91,14 +96,18 @@ class Routes:
         return Outgoing(carried, exchange, key, self.needs_of_delays(message.queue))
 
     def _to_exchange(self, carried: Carried, route: Route, seconds: int) -> Outgoing:
-        """Publish to an exchange: what is due later by way of the ladder, unless only the key alone leads on."""
+        """Publish to an exchange, at once even what is due later: no end of the ladder leads on as every exchange does.
+
+        Whoever gets it too early sends it up the ladder to its own queue. But where Celery's own workers are to expect
+        delayed messages, behind exchanges of topics and for everybody when there are quorum queues, they get them so.
+        """
         bound = dict.fromkeys(each.queue for each in self.declared.behind(route.exchange))
         needs = [need for queue in bound for need in self.needs_of(queue)]
         if route.kind is not None and not bound and not route.exchange.startswith("amq."):
             needs.append(Exchange(name=route.exchange, type=route.kind))
         mandatory = must_arrive(route, ())
-        if seconds < 1 or route.kind not in (TOPIC, FANOUT):
+        if seconds < 1 or not self._celery_delays or route.kind not in (TOPIC, FANOUT) or not bound:
             return Outgoing(carried, route.exchange, route.routing_key, tuple(needs), mandatory)
         exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), route.routing_key)
-        end = Binding(source=DELIVERY, target=route.exchange, key=f"#.{route.routing_key}", to_exchange=True)
-        return Outgoing(carried, exchange, key, (*self._ladder, *needs, end), mandatory)
+        ends = [end for queue in bound for end in ladder_ends_of_celery(self.declared.leads_to(queue))]
+        return Outgoing(carried, exchange, key, (*self._ladder, *needs, *ends), mandatory)

@@ -8,7 +8,7 @@ bind it to every queue of ours directly, so that queues of direct exchanges are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +30,11 @@ DEAD_LETTERS: Final = "celeriac.dlq"
 REVOCATIONS: Final = "celeriac.revoked"
 """Stream of what is revoked."""
 
+QUORUM: Final = ("x-queue-type", "quorum")
+"""Argument of a queue whose messages are on several servers."""
+
 _BITS: Final = re.compile(r"(?:[01]\.){28}")
+_ANY_BITS: Final = "*." * LEVELS
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_quorum(self) -> bool:
         """Whether it is a quorum queue, which gives out messages by its own rules."""
-        return ("x-queue-type", "quorum") in self.arguments
+        return QUORUM in self.arguments
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,8 +205,21 @@ def _rung(level: int, queue_type: str) -> Iterator[Declared]:
 
 
 def ladder_end(queue: str) -> Binding:
-    """Return how what has come down the ladder gets into a queue."""
-    return Binding(source=DELIVERY, target=queue, key=f"#.{queue}")
+    """Return how what has come down the ladder gets into a queue whose name is its key."""
+    return Binding(source=DELIVERY, target=queue, key=f"{_ANY_BITS}{queue}")
+
+
+def ladder_ends_of_celery(leads: Iterable[topology.Binding]) -> Iterator[Binding]:
+    """Yield how a queue gets what Celery has sent up the ladder: with the key by which its exchange leads there.
+
+    Celery does so for exchanges of topics and for everybody, where it knows of a quorum queue. Of several bindings that
+    lead to a queue it has a message once.
+    """
+    for lead in leads:
+        if lead.kind == topology.TOPIC:
+            yield Binding(source=DELIVERY, target=lead.queue, key=f"{_ANY_BITS}{lead.routing_key}")
+        elif lead.kind == topology.FANOUT:
+            yield Binding(source=DELIVERY, target=lead.exchange, key=f"{_ANY_BITS}{lead.routing_key}", to_exchange=True)
 
 
 def up_the_ladder(seconds: int, key: str) -> tuple[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from celeriac.app.application import Celery
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker.commands.panel import built_in, ok
 from celeriac.worker.commands.state import State
 
@@ -14,7 +16,7 @@ from celeriac.worker.commands.state import State
     args=[("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)],
     signature="<queue> [exchange [type [routing_key]]]",
 )
-def add_consumer(
+async def add_consumer(
     state: State,
     queue: str,
     exchange: str | None = None,
@@ -22,21 +24,33 @@ def add_consumer(
     routing_key: str | None = None,
     **options: Any,
 ) -> dict[str, str]:
-    """Consume one more queue; one that the app does not list is declared as is said here."""
+    """Consume one more queue; one that the app does not list is declared as is said here.
+
+    One that the broker has otherwise is left out, and the answer says what it has.
+    """
     consuming, listed = state.node.consuming, state.app.amqp.queues
     if queue in consuming.names:
         return ok(f"already consuming from {queue}")
     consuming.check(queue)
-    if queue not in listed:
+    is_new = queue not in listed
+    if is_new:
         options |= {"exchange": exchange or queue, "exchange_type": exchange_type or "direct"}
         listed.add(queue, routing_key=routing_key, **options)
+    try:
+        with contextlib.suppress(OperationalError):  # the next claim tries it again
+            await state.node.attend([queue])
+    except ImproperlyConfigured:
+        if is_new:
+            listed.pop(queue, None)
+        raise
+    if is_new:
         consuming.listed_here.add(queue)
     consuming.add(queue)
     return ok(f"add consumer {queue}")
 
 
 @built_in("control", args=[("queue", str)], signature="<queue>")
-def cancel_consumer(state: State, queue: str, **more: Any) -> dict[str, str]:
+async def cancel_consumer(state: State, queue: str, **more: Any) -> dict[str, str]:
     """Consume a queue no more; what was claimed of it still runs."""
     consuming = state.node.consuming
     consuming.cancel(queue)

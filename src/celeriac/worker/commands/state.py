@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ _CONSUMER: Final = (
     "a node has no consumer object for commands to reach into; commands have `state.app`, `state.hostname` and "
     "`state.node`, and say `broadcast('add_consumer', ...)` and the like to change what nodes do"
 )
+
+
+async def _ready_already(queues: Sequence[str]) -> None:
+    """Have nothing made ready: no broker is there."""
 
 
 class Pool(Protocol):
@@ -85,6 +89,7 @@ class Helm:
         pool: how many bodies run at once; None where that cannot change.
         lifetime: stops it.
         events: sends events; None where there is nothing that does.
+        attend: has the broker make queues ready that are to be consumed, as `brokers.base.Consumer` has it.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Helm:
         lifetime: Lifetime,
         pool: Pool | None = None,
         events: EventSwitch | None = None,
+        attend: Callable[[Sequence[str]], Awaitable[None]] = _ready_already,
     ) -> None:
         self.view = view
         self.revoking = revoking
@@ -105,6 +111,7 @@ class Helm:
         self.pool = pool
         self.lifetime = lifetime
         self.events = events
+        self.attend = attend
 
 
 class State:

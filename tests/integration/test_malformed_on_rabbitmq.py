@@ -1,0 +1,169 @@
+"""Anybody can publish anything to a queue. What nobody can run is a dead letter, and the same processes go on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import amqp
+import pytest
+
+from celeriac.brokers.amqp.place import read_place
+from tests.integration.project import Project, wait_until
+
+pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(120)]
+
+JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
+QUEUE = "celery"
+
+
+def headers(name: str, **changed: Any) -> dict[str, Any]:
+    return {"lang": "py", "task": "tasks.noted", "id": name, "retries": 0, "timelimit": [None, None]} | changed
+
+
+def body(name: str) -> bytes:
+    return json.dumps([[name], {}, {}]).encode()
+
+
+def without(name: str, *left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in headers(name).items() if key not in left_out}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+CHANGED: dict[str, list[Any]] = {
+    "task": [5, [], {}, True, 1.5, None, "x" * 2_000, "nul\0", "", b"\xff\xfe"],
+    "id": [5, [], {}, True, "x" * 300, "nul\0"],
+    "retries": ["many", -1, [], {}, 1.5],
+    "eta": ["soon", 5, [], {}, "2026-99-99T00:00:00"],
+    "expires": ["soon", [], {}, "2026-99-99T00:00:00"],
+    "timelimit": ["x", 5, {}, ["x", None]],
+    "x": [nested(200)],
+    "compression": ["application/x-nothing", "application/x-gzip"],
+}
+BODIES = [
+    b"",
+    b"{",
+    b"null",
+    b"5",
+    b"[]",
+    b"[[1]]",
+    b'[{"a": 1}, {}, {}]',
+    b"[5, {}, {}]",
+    b"[[1], [], {}]",
+    b'"text"',
+    b"\xff\xfe[",
+    b"[" * 10_000 + b"]" * 10_000,
+    bytes(range(256)),
+    zlib.compress(b"[[1], {}, {}]"),
+]
+CONTENT_TYPES = ["application/x-nothing", "application/x-python-serialize", "text/html; charset=x", "x" * 200]
+
+
+def bad() -> Iterator[amqp.Message]:
+    """Yield messages that nobody can run."""
+    for header, values in CHANGED.items():
+        for value in values:
+            yield amqp.Message(body("bad"), application_headers=headers("bad", **{header: value}), **JSON)
+    yield amqp.Message(body("bad"), application_headers=without("bad", "task"), **JSON)
+    yield amqp.Message(body("bad"), application_headers={}, **JSON)
+    yield amqp.Message(body("bad"))
+    yield amqp.Message(
+        body("bad"), application_headers=headers("bad") | {f"x{number}": number for number in range(400)}, **JSON
+    )
+    for text in BODIES:
+        yield amqp.Message(text, application_headers=headers("bad"), **JSON)
+    for content_type in CONTENT_TYPES:
+        yield amqp.Message(body("bad"), application_headers=headers("bad"), content_type=content_type)
+
+
+class Raw(amqp.Message):  # type: ignore[misc]  # the driver has no types
+    """A message whose header table is written by hand: what other languages send, and this driver does not."""
+
+    table = b""
+
+    def _serialize_properties(self) -> bytes:
+        flags = 0x8000 | 0x2000
+        content_type = b"application/json"
+        return struct.pack(">HB", flags, len(content_type)) + content_type + struct.pack(">I", len(self.table)) + self.table
+
+
+def entry(name: bytes, kind: bytes, value: bytes) -> bytes:
+    return struct.pack(">B", len(name)) + name + kind + value
+
+
+def text(name: bytes, value: bytes) -> bytes:
+    return entry(name, b"S", struct.pack(">I", len(value)) + value)
+
+
+def raw(name: str, *further: bytes) -> amqp.Message:
+    message = Raw(body(name))
+    message.table = text(b"task", b"tasks.noted") + text(b"id", name.encode()) + b"".join(further)
+    return message
+
+
+OTHER_LANGUAGES: dict[str, list[bytes]] = {
+    "signed-8": [entry(b"x", b"b", b"\xff")],
+    "unsigned-8": [entry(b"x", b"B", b"\xff")],
+    "signed-16": [entry(b"x", b"s", b"\xff\xfe")],
+    "unsigned-16": [entry(b"x", b"u", b"\xff\xfe")],
+    "unsigned-32": [entry(b"x", b"i", b"\xff\xff\xff\xfe")],
+    "signed-64": [entry(b"retries", b"l", bytes(8))],
+    "float": [entry(b"x", b"f", struct.pack(">f", 1.5))],
+    "infinity": [entry(b"x", b"d", struct.pack(">d", float("inf")))],
+    "bytes": [entry(b"x", b"x", struct.pack(">I", 2) + b"\xff\x00")],
+    "decimal": [entry(b"x", b"D", b"\x02" + struct.pack(">i", 314))],
+    "time": [entry(b"x", b"T", struct.pack(">Q", 1_700_000_000))],
+    "text": [text(b"x", "h\u00e9 \U0001f600".encode())],
+    "no-text": [text(b"x", b"\xff\xfe\x00")],
+    "table": [entry(b"x", b"F", struct.pack(">I", len(text(b"a", b"b"))) + text(b"a", b"b"))],
+    "a-name-that-is-no-text": [entry(b"\xff\xfe", b"V", b"")],
+    "the-end-of-time": [entry(b"x", b"T", b"\xff" * 8)],
+    "a-huge-decimal": [entry(b"x", b"D", b"\xff" + struct.pack(">i", 1))],
+}
+"""Headers that say nothing of the call: it runs whatever they are."""
+
+
+def test_what_nobody_can_run_dies_with_a_reason_and_holds_nothing_up(project: Project, amqp_url: str) -> None:
+    node = project.start()
+    project.call("pid").get(timeout=20)
+    pids = {process.pid for process in node.members()}
+    place = read_place(amqp_url, "broker_url")
+    messages = list(bad())
+
+    good = []
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as connection:
+        channel = connection.channel()
+        for number, message in enumerate(messages):
+            channel.basic_publish(message, "", QUEUE)
+            good.append(project.call("noted", f"good-{number}"))
+        for name, further in OTHER_LANGUAGES.items():
+            channel.basic_publish(raw(f"good-{name}", *further), "", QUEUE)
+        for plain in (Decimal("1.5"), datetime.datetime(2026, 1, 2), None, [1, {"a": None}], 2**40, b"\x00\xff"):
+            said = headers(f"good-{plain!r}".replace(" ", ""), x=plain)
+            channel.basic_publish(amqp.Message(body(said["id"]), application_headers=said, **JSON), "", QUEUE)
+    for result in good:
+        result.get(timeout=30)
+    expected = len(messages) + len(OTHER_LANGUAGES) + 6
+    wait_until(lambda: len(project.runs()) >= expected, what=f"{sorted(project.runs())}\n{node.log_end}")
+    wait_until(lambda: len(project.app.broker.dead_letters(limit=1_000)) >= len(messages), what=node.log_end)
+
+    letters = project.app.broker.dead_letters(limit=1_000)
+    assert len(messages) >= 40
+    assert len(letters) == len(messages)
+    assert all(letter.reason for letter in letters)
+    assert {name.partition("-")[0] for name in project.runs()} == {"good"}, "no bad one ran"
+    assert set(project.runs().values()) == {1}
+    assert {process.pid for process in node.members()} == pids, node.log_end
+    assert "Traceback" not in node.log, node.log_end
+    assert node.stop() == 0
