@@ -18,6 +18,8 @@ from celeriac.brokers.amqp.routes import Routes
 from celeriac.brokers.amqp.topology import Queue
 from tests.golden import vector
 
+METHODS = ("exchange.declare", "queue.declare", "queue.bind", "basic.publish", "content header", "content body")
+
 PROPERTIES_AT = 7 + 12
 """Behind a frame's type, channel and size come class, weight and the body's size."""
 
@@ -82,20 +84,15 @@ def test_a_call_is_declared_and_sent_in_the_same_frames() -> None:
     wire.basic_publish(sent, outgoing.exchange, outgoing.key, mandatory=outgoing.mandatory)
 
     [reply_queue, *_] = frames("queue.declare")
-    theirs = b"".join(
-        frame for frame in frames(*METHODS) if frame != reply_queue
-    )
+    theirs = b"".join(frame for frame in frames(*METHODS) if frame != reply_queue)
     [publish] = frames("basic.publish")
     ours = publish[:-2] + bytes([publish[-2] | MANDATORY]) + publish[-1:]
     assert wire.sent == theirs.replace(publish, ours)
 
 
-METHODS = ("exchange.declare", "queue.declare", "queue.bind", "basic.publish", "content header", "content body")
-
-
 def test_a_queue_for_answers_is_declared_in_the_same_frame() -> None:
     [reply_queue, _] = frames("queue.declare")
-    name, _ = loads("s", reply_queue[13:-1])
+    name, _ = loads("s", reply_queue, 13)
     wire = Wire()
 
     declare(wire, Queue(name=name[0], auto_delete=True, arguments=(("x-expires", 86_400_000),)))
@@ -106,7 +103,7 @@ def test_a_queue_for_answers_is_declared_in_the_same_frame() -> None:
 @pytest.mark.parametrize("name", ["amqp-task-basic", "amqp-task-options", "amqp-delayed-task", "amqp-task-chord#0"])
 def test_every_table_is_written_byte_for_byte_as_the_driver_of_celery_writes_it(name: str) -> None:
     headers = vector.load(name)["amqp"]["headers"]
-    read, _ = loads("F", dumps("F", [headers]))
+    read, _ = loads("F", dumps("F", [headers]), 0)
 
     again = carry(read_carried(Carried(read[0], {"correlation_id": "x"}, b"[]"), queue="celery"))
 

@@ -49,7 +49,7 @@ def test_a_worker_of_such_tasks_does_not_start_and_names_them(project: Project, 
 
 
 def test_limits_of_a_node_work(project: Project) -> None:
-    project.use_also(LIMITED.rpartition("@app.task(rate_limit=\"100/s\")")[1] + "\ndef by_node():\n    return 'ran'\n")
+    project.use_also(LIMITED.rpartition('@app.task(rate_limit="100/s")')[1] + "\ndef by_node():\n    return 'ran'\n")
     node = project.start()
 
     assert project.call("by_node").get(timeout=20) == "ran"

@@ -95,7 +95,12 @@ class Raw(amqp.Message):  # type: ignore[misc]  # the driver has no types
     def _serialize_properties(self) -> bytes:
         flags = 0x8000 | 0x2000
         content_type = b"application/json"
-        return struct.pack(">HB", flags, len(content_type)) + content_type + struct.pack(">I", len(self.table)) + self.table
+        return (
+            struct.pack(">HB", flags, len(content_type))
+            + content_type
+            + struct.pack(">I", len(self.table))
+            + self.table
+        )
 
 
 def entry(name: bytes, kind: bytes, value: bytes) -> bytes:

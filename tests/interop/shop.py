@@ -26,22 +26,22 @@ app.conf.update(settings)
 def queues() -> list[Any]:
     """Return queues of every sort, as each kind has them."""
     objects = importlib.import_module("kombu" if PACKAGE == "celery" else PACKAGE)
-    Broadcast = importlib.import_module("kombu.common" if PACKAGE == "celery" else PACKAGE).Broadcast
-    Exchange, Queue, binding = objects.Exchange, objects.Queue, objects.binding
-    logs = Exchange("logs", type="topic")
+    for_all = importlib.import_module("kombu.common" if PACKAGE == "celery" else PACKAGE).Broadcast("everybody")
+    exchange, queue, binding = objects.Exchange, objects.Queue, objects.binding
+    logs = exchange("logs", type="topic")
     return [
-        Queue("celery", Exchange("celery"), "celery"),
-        Queue("quorum", Exchange("quorum"), "quorum", queue_arguments={"x-queue-type": "quorum"}),
-        Queue("urgent", Exchange("urgent"), "urgent", queue_arguments={"x-max-priority": 9}),
-        Queue("urgent too", Exchange("urgent too"), "urgent too", max_priority=5),
-        Queue("short", Exchange("short"), "short", expires=600, message_ttl=300.0, max_length=1000),
-        Queue("errors", logs, "#.error", queue_arguments={"x-queue-type": "quorum"}, alias="faults"),
-        Queue("archive", logs, "shop.*"),
-        Queue("several", [binding(logs, "a.b.*"), binding(Exchange("money"), "paid")]),
-        Queue("pdf", Exchange("files", type="headers"), binding_arguments={"kind": "pdf", "x-match": "all"}),
-        Queue("fan", Exchange("fan", type="fanout"), "fan"),
-        Queue("passing", Exchange("passing", durable=False), "passing", durable=False, max_length_bytes=10**6),
-        Broadcast("everybody"),
+        queue("celery", exchange("celery"), "celery"),
+        queue("quorum", exchange("quorum"), "quorum", queue_arguments={"x-queue-type": "quorum"}),
+        queue("urgent", exchange("urgent"), "urgent", queue_arguments={"x-max-priority": 9}),
+        queue("urgent too", exchange("urgent too"), "urgent too", max_priority=5),
+        queue("short", exchange("short"), "short", expires=600, message_ttl=300.0, max_length=1000),
+        queue("errors", logs, "#.error", queue_arguments={"x-queue-type": "quorum"}, alias="faults"),
+        queue("archive", logs, "shop.*"),
+        queue("several", [binding(logs, "a.b.*"), binding(exchange("money"), "paid")]),
+        queue("pdf", exchange("files", type="headers"), binding_arguments={"kind": "pdf", "x-match": "all"}),
+        queue("fan", exchange("fan", type="fanout"), "fan"),
+        queue("passing", exchange("passing", durable=False), "passing", durable=False, max_length_bytes=10**6),
+        for_all,
     ]
 
 

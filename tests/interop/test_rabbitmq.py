@@ -114,18 +114,17 @@ def test_either_sees_both_and_their_queues(fleet: Fleet, caller: Kind) -> None:
 def test_queues_are_added_and_cancelled_by_either(fleet: Fleet, caller: Kind) -> None:
     queue = f"added-by-{caller.name}"
     assert set(answers(fleet, caller, "add_consumer", queue=queue)) == set(NODES.values())
-    fleet.client(caller).run("len([noted.apply_async((f'{queue}-{n}',), queue={queue}) for n in range(20)])".replace(
-        "{queue}-", f"{queue}-"
-    ), queue=queue)
-    wait_until(
-        lambda: sum(words[1].startswith(f"{queue}-") for words in fleet.notes("ran")) == 20, what=fleet.logs
+    fleet.client(caller).run(
+        "len([noted.apply_async((f'{queue}-{n}',), queue={queue}) for n in range(20)])".replace(
+            "{queue}-", f"{queue}-"
+        ),
+        queue=queue,
     )
+    wait_until(lambda: sum(words[1].startswith(f"{queue}-") for words in fleet.notes("ran")) == 20, what=fleet.logs)
 
     answers(fleet, caller, "cancel_consumer", queue=queue)
 
-    names = {
-        node: [one["name"] for one in found] for node, found in answers(fleet, caller, "active_queues").items()
-    }
+    names = {node: [one["name"] for one in found] for node, found in answers(fleet, caller, "active_queues").items()}
     assert all(queue not in found for found in names.values())
 
 

@@ -30,8 +30,8 @@ def check_joins(app: Celery) -> None:
         )
     if backend.sends_answers:
         raise NotImplementedError(
-            f"{backend.url} sends results to their callers and keeps none, so nothing can count the members of a chord, "
-            "which a group is as well that something follows; set `result_backend` to redis://… or sqlite:///…"
+            f"{backend.url} sends results to their callers and keeps none, so nothing can count the members of a chord "
+            "(a group that something follows is one as well); set `result_backend` to redis://… or sqlite:///…"
         )
     if not backend.counts_members:
         raise NotImplementedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from observing import make_app, program, raised
@@ -141,10 +142,8 @@ def what_tasks_say_of_themselves():
         task = app.task(name=name, **options)(lambda: None)
         for call in ("plain", "a queue", "a priority"):
             seen.clear()
-            try:
+            with contextlib.suppress(Exception):
                 task.apply_async((), **CALLS[call])
-            except Exception:
-                pass
             facts[f"{name}, {call}"] = list(seen)
     before_task_publish.disconnect(note)
     return facts

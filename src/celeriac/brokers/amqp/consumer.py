@@ -216,8 +216,11 @@ class AmqpConsumer(Consumer):
             if not self._channel.is_open:
                 raise BrokerUnavailable(f"rabbitmq at {self._channel.place.address} closed the connection")
 
-    async def _listen_to(self, queues: Sequence[str]) -> None:
+    async def attend(self, queues: Sequence[str]) -> None:
         await self._declare([need for queue in queues for need in self._routes.needs_of_delays(queue)])
+
+    async def _listen_to(self, queues: Sequence[str]) -> None:
+        await self.attend(queues)
         self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
         await self._channel.consume(queues, quorum=self._quorum)
         self._queues = tuple(queues)

@@ -7,7 +7,14 @@ import socket
 import ssl
 from typing import Any, Final
 
-from celeriac.exceptions import BrokerFull, BrokerUnavailable, ExtraMissing, ImproperlyConfigured, OperationalError
+from celeriac.exceptions import (
+    BrokerFull,
+    BrokerUnavailable,
+    ExtraMissing,
+    ImproperlyConfigured,
+    OperationalError,
+    Unroutable,
+)
 
 try:  # here, because all that needs the driver imports this file before it
     import amqp
@@ -53,6 +60,7 @@ _INEQUIVALENT: Final = re.compile(
 )
 
 
+_NO_EXCHANGE: Final = re.compile(r"no exchange '(?P<name>[^']+)'")
 _VALUE: Final = re.compile(r"the value (?P<value>.+) of type '\w+'")
 _IN_GENERAL: Final = "what `task_queues` says of it"
 _SETTINGS: Final = {
@@ -97,7 +105,8 @@ def refusal(error: Any, where: str, doing: str) -> OperationalError | Improperly
     """Say what the server will not do.
 
     Returns:
-        ImproperlyConfigured when a queue or an exchange is declared otherwise than it is: the text names the argument.
+        ImproperlyConfigured when a queue or an exchange is declared otherwise than it is: the text names the argument;
+        Unroutable when a message is for an exchange that is not there.
     """
     text = _said(error)
     found = _INEQUIVALENT.search(text)
@@ -109,6 +118,14 @@ def refusal(error: Any, where: str, doing: str) -> OperationalError | Improperly
             f"{kind} {name!r} on rabbitmq at {where} has {argument} = {has or 'nothing'}, and the settings {says}; "
             f"change {_SETTINGS.get(argument, _IN_GENERAL)}, or delete the {kind} when nothing is in it any more: "
             "RabbitMQ never changes what is there"
+        )
+    missing = _NO_EXCHANGE.search(text)
+    if missing:
+        name = missing["name"]
+        return Unroutable(
+            f"there is no exchange {name!r} on rabbitmq at {where}; say its exchange_type in the call, or list a queue "
+            "that is bound to it in task_queues",
+            exchange=name,
         )
     return OperationalError(f"rabbitmq at {where} refuses {doing}: {text}")
 

@@ -24,7 +24,7 @@ from celeriac.brokers.amqp.topology import (
 from celeriac.brokers.amqp.topology import Declared as Need
 from celeriac.brokers.declared import Declared
 from celeriac.brokers.exchanges import must_arrive
-from celeriac.brokers.topology import FANOUT, TOPIC
+from celeriac.brokers.topology import DIRECT, FANOUT, TOPIC
 from celeriac.brokers.topology import Queue as TaskQueue
 from celeriac.message import Message, Route
 
@@ -103,7 +103,9 @@ class Routes:
         """
         bound = dict.fromkeys(each.queue for each in self.declared.behind(route.exchange))
         needs = [need for queue in bound for need in self.needs_of(queue)]
-        if route.kind is not None and not bound and not route.exchange.startswith("amq."):
+        if not bound and route.exchange == route.routing_key and route.kind in (None, DIRECT):
+            needs += self.needs_of(route.exchange)  # as each queue is bound of which nothing is said
+        elif not bound and route.kind is not None and not route.exchange.startswith("amq."):
             needs.append(Exchange(name=route.exchange, type=route.kind))
         mandatory = must_arrive(route, ())
         if seconds < 1 or not self._celery_delays or route.kind not in (TOPIC, FANOUT) or not bound:

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from celeriac.testing.brokers.exchanges import Exchanges
 from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
@@ -44,6 +45,7 @@ NEEDS_A_CLOCK: Final = (
     "test_living_nodes_know_their_peers",
     "test_node_losses_add_up",
     "test_recovery_wakes_a_waiting_claim",
+    "test_the_queue_of_a_dead_node_ends_when_others_find_out",
     "test_time_in_which_nobody_looked_proves_no_death",
     "test_what_a_dead_node_held_comes_back",
     "test_what_follows_may_be_delayed",
@@ -63,6 +65,7 @@ OTHERWISE_HERE: Final = {
     "test_a_claim_weighs_no_more_than_its_budget": "properties that AMQP does not know do not travel",
     "test_a_dead_letter_keeps_the_message_and_the_reason": "headers are a table, whose JSON is written anew",
     "test_a_dead_letter_needs_no_readable_headers": "headers that are no table cannot be published at all",
+    "test_a_message_that_reaches_nothing_is_an_error_that_says_so": "the server tells not what is bound",
     "test_a_queue_keeps_its_newest_dead_letters": "one queue holds all dead letters, and one limit holds for it",
     "test_a_release_may_be_delayed": "the ladder counts whole seconds, and does not tell what is on it",
     "test_a_replayed_message_starts_from_nothing": "likewise",
@@ -78,7 +81,7 @@ OTHERWISE_HERE: Final = {
 
 
 class TestRabbitMQ(
-    PublishAndClaim, SettleAndRelease, LeasesAndFences, QueuesAndDeadLetters, Revocations, BrokersThemselves
+    PublishAndClaim, SettleAndRelease, LeasesAndFences, QueuesAndDeadLetters, Exchanges, Revocations, BrokersThemselves
 ):
     @pytest.fixture
     def world(self, amqp_url):
