@@ -6,12 +6,17 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from celeriac.brokers.amqp.carried import Carried, carry, read_carried
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.routes import Routes
-from celeriac.brokers.amqp.topology import Binding, Exchange, Queue, ladder, without_ladder
+from celeriac.brokers.amqp.topology import DELIVERY, Binding, Exchange, Queue, ladder, without_ladder
+from celeriac.brokers.topics import Topic
+from celeriac.brokers.topology import Exchange as TaskExchange
+from celeriac.brokers.topology import Queue as TaskQueue
+from celeriac.message import Route
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.wire.times import parse_certain_iso
 from tests.golden import vector
@@ -83,16 +88,47 @@ def test_what_rabbitmq_has_noted_is_left_out_when_a_message_is_published_again()
     assert again.headers == {name: value for name, value in given.headers.items() if not name.startswith("x-")}
 
 
+QUORUM_BEHIND_TOPICS = TaskQueue(
+    "celery", TaskExchange("celery", "topic"), "celery", queue_arguments={"x-queue-type": "quorum"}
+)
+
+
 def test_a_delayed_message_goes_up_the_ladder_as_celerys_does() -> None:
     given = vector.load("amqp-delayed-task")["amqp"]
     message = read_carried(captured("amqp-delayed-task"), queue="celery")
     eta_at = parse_certain_iso(given["headers"]["eta"])
     assert message.eta_at == eta_at is not None
+    routes = Routes(AmqpOptions())
+    routes.declare([QUORUM_BEHIND_TOPICS])
+    routed = msgspec.structs.replace(message, route=Route(exchange="celery", routing_key="celery", kind="topic"))
 
-    outgoing = Routes(AmqpOptions()).outgoing(message, now=eta_at - 5.2)
+    outgoing = routes.outgoing(routed, now=eta_at - 5.2)
 
     assert (outgoing.exchange, outgoing.key) == (given["exchange"], given["routing_key"])
     assert without_ladder(outgoing.key) == "celery"
+
+
+def test_what_celery_has_delayed_comes_down_into_our_queue() -> None:
+    routes = Routes(AmqpOptions())
+    routes.declare([QUORUM_BEHIND_TOPICS])
+    key = vector.load("amqp-delayed-task")["amqp"]["routing_key"]
+
+    ends = [need for need in routes.needs_of_delays("celery") if isinstance(need, Binding) and need.target == "celery"]
+
+    assert [end.key for end in ends if end.source == DELIVERY and Topic(DELIVERY, end.key).includes(DELIVERY, key)]
+
+
+def test_a_delayed_message_for_one_queue_follows_none_of_celerys_bindings() -> None:
+    topology = vector.load("amqp-topology-delayed-delivery")["bindings"]
+    theirs = [one["routing_key"] for one in topology if one["source"] == DELIVERY]
+    message = read_carried(captured("amqp-task-basic"), queue="celery")
+
+    outgoing = Routes(AmqpOptions()).outgoing(message, now=0.0, due_at=10.0)
+
+    assert theirs == ["#.celery"]
+    assert not any(Topic(DELIVERY, key).includes(DELIVERY, outgoing.key) for key in theirs)
+    ends = [need for need in outgoing.needs if isinstance(need, Binding) and need.source == DELIVERY]
+    assert [end.target for end in ends if Topic(DELIVERY, end.key).includes(DELIVERY, outgoing.key)] == ["celery"]
 
 
 def test_the_ladder_is_the_one_that_celery_declares() -> None:

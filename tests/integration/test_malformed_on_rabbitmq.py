@@ -125,7 +125,6 @@ OTHER_LANGUAGES: dict[str, list[bytes]] = {
     "unsigned-32": [entry(b"x", b"i", b"\xff\xff\xff\xfe")],
     "signed-64": [entry(b"retries", b"l", bytes(8))],
     "float": [entry(b"x", b"f", struct.pack(">f", 1.5))],
-    "infinity": [entry(b"x", b"d", struct.pack(">d", float("inf")))],
     "bytes": [entry(b"x", b"x", struct.pack(">I", 2) + b"\xff\x00")],
     "decimal": [entry(b"x", b"D", b"\x02" + struct.pack(">i", 314))],
     "time": [entry(b"x", b"T", struct.pack(">Q", 1_700_000_000))],

@@ -19,34 +19,40 @@ GATE_TIMEOUT = 60.0
 
 app = Celery("shop", broker=os.environ["INTEROP_BROKER"], backend=os.environ["INTEROP_RESULTS"])
 settings = json.loads(os.environ["INTEROP_SETTINGS"])
-with_queues = settings.pop("shop_queues", False)
+shop_queues = settings.pop("shop_queues", None)
 app.conf.update(settings)
 
 
-def queues() -> list[Any]:
-    """Return queues of every sort, as each kind has them."""
+def queues(kind: str) -> list[Any]:
+    """Return queues of every sort, as each package has them; where `kind` is "quorum", some are quorum queues.
+
+    Then Celery binds every exchange but the direct ones to the end of its ladder of delays, also those of headers, to
+    which that means that all messages fit.
+    """
     objects = importlib.import_module("kombu" if PACKAGE == "celery" else PACKAGE)
     for_all = importlib.import_module("kombu.common" if PACKAGE == "celery" else PACKAGE).Broadcast("everybody")
     exchange, queue, binding = objects.Exchange, objects.Queue, objects.binding
     logs = exchange("logs", type="topic")
+    arguments = {"x-queue-type": "quorum"} if kind == "quorum" else None
+    pdf = queue("pdf", exchange("files", type="headers"), binding_arguments={"kind": "pdf", "x-match": "all"})
     return [
         queue("celery", exchange("celery"), "celery"),
-        queue("quorum", exchange("quorum"), "quorum", queue_arguments={"x-queue-type": "quorum"}),
+        queue("quorum", exchange("quorum"), "quorum", queue_arguments=arguments),
         queue("urgent", exchange("urgent"), "urgent", queue_arguments={"x-max-priority": 9}),
         queue("urgent too", exchange("urgent too"), "urgent too", max_priority=5),
         queue("short", exchange("short"), "short", expires=600, message_ttl=300.0, max_length=1000),
-        queue("errors", logs, "#.error", queue_arguments={"x-queue-type": "quorum"}, alias="faults"),
+        queue("errors", logs, "#.error", queue_arguments=arguments, alias="faults"),
         queue("archive", logs, "shop.*"),
         queue("several", [binding(logs, "a.b.*"), binding(exchange("money"), "paid")]),
-        queue("pdf", exchange("files", type="headers"), binding_arguments={"kind": "pdf", "x-match": "all"}),
+        *([] if kind == "quorum" else [pdf]),
         queue("fan", exchange("fan", type="fanout"), "fan"),
         queue("passing", exchange("passing", durable=False), "passing", durable=False, max_length_bytes=10**6),
         for_all,
     ]
 
 
-if with_queues:
-    app.conf.task_queues = queues()
+if shop_queues is not None:
+    app.conf.task_queues = queues(shop_queues)
 
 
 class OutOfStock(Exception):

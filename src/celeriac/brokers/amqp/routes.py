@@ -14,6 +14,7 @@ from celeriac.brokers.amqp.topology import (
     Exchange,
     Queue,
     declared_parts,
+    key_to_queue,
     ladder,
     ladder_end,
     ladder_ends_of_celery,
@@ -92,7 +93,7 @@ class Routes:
             return self._to_exchange(carried, message.route, seconds)
         if seconds < 1:
             return Outgoing(carried, "", message.queue, self.needs_of(message.queue))
-        exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), message.queue)
+        exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), key_to_queue(message.queue))
         return Outgoing(carried, exchange, key, self.needs_of_delays(message.queue))
 
     def _to_exchange(self, carried: Carried, route: Route, seconds: int) -> Outgoing:

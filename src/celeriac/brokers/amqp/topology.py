@@ -35,6 +35,7 @@ QUORUM: Final = ("x-queue-type", "quorum")
 
 _BITS: Final = re.compile(r"(?:[01]\.){28}")
 _ANY_BITS: Final = "*." * LEVELS
+_TO_QUEUE: Final = ".celeriac.to.queue"
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,9 +205,18 @@ def _rung(level: int, queue_type: str) -> Iterator[Declared]:
     yield Binding(source=name, target=below, key=f"{any_higher}0.#", to_exchange=True)
 
 
+def key_to_queue(queue: str) -> str:
+    """Return the routing key of what goes up the ladder on its way to one queue, whatever its exchange.
+
+    It ends with words of ours. Celery binds exchanges to the end of the ladder by ``#.`` and their keys, so the name
+    alone would lead into every queue with that name for a key as well.
+    """
+    return f"{queue}{_TO_QUEUE}"
+
+
 def ladder_end(queue: str) -> Binding:
-    """Return how what has come down the ladder gets into a queue whose name is its key."""
-    return Binding(source=DELIVERY, target=queue, key=f"{_ANY_BITS}{queue}")
+    """Return how what has come down the ladder on its way to one queue gets there."""
+    return Binding(source=DELIVERY, target=queue, key=f"{_ANY_BITS}{key_to_queue(queue)}")
 
 
 def ladder_ends_of_celery(leads: Iterable[topology.Binding]) -> Iterator[Binding]:
