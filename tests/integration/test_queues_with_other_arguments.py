@@ -96,7 +96,7 @@ def test_a_worker_goes_on_without_the_queue_that_it_is_told_to_consume(project: 
     told: list[Any] = []
 
     def answered() -> bool:
-        told[:] = project.app.control.add_consumer("mail", reply=True, timeout=2)
+        told[:] = project.app.control.add_consumer("mail", reply=True, timeout=2) or []
         return bool(told)
 
     wait_until(answered, what=node.log_end)

@@ -61,7 +61,7 @@ def test_every_queue_is_used_by_both(fleet: Fleet) -> None:
     has_headers = fleet.settings["shop_queues"] == "classic"
     for kind in KINDS.values():
         for queue in (queue for queue in LISTED if queue != "pdf" or has_headers):
-            options = {"routing_key": "shop.sale"} if queue == "archive" else {}
+            options: dict[str, Any] = {"routing_key": "shop.sale"} if queue == "archive" else {}
             if queue == "pdf":
                 options = {"headers": {"kind": "pdf"}}
             if queue == "several":

@@ -95,8 +95,11 @@ def read_counts(headers: Mapping[str, Any]) -> Counts:
     return Counts(*(one if type(one) is int and one > 0 else 0 for one in found))
 
 
-def read_carried(carried: Carried, *, queue: str) -> Message:
+def read_carried(carried: Carried, *, queue: str, sent_to: Mapping[str, str] | None = None) -> Message:
     """Read what was delivered from a queue. What its headers say is not judged here.
+
+    Args:
+        sent_to: exchange and routing key with which it was sent, unless that was straight to the queue.
 
     Raises:
         EncodeError: a header has a value that JSON cannot hold.
@@ -105,6 +108,8 @@ def read_carried(carried: Carried, *, queue: str) -> Message:
         {name: plain(value) for name, value in carried.headers.items() if name not in _OURS}, name="headers"
     )
     properties = dict(carried.properties)
+    if sent_to is not None:
+        properties["delivery_info"] = dict(sent_to)
     task_id, eta_at = glance(headers, carried.body)
     task_id = task_id or spare_id(properties)
     content_type, content_encoding = properties.pop("content_type", None), properties.pop("content_encoding", None)

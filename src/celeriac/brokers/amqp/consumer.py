@@ -25,7 +25,7 @@ from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
 from celeriac.brokers.amqp.tables import unread
-from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
+from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, is_astray, revocation_stream, sent_to
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -42,7 +42,7 @@ from celeriac.brokers.base import (
 from celeriac.brokers.revocations import REVOCATION_EXPIRES
 from celeriac.brokers.sizes import within_limit
 from celeriac.clock import Clock
-from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured, OperationalError
+from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured, OperationalError, Unroutable
 from celeriac.message import Message
 from celeriac.wire.jsontypes import dumps
 
@@ -247,7 +247,7 @@ class AmqpConsumer(Consumer):
         carried = message.carried
         counts = read_counts(carried.headers)
         try:
-            whole = read_carried(carried, queue=queue)
+            whole = read_carried(carried, queue=queue, sent_to=sent_to(message.exchange, message.key, queue))
             read, fault = within_limit(whole, self._message_max_bytes)
         except EncodeError as error:
             whole, fault = _unreadable(message, queue), str(error)
@@ -273,10 +273,14 @@ class AmqpConsumer(Consumer):
         self._holdings.add(Held(delivery, run, place))
         if whole is not read:
             self._whole[delivery.tag] = whole
-        if not redelivered or fault is not None:  # of the latter a copy would lack what cannot be handed over
+        astray = is_astray(message.exchange, message.key, queue)
+        if not astray and (
+            not redelivered or fault is not None
+        ):  # of the latter a copy would lack what cannot be handed over
             self._offer(delivery)
             return
-        self._came_back.append(CameBack(delivery, counts, ended=self._holdings.has_ended(run)))
+        is_done = self._holdings.has_ended(run) or astray
+        self._came_back.append(CameBack(delivery, counts, ended=is_done))
         if self._counting is None or self._counting.done():
             self._counting = asyncio.get_running_loop().create_task(self._count_losses())
 
@@ -312,7 +316,11 @@ class AmqpConsumer(Consumer):
     async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
         mine, refused = self._of_mine(settlements)
         now = self._clock.now()
-        outgoing = [self._routes.outgoing(message, now=now) for one in mine for message in one.publish]
+        follows = [message for one in mine for message in one.publish]
+        outgoing = [self._routes.outgoing(message, now=now) for message in follows if message.route is None]
+        for message in follows:
+            if message.route is not None:
+                outgoing += await self._publish_to_exchange(message, now)
         for one in mine:
             if one.dead_reason is not None:
                 whole = self._whole.get(one.delivery.tag, one.delivery.message)
@@ -321,6 +329,15 @@ class AmqpConsumer(Consumer):
             await self._publish(outgoing)
         lost = await self._ack([one.delivery.tag for one in mine])
         return refused + [one for one in mine if one.delivery.tag in lost]
+
+    async def _publish_to_exchange(self, message: Message, now: float) -> list[Outgoing]:
+        """Publish what goes to an exchange; return what becomes of one that reaches nothing: a dead letter."""
+        try:
+            await self._publish([self._routes.outgoing(message, now=now)])
+        except Unroutable as error:
+            lost = msgspec.structs.replace(message, route=None)
+            return [self._dead_letters.outgoing(lost, f"it reaches no queue: {error}", died_at=now)]
+        return []
 
     def _of_mine(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
         """Divide settlements into those of what is held here, each once, and the others."""

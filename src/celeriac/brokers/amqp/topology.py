@@ -243,6 +243,28 @@ def up_the_ladder(seconds: int, key: str) -> tuple[str, str]:
     return f"celery_delayed_{LEVELS - 1}", f"{'.'.join(f'{seconds:0{LEVELS}b}')}.{key}"
 
 
+def sent_to(exchange: str, key: str, queue: str) -> dict[str, str] | None:
+    """Return the exchange and the routing key with which a message was sent; None: straight to its queue.
+
+    Args:
+        exchange, key: with which RabbitMQ has delivered it from the queue.
+    """
+    if exchange == DELIVERY:
+        key = without_ladder(key)
+        return None if key == key_to_queue(queue) else {"exchange": exchange, "routing_key": key}
+    return {"exchange": exchange, "routing_key": key} if exchange else None
+
+
+def is_astray(exchange: str, key: str, queue: str) -> bool:
+    """Say whether a message has come down the ladder on its way to another queue.
+
+    That is the copy of a queue that is bound to its end by ``#`` alone.
+    """
+    if exchange != DELIVERY or not key.endswith(_TO_QUEUE):
+        return False
+    return without_ladder(key) != key_to_queue(queue)
+
+
 def without_ladder(key: str) -> str:
     """Return the routing key that a message had before it went up the ladder."""
     found = _BITS.match(key)

@@ -33,7 +33,9 @@ def sent(
     """Make a message for an exchange."""
     route = Route(exchange=exchange, routing_key=routing_key, kind=kind, headers=headers, mandatory=mandatory)
     properties = json.dumps({"delivery_info": {"exchange": exchange, "routing_key": routing_key}}).encode()
-    return msgspec.structs.replace(a_message(task_id), queue=exchange, route=route, properties=properties)
+    plain = a_message(task_id)
+    said = json.dumps({**json.loads(plain.headers), **(headers or {})}).encode()
+    return msgspec.structs.replace(plain, queue=exchange, headers=said, route=route, properties=properties)
 
 
 class Exchanges(WorldSuite):
