@@ -7,7 +7,7 @@ all of them for a moment, and somebody else who lists them meanwhile sees fewer.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from celeriac.brokers.amqp.carried import Carried, Outgoing, carry, read_carried
 from celeriac.brokers.amqp.failures import Refused
 from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.routes import Routes
+from celeriac.brokers.amqp.tables import write_properties
 from celeriac.brokers.amqp.topology import DEAD_LETTERS, dead_letter_queue
 from celeriac.brokers.base import DeadLetter
+from celeriac.exceptions import EncodeError
 from celeriac.message import Message
 
 _REASON: Final = "x-celeriac-reason"
@@ -27,6 +29,11 @@ _DIED_AT: Final = "x-celeriac-died-at"
 _NUMBER: Final = "x-celeriac-number"
 _HEADERS: Final = "x-celeriac-headers"
 _OURS: Final = (_REASON, _QUEUE, _DIED_AT, _NUMBER, _HEADERS)
+
+
+_ID_MAX_BYTES: Final = 255
+_HEADERS_MAX_BYTES: Final = 130_000
+"""A little less than a frame of RabbitMQ has, which all headers must fit into."""
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -66,12 +73,12 @@ class DeadLetters:
         except Exception:  # noqa: BLE001 - whatever is wrong with its headers, they are kept as they are
             carried = carry(msgspec.structs.replace(message, headers=b"{}"))
             ours[_HEADERS] = message.headers.decode("latin-1")
-        return Outgoing(
-            Carried({**carried.headers, **ours}, carried.properties, carried.body),
-            "",
-            DEAD_LETTERS,
-            (self._queue,),
-        )
+        letter = Carried({**carried.headers, **ours}, _within_limits(carried.properties), carried.body)
+        if not _can_be_carried(letter):
+            ours[_REASON] = f"{reason or ''}; its headers are left out, for RabbitMQ could not carry them with this"
+            ours.pop(_HEADERS, None)
+            letter = Carried(ours, letter.properties, letter.body)
+        return Outgoing(letter, "", DEAD_LETTERS, (self._queue,))
 
     def listed(self, *, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
         """List dead letters without their messages, the newest first."""
@@ -127,6 +134,19 @@ class DeadLetters:
             while (got := channel.basic_get(DEAD_LETTERS)) is not None:
                 found.append(_Found(got.delivery_tag, _read(got)))
             yield channel.basic_ack, found
+
+
+def _within_limits(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties with an id that AMQP can carry; the whole of it is in the headers."""
+    task_id = str(properties.get("correlation_id") or "")
+    return {**properties, "correlation_id": task_id.encode()[:_ID_MAX_BYTES].decode(errors="ignore")}
+
+
+def _can_be_carried(letter: Carried) -> bool:
+    try:
+        return len(write_properties(letter)) <= _HEADERS_MAX_BYTES
+    except EncodeError:
+        return False
 
 
 def _read(got: Any) -> DeadLetter:
