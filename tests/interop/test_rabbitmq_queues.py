@@ -96,7 +96,7 @@ def test_topics_and_keys_lead_to_the_same_queues(fleet: Fleet, caller: Kind) -> 
 def test_headers_lead_where_they_fit(fleets: Callable[[str], Fleet], caller: Kind) -> None:
     """With quorum queues Celery binds this exchange to the end of its ladder as well, and then everything fits."""
     fleet = fleets("celery declares classic queues")
-    pdf, png = f"pdf-of-{caller.name}", f"png-of-{caller.name}"
+    pdf, png = f"headers-pdf-of-{caller.name}", f"headers-png-of-{caller.name}"
 
     for name, kind in ((png, "png"), (pdf, "pdf")):
         call(

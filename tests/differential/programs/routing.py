@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from observing import make_app, program, raised
@@ -118,34 +117,6 @@ def what_messages_are_published_with():
         for call, options in CALLS.items():
             for name, kwargs in (("shop.pay", {}), ("push.a", {"country": "ch"})):
                 facts[f"{table}, {call}, {name}"] = sent(app, name, kwargs, options)
-    return facts
-
-
-@program()
-def what_tasks_say_of_themselves():
-    app = make_app(task_queues=queues(), task_routes={"shop.routed": {"queue": "push", "priority": 2}})
-    said = {
-        "shop.queue": {"queue": "insert_data"},
-        "shop.key": {"queue": "errors", "routing_key": "t.error"},
-        "shop.priority": {"priority": 4},
-        "shop.routed": {"priority": 6},
-        "shop.both": {"exchange": "logs", "routing_key": "u.error"},
-    }
-    seen = []
-
-    def note(exchange=None, routing_key=None, properties=None, **more):
-        seen.append([exchange, routing_key, properties.get("priority")])
-
-    before_task_publish.connect(note, weak=False)
-    facts = {}
-    for name, options in said.items():
-        task = app.task(name=name, **options)(lambda: None)
-        for call in ("plain", "a queue", "a priority"):
-            seen.clear()
-            with contextlib.suppress(Exception):
-                task.apply_async((), **CALLS[call])
-            facts[f"{name}, {call}"] = list(seen)
-    before_task_publish.disconnect(note)
     return facts
 
 
