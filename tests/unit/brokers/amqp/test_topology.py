@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.brokers.amqp.topology import LONGEST_DELAY, Binding, ladder, up_the_ladder, without_ladder
+from celeriac.brokers.amqp.topology import (
+    DELIVERY,
+    LONGEST_DELAY,
+    Binding,
+    is_astray,
+    key_to_queue,
+    ladder,
+    sent_to,
+    up_the_ladder,
+    without_ladder,
+)
 
 BINDINGS = [one for one in ladder() if isinstance(one, Binding)]
 
@@ -42,3 +52,24 @@ def test_the_key_before_the_ladder_can_be_told(seconds, key):
 def test_the_ladder_has_an_end(seconds):
     with pytest.raises(ValueError, match=str(LONGEST_DELAY)):
         up_the_ladder(seconds, "q")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "key", "sent", "astray"),
+    [
+        ("", "q", None, False),
+        ("logs", "a.b", {"exchange": "logs", "routing_key": "a.b"}, False),
+        (DELIVERY, up_the_ladder(5, key_to_queue("q"))[1], None, False),
+        (DELIVERY, up_the_ladder(5, "a.b")[1], {"exchange": DELIVERY, "routing_key": "a.b"}, False),
+        (DELIVERY, up_the_ladder(5, "q")[1], {"exchange": DELIVERY, "routing_key": "q"}, False),
+        (
+            DELIVERY,
+            up_the_ladder(5, key_to_queue("other"))[1],
+            {"exchange": DELIVERY, "routing_key": key_to_queue("other")},
+            True,
+        ),
+    ],
+)
+def test_what_comes_into_a_queue_tells_where_it_was_sent(exchange, key, sent, astray):
+    assert sent_to(exchange, key, "q") == sent
+    assert is_astray(exchange, key, "q") == astray
