@@ -31,7 +31,6 @@ LATER_FLAGS: Final = {
 LATER_OPTIONS: Final = {
     ("-s", "--schedule-filename", "--schedule"): Later(_SCHEDULES, _CRON),
     ("--scheduler",): Later(_SCHEDULES, _CRON),
-    ("--autoscale",): Later("pools that grow and shrink", "Give a fixed number with -c."),
     ("--executable",): Later(
         "starting another interpreter", "Start the worker with it: path/to/python -m celeriac worker -D ..."
     ),

@@ -17,7 +17,7 @@ from celeriac.cli.later import global_options_of_celery, worker_options_of_celer
 from celeriac.cli.pages import Command
 from celeriac.cli.session import Session, pass_session
 from celeriac.cli.values import completing, names, seconds
-from celeriac.worker.options import HEARTBEAT_EVERY, NodeOptions
+from celeriac.worker.options import BODIES_MAX, HEARTBEAT_EVERY, NodeOptions
 
 SETTINGS_OF_FLAGS: Final = {
     "time_limit": "task_time_limit",
@@ -52,6 +52,17 @@ def concurrency(text: str) -> int | Literal["auto"]:
     if not text.isdecimal() or int(text) < 1:
         raise click.BadParameter(f"a whole number >= 1 or 'auto' is needed, got {text!r}.")
     return int(text)
+
+
+def autoscale(text: str) -> tuple[int, int]:
+    """Read `--autoscale`: two numbers in any order, or the larger one alone."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) > 2 or not all(word.isdecimal() for word in words):
+        raise click.BadParameter(f"one or two whole numbers are needed, as in 10,2, got {text!r:.50}.")
+    least, most = sorted(map(int, words)) if len(words) > 1 else (0, int(words[0]))
+    if not 1 <= most <= BODIES_MAX:
+        raise click.BadParameter(f"from 1 to {BODIES_MAX:,} tasks run at once, got {most}.")
+    return most, least
 
 
 class WorkerCommand(Command):
@@ -95,6 +106,9 @@ class WorkerCommand(Command):
     metavar="KIND",
     help="What runs tasks: prefork (default), threads, asyncio or solo.",
     shell_complete=completing(*NAMES),
+)
+@click.option(
+    "--autoscale", type=autoscale, metavar="MAX[,MIN]", help="Run more tasks at once while some wait, fewer when idle."
 )
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes that share the tasks at once.")
 @click.option("-Q", "--queues", type=names, metavar="A,B", help="Queues to work on, instead of the default one.")
@@ -181,6 +195,7 @@ def node_options(session: Session, given: Mapping[str, Any]) -> NodeOptions:
         queues=given["queues"] or (),
         exclude_queues=given["exclude_queues"] or (),
         concurrency=None if given["slots"] == "auto" else given["slots"],
+        autoscale=given["autoscale"],
         pool=given["pool"],
         processes=given["processes"],
         loglevel="CRITICAL" if given["loglevel"] == "FATAL" else given["loglevel"],

@@ -423,7 +423,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.worker": no(WORKER, "WorkController"),
     **all_of(
         "celeriac.worker",
-        "autoscale components consumer heartbeat pidbox strategy worker",
+        "components consumer heartbeat pidbox strategy worker",
         WORKER,
     ),
     "celeriac.worker.control": {

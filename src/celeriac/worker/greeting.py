@@ -64,6 +64,7 @@ def greet(node: Node) -> None:
         spec=node.spec,
         pool=node.pool.name,
         capacities=node.capacities,
+        autoscale=node.autoscale,
         dispatch=node.dispatch if isinstance(node.dispatch, str) else node.dispatch.__qualname__,
         queues=node.queues,
     )

@@ -91,6 +91,7 @@ class Worker:
             "workdir": said.workdir,
             "pool": said.pool,
             "concurrency": said.concurrency,
+            "autoscale": said.autoscale,
             "queues": said.queues or None,
             "exclude_queues": said.exclude_queues or None,
             "include": said.include or None,

@@ -79,6 +79,8 @@ class Intake:
         give_up: ends the node, with a reason, when the broker is lost (`broker_connection_retry` is off); None: it is
             tried again.
         burst: ends the node when there is nothing more to claim; None: it waits for more.
+        spare: tells by how many bodies the node may still grow; None: it does not.
+        on_waiting: called when messages wait for a body after a claim.
     """
 
     def __init__(
@@ -112,9 +114,13 @@ class Intake:
         events: NodeEvents,
         give_up: Callable[[str], None] | None = None,
         burst: Burst | None = None,
+        spare: Callable[[], int] | None = None,
+        on_waiting: Callable[[], None] | None = None,
     ) -> None:
         self._give_up = give_up
         self._burst = burst
+        self._spare = spare
+        self._on_waiting = on_waiting
         self._consumer = consumer
         self._consuming = consuming
         self._tasks = tasks
@@ -230,6 +236,8 @@ class Intake:
             # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
             self._taking = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
             await asyncio.shield(self._taking)
+        if self._on_waiting is not None and self._slots.behind:
+            self._on_waiting()
         await asyncio.sleep(0)
 
     def _without_cancelled(self, claim: Claim) -> Claim:
@@ -250,16 +258,18 @@ class Intake:
         slots, now = self._slots.slots, time.monotonic()
         if self._signals.is_behind:
             return 0  # receivers of signals must come after
-        if slots and all(slot.is_full and now - slot.since > START_WITHIN for slot in slots):
+        spare = 0 if self._spare is None else self._spare()
+        if not spare and slots and all(slot.is_full and now - slot.since > START_WITHIN for slot in slots):
             return 0  # it could not begin here in time, and would only go back and forth
         if self._limit is None:
             most = self._strategy.prefetch(slots, self._durations.mean, now)
         else:
             bodies = sum(slot.capacity for slot in slots)
             most = bodies * self._limit if self._limit else len(self._holdings) + CLAIM_MAX
-        room = most - len(self._holdings)
+        # What a node that grows holds for bodies to come begins within moments, as soon as they are there.
+        room = most + spare - len(self._holdings)
         # Many small claims cost more than a few large ones.
-        return room if room >= most // _REFILL_SHARE or self._slots.idle else 0
+        return room if spare or room >= most // _REFILL_SHARE or self._slots.idle else 0
 
     async def _wait_for_room(self) -> None:
         # A slot that turns out late changes the room without any event; hence the look now and then.

@@ -23,6 +23,7 @@ from celeriac.app.user_options import read_own_options
 from celeriac.brokers.queues import Queues
 from celeriac.brokers.topology import worker_direct
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.worker.autoscale import find_autoscaler
 from celeriac.worker.child import serve
 from celeriac.worker.cpus import usable_cpus
 from celeriac.worker.instance import Worker
@@ -39,6 +40,7 @@ from celeriac.worker.pools.solo import Solo
 from celeriac.worker.pools.table import find_pool
 from celeriac.worker.recycling import EXIT_REPLACED, Recycling
 from celeriac.worker.reloading import Reload
+from celeriac.worker.scaling import Bounds
 from celeriac.worker.start import Plan
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED
@@ -61,6 +63,7 @@ class Node:
         capacities: bodies at once in each child.
         accept: which messages may be decoded.
         record_form: how records of results are written.
+        autoscale: between which numbers of bodies at once it chooses, or None; `autoscaler` is the class that does.
         own_options: values of the app's own options, by name.
         queues_added: what receivers of signals have added to its queues.
         worker: what these receivers see of it.
@@ -87,10 +90,11 @@ class Node:
         say_configured(self.worker)
         self.accept = self.app.conf.accept
         self.record_form = self.app.conf.record_form
-        self.capacities = self.pool.layout(
-            options.concurrency or conf.worker_concurrency or self.pool.usual_concurrency(usable_cpus()),
-            options.processes or conf.worker_processes,
-        )
+        self.autoscale = None if options.autoscale is None else Bounds(*options.autoscale)
+        self.autoscaler = find_autoscaler(conf.worker_autoscaler)
+        if self.autoscale is not None and self.pool is Solo:
+            raise ImproperlyConfigured("--autoscale: the pool solo runs one task at a time; leave one of them out")
+        self.capacities = self._layout_at_first()
         strategy_of(self.dispatch, self.app.conf.worker_dispatch_weights)  # made again where it is used
         if not self.queues:
             raise ImproperlyConfigured("-X leaves no queue to consume; name those that the node is for with -Q")
@@ -125,6 +129,15 @@ class Node:
     def concurrency(self) -> int:
         """Bodies at once."""
         return sum(self.capacities)
+
+    def _layout_at_first(self) -> tuple[int, ...]:
+        if self.autoscale is not None:
+            return self.layout(self.autoscale.within(0))
+        conf, options = self.app.conf, self.options
+        asked = options.concurrency or conf.worker_concurrency
+        return self.pool.layout(
+            asked or self.pool.usual_concurrency(usable_cpus()), options.processes or conf.worker_processes
+        )
 
     def layout(self, concurrency: int) -> tuple[int, ...]:
         """Return how many bodies each child is to run when the node is to run so many at once from now on.
@@ -185,6 +198,8 @@ class Node:
             form=self.record_form.without_code_of_users(),
             pool=f"{self.pool.__module__}:{self.pool.__qualname__}",
             layout=None if self.pool is Solo else self.layout,
+            autoscale=self.autoscale,
+            autoscaler=self.autoscaler,
             recycling=self.recycling,
             alive_within=conf.worker_proc_alive_timeout or None,
             fresh=self.starts_fresh,

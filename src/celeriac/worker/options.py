@@ -9,6 +9,9 @@ from typing import Final
 HEARTBEAT_EVERY: Final = 2.0
 """Seconds between two heartbeat events, unless the command line says otherwise."""
 
+BODIES_MAX: Final = 10_000
+"""Bodies at once in one node; more is a slip of the finger."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
@@ -23,6 +26,7 @@ class NodeOptions:
         queues: names to consume; empty for the default queue.
         exclude_queues: names to leave out of those that would be consumed.
         concurrency: task bodies at once. `-c auto` leaves it None and sets `worker_concurrency` to None.
+        autoscale: most and least bodies at once, between which the node chooses; None: as many as `concurrency` says.
         pool: what runs the bodies: a name of `app/pool_names.py`, or the path of a class.
         processes: children that share the bodies at once, for pools whose children run several.
         loglevel: upper case, a level of `logging`.
@@ -48,6 +52,7 @@ class NodeOptions:
     queues: tuple[str, ...] = ()
     exclude_queues: tuple[str, ...] = ()
     concurrency: int | None = None
+    autoscale: tuple[int, int] | None = None
     pool: str | None = None
     processes: int | None = None
     loglevel: str = "WARNING"

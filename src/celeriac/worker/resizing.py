@@ -8,12 +8,10 @@ from typing import Final
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.children import Child
+from celeriac.worker.options import BODIES_MAX
 from celeriac.worker.slots import Slots
 
 logger: Final = logging.getLogger("celeriac.worker")
-
-BODIES_MAX: Final = 10_000
-"""Bodies at once in one node; more is a slip of the finger."""
 
 
 class Resizing:

@@ -23,6 +23,7 @@ import msgspec
 
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
+from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
 from celeriac.worker.instance import Worker
 from celeriac.worker.lives import Starter
@@ -30,6 +31,7 @@ from celeriac.worker.options import HEARTBEAT_EVERY
 from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
 from celeriac.worker.recycling import Recycling
 from celeriac.worker.reloading import Reload
+from celeriac.worker.scaling import Bounds
 from celeriac.worker.slots import Slots
 
 _LEAVE_WITHIN: Final = 1.0
@@ -53,6 +55,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         pool: module and class of what runs the bodies, for people.
         layout: returns how many bodies each child would run, for so many at once in the node; None where that cannot
             change while it runs.
+        autoscale: between which numbers of bodies at once the node chooses; None: it keeps those that it starts with.
+        autoscaler: the class that chooses.
         recycling: what a child may come to before another one takes its place.
         alive_within: seconds in which a child that was started must be ready; None: as long as it takes.
         fresh: children are fresh interpreters because that was asked for.
@@ -77,6 +81,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     pool: str = ""
     layout: Callable[[int], tuple[int, ...]] | None = None
+    autoscale: Bounds | None = None
+    autoscaler: type[Autoscaler] = Autoscaler
     recycling: Recycling | None = None
     alive_within: float | None = None
     fresh: bool = False

@@ -22,6 +22,7 @@ from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
+from celeriac.worker.autoscale import Autoscaling
 from celeriac.worker.burst import Burst
 from celeriac.worker.cancelling import Cancelling
 from celeriac.worker.commands.state import Helm
@@ -136,6 +137,8 @@ class Supervisor:
             self._intake.start()
         self._control.start()
         self._watchdog.start()
+        if self._autoscaling is not None:
+            self._autoscaling.start()
         if self._reloading is not None:
             self._reloading.start()
         looking = asyncio.create_task(self._give_back_what_cannot_start(), name="give-back")
@@ -228,6 +231,8 @@ class Supervisor:
         shared_limits = Limits(app.tasks, rates_obeyed=rates_obeyed)
         node_rates = NodeRates(app.tasks, rates_obeyed=rates_obeyed)
         time_limits = TimeLimits(app.tasks, hard=app.conf.task_time_limit, soft=app.conf.task_soft_time_limit)
+        resizing = None if plan.layout is None else Resizing(self._slots, plan.layout)
+        self._autoscaling = scaling = self._make_autoscaling(resizing)
         view = View(
             app,
             plan.node,
@@ -239,6 +244,7 @@ class Supervisor:
             pool=plan.pool,
             prefetch_multiplier=plan.prefetch_multiplier,
             recycling=plan.recycling,
+            autoscaler=None if scaling is None else scaling.scaler,
         )
         self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
         self._intake = Intake(
@@ -270,6 +276,8 @@ class Supervisor:
             revoking=self._revoking,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
             events=self._events,
+            spare=None if scaling is None else lambda: scaling.scaler.spare,
+            on_waiting=None if scaling is None else scaling.note_waiting,
         )
         helm = Helm(
             view=view,
@@ -284,7 +292,8 @@ class Supervisor:
                 noted=self._intake.note_limits,
             ),
             lifetime=self,
-            pool=None if plan.layout is None else Resizing(self._slots, plan.layout),
+            pool=resizing,
+            autoscaler=None if scaling is None else scaling.scaler,
             events=self._events,
             attend=self._consumer.attend,
         )
@@ -303,6 +312,12 @@ class Supervisor:
             rebuild=self._rebuild,
             give_up=self._fail,
         )
+
+    def _make_autoscaling(self, resizing: Resizing | None) -> Autoscaling | None:
+        bounds, plan = self._plan.autoscale, self._plan
+        if bounds is None or resizing is None:
+            return None
+        return Autoscaling(plan.autoscaler(resizing, bounds.most, bounds.least, worker=plan.worker), self._slots)
 
     async def _announce(self) -> None:
         stopping = asyncio.create_task(self._stop.wait())
@@ -493,6 +508,8 @@ class Supervisor:
             self._reloading.stop()
         await self._watchdog.stop()
         await self._control.stop()
+        if self._autoscaling is not None:
+            await self._autoscaling.stop()
         await self._intake.stop()
         if not self._cold.is_set():
             self._endings.hand_back(self._slots.withdraw())

@@ -17,6 +17,7 @@ from celeriac.message import Message
 from celeriac.wire.protocol import read_request
 from celeriac.wire.reprs import bounded_repr
 from celeriac.wire.serializers import JSON_CONTENT
+from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.dispatch import Durations, Strategy
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.recycling import Recycling
@@ -52,6 +53,7 @@ class View:
         node: its name.
         pool: the class of its pool, for people.
         prefetch_multiplier: as in `Plan`.
+        autoscaler: chooses how many bodies there are; None: nothing does.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class View:
         pool: str,
         prefetch_multiplier: int | None,
         recycling: Recycling | None,
+        autoscaler: Autoscaler | None = None,
     ) -> None:
         self._app = app
         self._node = node
@@ -78,6 +81,7 @@ class View:
         self._pool = pool
         self._prefetch_multiplier = prefetch_multiplier
         self._recycling = recycling
+        self._autoscaler = autoscaler
         self._began_at = time.monotonic()
 
     def held(self) -> list[Held]:
@@ -163,6 +167,7 @@ class View:
             "clock": str(self._app.clock.value),
             "uptime": int(time.monotonic() - self._began_at),
             "pool": self._pool_stats(),
+            **({} if self._autoscaler is None else {"autoscaler": self._autoscaler.info()}),
             "broker": broker_stats(self._app.broker.url),
             "prefetch_count": self._prefetch_count(),
             "rusage": _rusage(),

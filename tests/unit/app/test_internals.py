@@ -14,7 +14,6 @@ from celeriac.exceptions import ImproperlyConfigured
     ("setting", "value", "alternative"),
     [
         ("worker_agent", "shop.parts:Agent", "start it yourself when `worker_ready`"),
-        ("worker_autoscaler", "shop.parts:Autoscaler", "`worker_concurrency`, or -c"),
         ("worker_consumer", "shop.parts:Consumer", "signals (celeriac.signals) and the hooks of tasks"),
         ("worker_timer", "shop.parts:Timer", "waits in the broker here"),
     ],

@@ -40,7 +40,7 @@ def test_none_of_them_is_on_the_help_page(command):
     page = command("worker", "--help").out
 
     assert "--without-gossip" not in page
-    assert "--autoscale" not in page
+    assert "--scheduler" not in page
 
 
 @pytest.mark.parametrize("before", [True, False])

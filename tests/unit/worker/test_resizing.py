@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from celeriac.worker.options import BODIES_MAX
 from celeriac.worker.pools.base import divided
-from celeriac.worker.resizing import BODIES_MAX, Resizing
+from celeriac.worker.resizing import Resizing
 from tests.unit.worker.crew import Children, held, numbers, send, started, until
 
 

@@ -54,13 +54,11 @@ class WorkerSettings(Group):
         "Class of an agent beside Celery's worker; there is none here.",
         old="CELERYD_AGENT",
     )
-    worker_autoscaler: str = works(
-        left_at(
-            "celery.worker.autoscale:Autoscaler",
-            "the slots of a worker have a fixed number here: `worker_concurrency`, or -c",
-        ),
+    worker_autoscaler: str | type = works(
+        CLASS,
         "celery.worker.autoscale:Autoscaler",
-        "Class that decides how many children Celery's worker has; here their number is fixed.",
+        "Class that chooses how many tasks a node runs at once (`--autoscale`): that one, which is ours here, or one "
+        "that extends celeriac.worker.autoscale:Autoscaler.",
         old="CELERYD_AUTOSCALER",
     )
     worker_cancel_long_running_tasks_on_connection_loss: bool = later(

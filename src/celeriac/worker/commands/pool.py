@@ -10,12 +10,15 @@ from celeriac.worker.commands.state import Pool, State
 _MOST: Final = 1_000
 """Bodies by which one command may change a pool; more is a slip of the finger."""
 
-_NO_AUTOSCALE: Final = "Autoscale not enabled"
+_NOT_AUTOSCALED: Final = "Autoscale not enabled"
+_AUTOSCALED: Final = "{} is not supported with autoscale. Adjust autoscale range instead."
 
 
 @built_in("control", args=[("n", int)], signature="[N=1]")
 def pool_grow(state: State, n: int = 1, **more: Any) -> dict[str, str]:
     """Run N more tasks at once."""
+    if state.node.autoscaler is not None:
+        return not_ok(_AUTOSCALED.format("pool_grow"))
     _pool(state).grow(_count(n))
     return ok("pool will grow")
 
@@ -23,6 +26,8 @@ def pool_grow(state: State, n: int = 1, **more: Any) -> dict[str, str]:
 @built_in("control", args=[("n", int)], signature="[N=1]")
 def pool_shrink(state: State, n: int = 1, **more: Any) -> dict[str, str]:
     """Run N fewer tasks at once; what runs ends first."""
+    if state.node.autoscaler is not None:
+        return not_ok(_AUTOSCALED.format("pool_shrink"))
     _pool(state).shrink(_count(n))
     return ok("pool will shrink")
 
@@ -47,8 +52,11 @@ def pool_restart(
 
 @built_in("control", args=[("max", int), ("min", int)], signature="[max [min]]")
 def autoscale(state: State, max: int | None = None, min: int | None = None) -> dict[str, str]:
-    """Say that there is no autoscaler here."""
-    return not_ok(f"{_NO_AUTOSCALE}: this version of celeriac has none; use pool_grow and pool_shrink")
+    """Change how many tasks run at once at most, and at least, where the node chooses (`--autoscale`)."""
+    if state.node.autoscaler is None:
+        raise ValueError(_NOT_AUTOSCALED)
+    most, least = state.node.autoscaler.update(max, min)
+    return ok(f"autoscale now max={most} min={least}")
 
 
 def _pool(state: State) -> Pool:

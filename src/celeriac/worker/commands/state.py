@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
+    from celeriac.worker.autoscale import Autoscaler
     from celeriac.worker.consuming import Consuming
     from celeriac.worker.limit_changes import LimitChanges
     from celeriac.worker.revoking import Revoking
@@ -87,6 +88,7 @@ class Helm:
         consuming: which queues it consumes.
         limits: rate and time limits of its tasks.
         pool: how many bodies run at once; None where that cannot change.
+        autoscaler: chooses how many bodies run at once; None where they are as many as somebody has said.
         lifetime: stops it.
         events: sends events; None where there is nothing that does.
         attend: has the broker make queues ready that are to be consumed, as `brokers.base.Consumer` has it.
@@ -101,6 +103,7 @@ class Helm:
         limits: LimitChanges,
         lifetime: Lifetime,
         pool: Pool | None = None,
+        autoscaler: Autoscaler | None = None,
         events: EventSwitch | None = None,
         attend: Callable[[Sequence[str]], Awaitable[None]] = _ready_already,
     ) -> None:
@@ -109,6 +112,7 @@ class Helm:
         self.consuming = consuming
         self.limits = limits
         self.pool = pool
+        self.autoscaler = autoscaler
         self.lifetime = lifetime
         self.events = events
         self.attend = attend
