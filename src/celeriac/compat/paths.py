@@ -426,6 +426,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         "components consumer heartbeat pidbox strategy worker",
         WORKER,
     ),
+    "celeriac.worker.autoscale": no(BOOTSTEPS, "WorkerComponent"),
     "celeriac.worker.control": {
         **at("celeriac.worker.commands.panel", "Panel control_command inspect_command ok nok=not_ok"),
         **at("celeriac.worker.commands.revoking", "revoke terminate"),
