@@ -35,6 +35,7 @@ EXTENDED: Final = frozenset(
         "celeriac.schedules",
         "celeriac.states",
         "celeriac.worker",
+        "celeriac.worker.autoscale",
         "celeriac.worker.control",
         "celeriac.worker.loops",
     }
