@@ -188,6 +188,17 @@ def test_the_pool_grows_shrinks_and_restarts(flower: Flower) -> None:
     wait_until(lambda: before.isdisjoint(flower.worker()["stats"]["pool"]["processes"]))
 
 
+def test_a_node_that_chooses_how_many_tasks_it_runs_gets_new_bounds(fleet: Fleet, flower: Flower) -> None:
+    node = fleet.start(CELERIAC, "--autoscale=4,1", name="scaled")
+    wait_until(lambda: "scaled@shop" in flower.get("workers", refresh=1))
+
+    assert "Autoscaling" in flower.press("worker/pool/autoscale/scaled@shop", min=2, max=3)
+
+    scaler = wait_until(lambda: (told := flower.worker("scaled@shop")["stats"]["autoscaler"])["max"] == 3 and told)
+    assert (scaler["min"], scaler["current"]) == (2, 2)
+    node.stop()
+
+
 def test_queues_come_and_go(flower: Flower) -> None:
     def queues() -> set[str]:
         return {queue["name"] for queue in flower.worker()["active_queues"]}

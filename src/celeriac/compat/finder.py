@@ -38,6 +38,7 @@ EXTENDED: Final = frozenset(
         "celeriac.worker.autoscale",
         "celeriac.worker.control",
         "celeriac.worker.loops",
+        "celeriac.worker.state",
     }
 )
 """Modules of ours, or that may come, which have a path of Celery's: the table adds the names that they lack."""

@@ -436,9 +436,8 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.worker.state": {
         **no(
             _instead("`app.control.inspect()`, which asks a node, or the `state` that a control command is given"),
-            "Persistent SOFTWARE_INFO active_requests maybe_shutdown merge_revoked requests reserved_requests revoked "
-            "scheduled_requests should_stop should_terminate successful_requests task_accepted task_ready "
-            "task_reserved task_scheduled total_count",
+            "Persistent maybe_shutdown merge_revoked successful_requests task_accepted task_ready task_reserved "
+            "task_scheduled",
         ),
     },
 }

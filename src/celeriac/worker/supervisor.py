@@ -20,6 +20,7 @@ from celeriac.brokers.base import Incarnation
 from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
+from celeriac.worker import state as worker_state
 from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.autoscale import Autoscaling
@@ -246,6 +247,8 @@ class Supervisor:
             recycling=plan.recycling,
             autoscaler=None if scaling is None else scaling.scaler,
         )
+        self._view = view
+        worker_state.show(view, self._revoking.revoked)
         self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
         self._intake = Intake(
             self._consumer,
@@ -508,6 +511,7 @@ class Supervisor:
             self._reloading.stop()
         await self._watchdog.stop()
         await self._control.stop()
+        worker_state.hide(self._view)
         if self._autoscaling is not None:
             await self._autoscaling.stop()
         await self._intake.stop()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,3 +223,29 @@ def test_a_command_says_how_it_is_given():
 def test_a_command_is_one_of_two_kinds():
     with pytest.raises(ValueError, match="'control' or 'inspect'"):
         Panel.register(type="other")(lambda state: None)
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_keeps_objects_alive_is_drawn_where_the_library_is(app: Celery, monkeypatch: pytest.MonkeyPatch):
+    drawn: dict[str, Any] = {}
+
+    def show_backrefs(objects: list[Any], **options: Any) -> None:
+        drawn.update(options, objects=objects, shown=[options["highlight"](one) for one in (*objects, [])])
+
+    library = types.SimpleNamespace(by_type=lambda kind: [[kind], [kind], [kind]], show_backrefs=show_backrefs)
+    monkeypatch.setitem(sys.modules, "objgraph", library)
+
+    answer = asked(app, "objgraph", type="Held", num=2, max_depth=1_000_000)
+    Path(answer["filename"]).unlink()
+
+    assert answer == {"filename": drawn["filename"]}
+    assert (drawn["objects"], drawn["shown"]) == ([["Held"], ["Held"]], [True, True, False])
+    assert drawn["max_depth"] == 100
+
+
+def test_without_the_library_it_says_what_to_install(app: Celery, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "objgraph", None)
+
+    assert "pip install objgraph" in asked(app, "objgraph")["error"]

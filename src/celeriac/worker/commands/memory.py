@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 import time
 from collections import deque
+from importlib import import_module
 from typing import Any, Final
 
 from celeriac.worker.commands.panel import built_in, not_ok
 from celeriac.worker.commands.state import State
+from celeriac.worker.daemons import in_daemon
 from celeriac.worker.recycling import memory_kib
 
+logger: Final = logging.getLogger("celeriac.worker")
+
 _KEPT_SAMPLES: Final = 1_000
+_OBJECTS_MAX: Final = 10_000
+_DEPTH_MAX: Final = 100
+_SHOWN_MAX: Final = 200
+_NO_OBJGRAPH: Final = (
+    "objgraph needs the package of that name where this node runs: pip install objgraph, and Graphviz for pictures; "
+    "without it, attach py-spy or memray to the process that grows"
+)
 
 _samples: Final[deque[tuple[float, str]]] = deque(maxlen=_KEPT_SAMPLES)
 
@@ -38,6 +51,21 @@ def memdump(state: State, samples: int = 10, **more: Any) -> str:
     args=[("type", str), ("num", int), ("max_depth", int)],
     signature="[object_type=Request] [num=200 [max_depth=10]]",
 )
-def objgraph(state: State, num: int = 200, max_depth: int = 10, type: str = "Request") -> dict[str, str]:
-    """Say that it is not available here."""
-    return not_ok("objgraph is not available in celeriac; attach py-spy or memray to the process that grows")
+async def objgraph(state: State, num: int = 200, max_depth: int = 10, type: str = "Request") -> dict[str, str]:
+    """Draw what keeps objects of a type alive in the supervisor; needs the package objgraph."""
+    try:
+        drawer = import_module("objgraph")
+    except ImportError:
+        return not_ok(_NO_OBJGRAPH)
+    count, depth = (max(1, min(int(number), most)) for number, most in ((num, _OBJECTS_MAX), (max_depth, _DEPTH_MAX)))
+    logger.info("Dumping graph for type %r", str(type)[:_SHOWN_MAX])
+    return {"filename": await in_daemon(lambda: _drawn(drawer, str(type), count, depth))}
+
+
+def _drawn(drawer: Any, kind: str, count: int, depth: int) -> str:
+    """Draw objects and what refers to them; return the file."""
+    objects = drawer.by_type(kind)[:count]
+    chosen = set(map(id, objects))
+    with tempfile.NamedTemporaryFile(prefix="cobjg", suffix=".png", delete=False) as file:
+        drawer.show_backrefs(objects, max_depth=depth, highlight=lambda one: id(one) in chosen, filename=file.name)
+    return file.name
