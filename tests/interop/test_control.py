@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import celeriac.worker.commands.table  # noqa: F401 - fills the panel
+from celeriac.worker.commands.panel import Panel, is_built_in
 from tests.interop.fleet import CELERIAC, CELERY, Fleet, Kind, wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -31,6 +33,13 @@ INSPECTED: dict[str, dict[str, Any]] = {
     "memdump": {"samples": 3},
     "report": {},
     "dump_tasks": {},
+    "dump_active": {},
+    "dump_reserved": {},
+    "dump_schedule": {},
+    "dump_revoked": {},
+    "dump_conf": {"with_defaults": False},
+    "hello": {"from_node": "another@shop", "revoked": []},
+    "objgraph": {"num": 1},
 }
 """What is asked of both."""
 
@@ -45,9 +54,27 @@ TOLD: dict[str, dict[str, Any]] = {
     "terminate": {"signal": "KILL", "task_id": "id-3"},
     "revoke_by_stamped_headers": {"headers": {"tenant": ["t9"]}},
     "pool_restart": {},
+    "autoscale": {"max": 4, "min": 1},
+    "enable_events": {},
+    "disable_events": {},
+    "heartbeat": {},
     "nonesuch": {},
 }
 """What both are told, and answer in the same words."""
+
+ELSEWHERE = {
+    "cancel": "Celery has none",
+    "election": "a worker of Celery dies of one in a fleet of two; ours hold none",
+    "memsample": "workers of Celery answer nothing without psutil",
+    "shutdown": "it would end what the other tests ask; test_flower.py presses it",
+}
+"""Commands that are not in these tables, and why."""
+
+
+def test_no_command_is_forgotten() -> None:
+    ours = {name for name, handler in Panel.data.items() if is_built_in(handler)}
+
+    assert ours == {*INSPECTED, *TOLD, *ELSEWHERE} - {"nonesuch"}
 
 
 @pytest.fixture(scope="module")
