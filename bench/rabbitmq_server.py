@@ -153,8 +153,8 @@ def rabbitmq_server(folder: Path) -> Iterator[int]:
 
 def version() -> str:
     """Return the version of the server that is installed, by the name of its folder."""
-    folders = Path(_program()).resolve().parents[1].glob("**/rabbitmq_server-*")
-    return next((one.name.rpartition("-")[2] for one in folders), "of unknown version")
+    parts = Path(_program()).resolve().parts
+    return next((one.rpartition("-")[2] for one in parts if one.startswith("rabbitmq_server-")), "of unknown version")
 
 
 def _name(process: psutil.Process) -> str:
