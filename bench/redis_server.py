@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,9 @@ RESULTS: Final = 1  # a database of their own, so that its number of keys is the
 
 _IN_MEMORY: Final = ("--save", "", "--appendonly", "no")
 _ANSWERS_WITHIN: Final = 10.0
+_PORTS: Final = range(12_000, 22_000)
+"""Below those that systems give to connections: from 32,768 on Linux, from 49,152 elsewhere."""
+_CHANCE: Final = random.SystemRandom()  # Hypothesis seeds the other one, with the same in all processes
 
 
 class RedisMissing(Exception):
@@ -119,11 +123,16 @@ def _installed() -> str | None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on, and that the system gives no connection before somebody does.
+
+    It would give away those that it finds itself, also to whoever tries to reach a server that has just been ended.
+    """
+    for _ in range(1_000):
+        port = _CHANCE.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"hardly a port between {_PORTS.start} and {_PORTS.stop} of this machine is free")
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

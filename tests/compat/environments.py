@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from bench.peers_venv import PeersMissing, PeersVenv
+from tests.stock_celery import STOCK_CELERY
 
 _HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _HERE.parents[1]
@@ -39,8 +40,7 @@ class Environment:
 @cache
 def stock() -> Environment:
     """Return the environment that has Celery; without it skip, and fail in CI."""
-    venv = PeersVenv(folder=_HERE / ".venv-celery", requirements=_HERE / "celery.txt")
-    return Environment(name="celery", python=_present(venv.interpreter), variables={})
+    return Environment(name="celery", python=_present(STOCK_CELERY.interpreter), variables={})
 
 
 @cache
@@ -67,10 +67,12 @@ def _with_wheel() -> Path:
             _run(python, *_PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(_ROOT))
             (wheel,) = wheels.glob("celeriac-*.whl")
             needs, needed = (_ROOT / "pyproject.toml").read_text(), venv.folder / "pyproject.toml"
-            if not needed.exists() or needed.read_text() != needs:
+            is_new = not needed.exists()
+            if is_new or needed.read_text() != needs:
                 _run(python, *_PIP, "install", str(wheel))  # with what it needs
                 needed.write_text(needs)
-            _run(python, *_PIP, "install", "--no-deps", "--force-reinstall", str(wheel))
+            if not is_new:  # another wheel of the same version may be there
+                _run(python, *_PIP, "install", "--no-deps", "--force-reinstall", str(wheel))
             done.write_text(run)
     return python
 

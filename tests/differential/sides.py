@@ -17,13 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from bench.peers_venv import PeersVenv
 from bench.redis_server import redis_server
 from tests.differential.comparing import program_names
+from tests.stock_celery import STOCK_CELERY
 
 _HERE: Final = Path(__file__).resolve().parent
 PROGRAMS: Final = _HERE / "programs"
-CELERY_VENV: Final = PeersVenv(folder=_HERE / ".venv-celery", requirements=_HERE / "celery.txt")
 
 _CANVASES: Final = "live_canvas."
 _SIDE_SECONDS: Final = 240.0
@@ -66,7 +65,7 @@ class Side:
 @cache
 def installing() -> Future[Path]:
     """Begin to install Celery, if need be; what is returned is the interpreter that has it, or `PeersMissing`."""
-    return ThreadPoolExecutor(1).submit(CELERY_VENV.interpreter)
+    return ThreadPoolExecutor(1).submit(STOCK_CELERY.interpreter)
 
 
 def celery_side() -> Side:

@@ -64,10 +64,10 @@ def hang_once(**kwargs):
         (HERE / "hung").touch()
         time.sleep(600)
 """)
-    node = project.start("worker_proc_alive_timeout=0.3", concurrency=1)
+    node = project.start("worker_proc_alive_timeout=1", concurrency=1)
 
     assert project.call("add", 1, 2).get(timeout=30) == 3
-    assert "was not ready within 0.3 s (worker_proc_alive_timeout)" in node.log
+    assert "was not ready within 1.0 s (worker_proc_alive_timeout)" in node.log
     node.signal(signal.SIGTERM)
     assert node.wait_exit() == 0
 

@@ -171,10 +171,11 @@ def test_a_run_that_is_replaced_after_its_begin_goes_on(project: Project):
 
 
 def test_the_key_ends_by_itself(project: Project):
-    first = project.call("add", 1, 2, unique_for=0.5)
+    project.call("add", 0, 0)  # the first call opens the store
+    first = project.call("add", 1, 2, unique_for=1.5)
 
-    before = project.call("add", 1, 2, unique_for=0.5)
-    time.sleep(0.6)
-    after = project.call("add", 1, 2, unique_for=0.5)
+    before = project.call("add", 1, 2, unique_for=1.5)
+    time.sleep(1.6)
+    after = project.call("add", 1, 2, unique_for=1.5)
 
     assert before.id == first.id != after.id

@@ -29,6 +29,7 @@ import redis
 
 from bench.peers_venv import PeersMissing, PeersVenv
 from tests.interop.node_packages import CELERY_NODE
+from tests.stock_celery import STOCK_CELERY
 
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up on something that has no deadline of its own."""
@@ -81,7 +82,7 @@ CELERIAC: Final = Kind(
 CELERY: Final = Kind(
     name="celery",
     package="celery",
-    venv=PeersVenv(folder=HERE / ".venv-celery", requirements=HERE / "celery.txt"),
+    venv=STOCK_CELERY,
     worker=_STOCK_WORKER,
 )
 CELERY_5_3: Final = Kind(

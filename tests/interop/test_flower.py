@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from bench.peers_venv import PeersVenv
+from bench.redis_server import free_port
 from tests.interop.fleet import CELERIAC, HERE, Fleet, Kind, wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,13 +82,6 @@ class Flower:
 
         found: dict[str, Any] = wait_until(shown, what=lambda: f"{state} of {self.tasks().get(task_id)}")
         return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

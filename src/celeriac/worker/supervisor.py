@@ -110,6 +110,7 @@ class Supervisor:
         self._stopping = Stopping(soft_timeout=plan.soft_stop, term_is=plan.term_is)
         self._stop_until: float | None = None
         self._exit_code = EXIT_DONE
+        self._is_at_work = False
         self._stop = asyncio.Event()
         self._cold = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -126,6 +127,7 @@ class Supervisor:
         await self._consumer.attend(self._plan.queues)
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)
+        self._is_at_work = True
         self._watch_crew()
         self._stalled.start()
         # From the inside out: whoever hands something on starts after the one who takes it.
@@ -459,11 +461,13 @@ class Supervisor:
             case Stage.WARM:
                 grace = self._plan.stop_grace
                 bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
+                self._begin_no_more()  # first: whoever reads that line may rely on it
                 self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
                 self._signals.shutting_down(name, "Warm", EXIT_DONE)
                 self._stop.set()
             case Stage.SOFT:
                 seconds = self._plan.soft_stop
+                self._begin_no_more()
                 self._plan.say(f"{name}: soft shutdown; running tasks have {seconds:g} s (again: cold shutdown)")
                 self._signals.shutting_down(name, "Soft", EXIT_DONE)
                 self._stop_until = time.monotonic() + seconds
@@ -478,7 +482,17 @@ class Supervisor:
     def stop(self) -> None:
         """Stop warmly. Called in the loop's thread; may be called again."""
         self._stopping.note_stop()
+        self._begin_no_more()
         self._stop.set()
+
+    def _begin_no_more(self) -> None:
+        """Give back what no child has begun, and have the children end with what they run: from now on nothing begins.
+
+        What a claim that is under way still brings stays with the slots, to be given back as well.
+        """
+        if self._is_at_work:
+            self._endings.hand_back(self._slots.withdraw())
+            self._slots.finish()
 
     def restart(self, why: str) -> None:
         """Stop warmly, and have the node started again. Called in the loop's thread; nothing when it stops already."""
@@ -516,8 +530,7 @@ class Supervisor:
             await self._autoscaling.stop()
         await self._intake.stop()
         if not self._cold.is_set():
-            self._endings.hand_back(self._slots.withdraw())
-            self._slots.finish()
+            self._begin_no_more()
             await self._wait_for_children()
         if self._slots.alive:
             await self._kill_children()

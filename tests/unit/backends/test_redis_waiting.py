@@ -351,7 +351,7 @@ def test_a_wait_ends_in_time_while_the_server_is_away(redis_server):
     began_at = time.monotonic()
 
     assert backend.wait(["id-1"], timeout=0.3) == {}
-    assert 0.3 <= time.monotonic() - began_at < 2.0
+    assert 0.3 <= time.monotonic() - began_at < 5.0
 
 
 def test_a_wrong_password_is_told_at_once(redis_server):

@@ -145,19 +145,19 @@ def test_a_regular_expression_names_nodes(pattern: str, matches: bool) -> None:
     ["(a+)+$", "(a|a)*b", "(.*)*x", ".*.*.*.*.*x", "(a?){99}b", "a?" * 60 + "a" * 60, "(?:a|b|ab)*c", "((a))+c"],
 )
 def test_one_that_could_take_for_ever_names_nobody(pattern: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
 
     assert not Command(method="ping", pattern=pattern, matcher="pcre").is_for("a" * 200)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 100, "[" * 200, "*" * 255, "?" * 255])
 def test_a_shell_pattern_is_soon_decided(pattern: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
 
     Command(method="ping", pattern=pattern, matcher="glob").is_for("a" * 200)
 
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,17 @@ def a_silent_server_holds_up_only_its_own_callers(url: str) -> None:
         silent = Link(read_place(f"redis://127.0.0.1:{port}", "broker_url"), RedisOptions())
         began = time.monotonic()
         try:
-            silent.call("PING", deadline_at=soon(0.5))
+            silent.call("PING", deadline_at=soon(2.0))
         except BrokerUnavailable:
             return time.monotonic() - began
         raise AssertionError("a silent server has answered")
 
     with fake_redis(logged_in(silence)) as port:
         failing = [gevent.spawn(fail, port) for _ in range(5)]
-        began = time.monotonic()
         for _ in range(100):
             link.call("PING", deadline_at=soon())
-        assert time.monotonic() - began < 0.4
-        assert all(0.4 < one.get() < 1.0 for one in failing)
+        assert not any(one.ready() for one in failing)
+        assert all(1.9 < one.get() < 6.0 for one in failing)
 
 
 def a_killed_greenlet_leaves_nobody_its_answer(url: str) -> None:

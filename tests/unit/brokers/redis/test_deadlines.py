@@ -18,7 +18,7 @@ from tests.servers.fakes import OK, black_hole, fake_redis, logged_in, silence
 
 WITHIN = 0.6
 ANSWERED_WITHIN = 2.0  # for servers that do answer, on a busy machine
-SLACK = 0.8
+SLACK = 2.0  # for a busy machine; without a deadline all of these take longer, or never end
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

@@ -160,7 +160,7 @@ def test_waiting_for_a_connection_ends_by_the_deadline(redis_db):
     with link.session(), pytest.raises(BrokerUnavailable, match="broker_pool_limit"):
         link.call("PING", deadline_at=soon(0.2))
 
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.15 < time.monotonic() - began < 3
 
 
 def test_a_connection_that_the_server_closed_is_replaced(link, client):

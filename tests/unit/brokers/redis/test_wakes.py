@@ -23,8 +23,8 @@ def world(redis_db, request):
 def waiting(node, *queues, wait=10 * ANSWER_WITHIN):
     """Leave a claim under way, and return when it sleeps."""
     claim = node.start(node.consumer.claim(queues or ["q"], limit=1, wait=wait))
-    _until(lambda: node.consumer._wakes._armed and not claim.done())
-    time.sleep(0.05)
+    wakes = node.consumer._wakes
+    _until(lambda: wakes._armed and wakes._event._waiters and not claim.done())
     return claim
 
 
@@ -76,7 +76,7 @@ def test_a_message_that_becomes_due_sooner_than_all_others_wakes_a_node_in_time(
 
     began = time.monotonic()
     assert task_ids(claim.result(ANSWER_WITHIN).deliveries) == ["soon"]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0, "before it looks by itself"
 
 
 def test_a_busy_node_does_not_track(world, client):
@@ -152,16 +152,15 @@ def test_without_tracking_a_node_polls(world, client):
     client.execute_command("ACL", "SETUSER", "default", "-client|tracking")
     try:
         node = world.node()
-        claim = node.start(node.consumer.claim(["q"], limit=1, wait=10 * ANSWER_WITHIN))
-        time.sleep(0.5)
         before = calls(client, "evalsha")
-        time.sleep(1.0)
-        assert 3 <= calls(client, "evalsha") - before <= 12, "every 200 ms by then"
+        claim = node.start(node.consumer.claim(["q"], limit=1, wait=10 * ANSWER_WITHIN))
+        _until(lambda: calls(client, "evalsha") >= before + 10)  # by then it asks every 200 ms
+        before, began = calls(client, "evalsha"), time.monotonic()
+        _until(lambda: calls(client, "evalsha") >= before + 4)
+        assert time.monotonic() - began > 0.4, "and not in a hot loop"
 
-        began = time.monotonic()
         publish(world.broker(), a_message())
         assert len(claim.result(ANSWER_WITHIN).deliveries) == 1
-        assert time.monotonic() - began < 1.0
     finally:
         client.execute_command("ACL", "SETUSER", "default", "+client|tracking")
 
