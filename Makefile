@@ -53,16 +53,19 @@ docs: $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
 	@echo "open docs/_build/index.html"
 
-# Installs the system's servers that the suite starts, and node for celery-node, where that can be done without asking: in CI
-# and as root. Elsewhere the tests that miss one are skipped, and say how to get it.
+# Installs the system's servers that the suite starts, node for celery-node, and two programs that tests call, where that can be
+# done without asking: as root, and in CI. Elsewhere the tests that miss one are skipped, and say how to get it.
 servers:
 	@missing=; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
-	command -v rabbitmq-server >/dev/null || missing="$$missing rabbitmq-server"; \
+	command -v rabbitmq-server >/dev/null || [ -x /usr/sbin/rabbitmq-server ] || missing="$$missing rabbitmq-server"; \
 	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
-	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && { [ -z "$$root" ] || { [ -n "$$CI" ] && $$root true; }; }; then \
 	    echo "Installing$$missing ..."; \
-	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	    $$root apt-get -qq update && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	fi
 
