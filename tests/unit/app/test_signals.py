@@ -350,7 +350,8 @@ def test_connecting_from_many_threads_loses_nobody(signal):
 
 
 def test_asking_whether_anybody_receives_a_signal_calls_nothing():
-    signal, called = Signal(), []
+    signal: Signal = Signal()
+    called: list[str] = []
 
     sys.setprofile(lambda frame, event, argument: called.append(event))
     if signal.receivers:

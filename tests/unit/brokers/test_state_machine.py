@@ -6,6 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from celeriac.testing.brokers import publish
 from celeriac.testing.worlds import a_message
+from tests.size import SIZE
 from tests.unit.brokers.crashing_worlds import (
     CrashingMemoryWorld,
     CrashingRedisWorld,
@@ -41,11 +42,17 @@ class RedisMachine(BrokerMachine):
         worker.node.extend()  # or a timer, a moment later: until then Redis has not been told
 
 
+def examples(small: int) -> settings:
+    """Play so many games in the small size, which has others beside them, and 1,000 in the full one."""
+    count = 1_000 if SIZE == "full" else small
+    return settings(max_examples=count, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+
+
 @pytest.mark.fault
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine])
-def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
-    steps = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize(("machine", "small"), [(MemoryMachine, 100), (SqliteMachine, 50)])
+def test_every_message_is_in_exactly_one_place_whatever_happens(machine, small):
+    steps = examples(small)
 
     run_state_machine_as_test(machine, settings=steps)
 
@@ -54,7 +61,7 @@ def test_every_message_is_in_exactly_one_place_whatever_happens(machine):
 @pytest.mark.timeout(900)
 def test_on_redis_too(redis_db, monkeypatch):
     monkeypatch.setattr(RedisMachine, "url", redis_db)
-    steps = settings(stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+    steps = examples(30)  # each step costs ten times what it does in memory
 
     run_state_machine_as_test(RedisMachine, settings=steps)
 
