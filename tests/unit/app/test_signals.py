@@ -350,7 +350,7 @@ def test_connecting_from_many_threads_loses_nobody(signal):
 
 
 def test_asking_whether_anybody_receives_a_signal_calls_nothing():
-    signal: Signal = Signal()
+    signal = Signal()
     called: list[str] = []
 
     sys.setprofile(lambda frame, event, argument: called.append(event))
