@@ -24,8 +24,8 @@ class Storm:
     hits: int = 0
 
     def rage_until(self, calm: Callable[[], bool]) -> None:
-        """Strike every two seconds."""
-        strike_at = time.monotonic() + KILL_EVERY
+        """Strike at once, for work may be done sooner than nodes come up, and then every two seconds."""
+        strike_at = time.monotonic()
         while not calm():
             if time.monotonic() >= strike_at:
                 strike_at += KILL_EVERY
