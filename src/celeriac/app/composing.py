@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
+from celeriac.app.calling import sends_itself
 from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
-from celeriac.app.options import NOTHING_SAID, read_call_options
+from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
 from celeriac.app.result_set import ResultSet
 from celeriac.app.starting import check_joins, start_now, start_of
 from celeriac.brokers.joins import JoinEffects
@@ -25,6 +26,7 @@ from celeriac.message import Message
 if TYPE_CHECKING:
     from celeriac.app.announcing import Announcement
     from celeriac.app.application import Celery
+    from celeriac.app.task import Task
 
 BATCH_MAX: Final = 500
 BATCH_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -52,7 +54,8 @@ class Composing:
     ) -> Any:
         """Send a canvas; returning means that the broker has all messages that begin it.
 
-        They are published in batches. When one of them cannot be, those before it have been; the error says so.
+        They are published in batches, but for those of tasks whose class has an `apply_async` of its own: it is called
+        for each. When one of them cannot be published, those before it have been; the error says so.
         """
         if self._app.conf.task_always_eager:
             return whole.apply(args, kwargs, **options)
@@ -61,12 +64,11 @@ class Composing:
         published = 0
         for batch in _Batches(self._app, steps, options, parent):
             try:
-                self._app.sender.publish_batch(batch.messages, batch.said, batch.heard)
+                published += batch.publish()
             except Exception as error:
                 if published:
                     error.add_note(f"{published} messages of this group had been published before")
                 raise
-            published += len(batch.messages)
         self._note(parent, steps.result, options)
         return steps.result
 
@@ -229,11 +231,30 @@ class _Steps:
 class _Batch:
     """Hold messages that are published in one go."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: Celery, said: ReadOptions) -> None:
         self.messages: list[Message] = []
         self.heard: list[Announcement] = []
-        self.said = NOTHING_SAID
         self.size_bytes = 0
+        self._app = app
+        self._said = said
+
+    def publish(self) -> int:
+        """Return how many messages were published."""
+        self._app.sender.publish_batch(self.messages, self._said, self.heard)
+        return len(self.messages)
+
+
+class _OwnCall:
+    """Hold a call that the task's own `apply_async` sends."""
+
+    def __init__(self, task: Task[..., Any], step: Send) -> None:
+        self._task: Any = task  # its arguments were checked by nobody yet
+        self._step = step
+
+    def publish(self) -> int:
+        """Return how many calls were sent. The canvas is what its caller's run lists among its children."""
+        self._task.apply_async(self._step.args, self._step.kwargs, **{**self._step.options, "add_to_parent": False})
+        return 1
 
 
 class _Batches:
@@ -245,12 +266,20 @@ class _Batches:
         self._parent = parent
         publishing = {name: options[name] for name in _OF_PUBLISHING if options.get(name) is not None}
         self._said = read_call_options("a canvas", publishing) if publishing else NOTHING_SAID
+        self._senders: dict[str, Task[..., Any] | None] = {}
 
-    def __iter__(self) -> Iterator[_Batch]:
+    def __iter__(self) -> Iterator[_Batch | _OwnCall]:
         batch = self._begin()
         for step in self._steps:
             if isinstance(step, Join):
                 start_now(step, self._app, self._parent)
+                continue
+            sender = self._sender_of(step)
+            if sender is not None:
+                if batch.messages:
+                    yield batch
+                    batch = self._begin()
+                yield _OwnCall(sender, step)
                 continue
             message = self._app.sender.encode_planned(step, self._parent, batch.heard)
             batch.messages.append(message)
@@ -262,9 +291,16 @@ class _Batches:
             yield batch
 
     def _begin(self) -> _Batch:
-        batch = _Batch()
-        batch.said = self._said
-        return batch
+        return _Batch(self._app, self._said)
+
+    def _sender_of(self, step: Send) -> Task[..., Any] | None:
+        """Return the task, if its class sends calls in its own way."""
+        name = step.call["task"]
+        try:
+            return self._senders[name]
+        except KeyError:
+            task = step.call.known_task()
+            return self._senders.setdefault(name, task if task is not None and sends_itself(task) else None)
 
 
 _OF_PUBLISHING: Final = ("timeout", "confirm_timeout", "retry", "retry_policy")

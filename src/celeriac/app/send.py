@@ -94,6 +94,8 @@ class Sender:
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
+        if options and (call.group is not None or call.chord is not None):  # others count on it
+            call = _yielding(call)
         heard: list[Announcement] = []
         message = self._encode(call, said, heard)
         conflicts = self._publish((message,), said, heard)

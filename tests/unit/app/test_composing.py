@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 
-from celeriac import Celery, chain, chord, group
+from celeriac import Celery, Task, chain, chord, group
 from celeriac.app.composing import BATCH_MAX
 from celeriac.app.context import Context
 from celeriac.app.follow import after_success
@@ -51,6 +52,89 @@ def test_a_group_of_a_generator_may_be_a_callback(app, add):
 def test_members_are_checked_as_calls_are(app, add):
     with pytest.raises(TypeError, match=r"shop\.add"):
         group([add.s(1)]).delay()
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Return the messages that brokers are given, one after the other."""
+    seen: list[Message] = []
+    publish = MemoryBroker.publish
+
+    def noting(self: MemoryBroker, messages: Sequence[Message], *, deadline_at: float) -> Any:
+        seen.extend(messages)
+        return publish(self, messages, deadline_at=deadline_at)
+
+    monkeypatch.setattr(MemoryBroker, "publish", noting)
+    return seen
+
+
+@pytest.fixture
+def tagging(app):
+    """Return a task whose class notes, and adds to, what each call of it says."""
+
+    class Tagging(Task[..., Any]):
+        sent: ClassVar[list[Any]] = []
+
+        def apply_async(self, args=None, kwargs=None, **options):  # type: ignore[override]  # as programs do
+            self.sent.append((args, options["task_id"]))
+            return super().apply_async(args, kwargs, **{**options, "headers": {"tenant": "blue"}})
+
+    @app.task(name="shop.tagging", base=Tagging)
+    def tagging(*args):
+        return args
+
+    return tagging
+
+
+def test_members_are_sent_by_the_apply_async_of_their_class(add, tagging, published):
+    result = group(add.s(1, 1), tagging.s(1), add.s(2, 2), tagging.s(2)).delay()
+
+    assert [(tuple(args), task_id) for args, task_id in tagging.sent] == [((1,), result[1].id), ((2,), result[3].id)]
+    assert [message.task_id for message in published] == [each.id for each in result]
+    assert [headers_of(message).get("tenant") for message in published] == [None, "blue", None, "blue"]
+    assert [(headers_of(message)["group"], headers_of(message)["group_index"]) for message in published] == [
+        (result.id, index) for index in range(4)
+    ]
+
+
+def test_a_chain_begins_with_the_apply_async_of_its_first_class(add, tagging, published):
+    result = chain(tagging.s(1), add.s(2)).delay()
+
+    assert [task_id for _, task_id in tagging.sent] == [result.parent.id]
+    [message] = published
+    assert headers_of(message)["tenant"] == "blue"
+    _, _, embedded = json.loads(message.body)
+    assert [step["options"]["task_id"] for step in embedded["chain"]] == [result.id]
+
+
+def test_the_header_of_a_chord_is_sent_by_the_apply_async_of_its_class(add, tagging, published):
+    result = chord([tagging.s(1), add.s(1, 1)], add.s(2)).delay()
+
+    assert [task_id for _, task_id in tagging.sent] == [result.parent[0].id]
+    bodies = [json.loads(message.body)[2]["chord"]["options"]["task_id"] for message in published]
+    assert bodies == [result.id] * 2
+
+
+@pytest.mark.parametrize("makes", [group, chord], ids=["group", "chord"])
+def test_a_unique_member_is_sent_in_any_case_by_the_apply_async_of_its_class(app, add, tagging, makes):
+    members = [tagging.s(1).set(unique_for=60), tagging.s(1).set(unique_for=60)]
+
+    (group(members) if makes is group else chord(members, add.s(2))).delay()
+
+    [depth] = app.broker.depths()
+    assert depth.ready == 2
+
+
+def test_what_an_apply_async_of_its_own_raises_says_what_was_published_before(app, add, tagging, monkeypatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise LookupError("no tenant")
+
+    monkeypatch.setattr(type(tagging), "apply_async", refuse)
+
+    with pytest.raises(LookupError) as caught:
+        group(add.s(1, 1), tagging.s(1)).delay()
+
+    assert caught.value.__notes__ == ["1 messages of this group had been published before"]
 
 
 def test_what_was_published_before_an_error_is_said(app, add, monkeypatch):

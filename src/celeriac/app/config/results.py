@@ -60,7 +60,8 @@ class ResultSettings(Group):
     result_chord_expires: float | None = later(
         or_none(SECONDS),
         None,
-        "Seconds for which is kept who has finished of a chord; 0: for ever; None: as `result_expires`.",
+        "Celery's seconds for which is kept who has finished of a chord. Here it is 30 days from the last member that "
+        "ended, so that no chord is forgotten before its body is sent; less would lose bodies.",
         old="CELERY_RESULT_CHORD_EXPIRES",
     )
     result_extended: bool = works(
