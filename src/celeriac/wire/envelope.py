@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -75,23 +76,34 @@ def _plain(body: bytes) -> bytes | None:
 
 
 def _write_usual(message: Message, delivery_tag: str, reply_to: bytes) -> bytes:
-    write = encode_basestring_ascii
-    return (
-        b'{"body": "%b", "content-encoding": %b, "content-type": %b, "headers": %b, '
-        b'"properties": {"correlation_id": %b, %b"delivery_mode": 2, '
-        b'"delivery_info": {"exchange": "", "routing_key": %b}, "priority": %d, '
-        b'"body_encoding": "base64", "delivery_tag": %b}}'
-    ) % (
-        binascii.b2a_base64(message.body, newline=False),
-        write(message.content_encoding).encode(),
-        write(message.content_type).encode(),
-        message.headers,
-        write(message.task_id).encode(),
-        reply_to,
-        write(message.queue).encode(),
-        message.priority,
-        write(delivery_tag).encode(),
+    before_headers, before_tag = _around(
+        message.content_encoding, message.content_type, message.queue, message.priority, reply_to
     )
+    return b"".join(
+        (
+            b'{"body": "',
+            binascii.b2a_base64(message.body, newline=False),
+            before_headers,
+            message.headers,
+            b', "properties": {"correlation_id": ',
+            encode_basestring_ascii(message.task_id).encode(),
+            before_tag,
+            encode_basestring_ascii(delivery_tag).encode(),
+            b"}}",
+        )
+    )
+
+
+@lru_cache(maxsize=1024)
+def _around(encoding: str, content_type: str, queue: str, priority: int, reply_to: bytes) -> tuple[bytes, bytes]:
+    """Return what stands between body and headers, and between id and delivery tag: the same for most messages."""
+    write = encode_basestring_ascii
+    before_headers = f'", "content-encoding": {write(encoding)}, "content-type": {write(content_type)}, "headers": '
+    before_tag = (
+        f'"delivery_mode": 2, "delivery_info": {{"exchange": "", "routing_key": {write(queue)}}}, '
+        f'"priority": {priority:d}, "body_encoding": "base64", "delivery_tag": '
+    )
+    return before_headers.encode(), b", %b%b" % (reply_to, before_tag.encode())
 
 
 class Envelope(msgspec.Struct, rename="kebab", gc=False):

@@ -7,6 +7,7 @@ persistent, the priority is a column. Storing only the others, which are usually
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
@@ -22,11 +23,13 @@ _IMPLIED: Final = frozenset({"priority", "body_encoding", "delivery_tag"})
 _ONLY_REPLY_TO: Final = b'{"reply_to": '
 
 
+@lru_cache(maxsize=64)
 def only_reply_to(reply_to: str) -> bytes:
     """Write the properties of nearly all messages that come from Celery, or go to it: they name a queue for answers."""
     return b"%b%b}" % (_ONLY_REPLY_TO, encode_basestring_ascii(reply_to).encode())
 
 
+@lru_cache(maxsize=64)
 def reply_to_alone(properties: bytes) -> bytes | None:
     """Return the JSON text of the queue for answers if properties name nothing else, by their looks alone."""
     if properties.startswith(_ONLY_REPLY_TO) and properties.count(b'"') == 4 and b"\\" not in properties:
