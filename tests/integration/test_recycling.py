@@ -84,7 +84,7 @@ def test_children_of_many_bodies_are_replaced_while_others_of_theirs_still_run(p
     assert max(runs.values()) <= 5
     assert len(runs) >= 8
     project.open_gate("gate")
-    assert long.get(timeout=30) not in list(runs)[4:]
+    assert runs[long.get(timeout=30)] <= 4, "the long run is one of its five"
     assert node.stop() == 0
     node.wait_gone()
     project.assert_clean()

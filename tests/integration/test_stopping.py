@@ -327,7 +327,7 @@ def test_a_node_tells_where_its_threads_are(project: Project):
     os.kill(node.pid, signal.SIGUSR1)
 
     node.wait_for_log("Current thread 0x")
-    node.wait_for_log('worker/node.py", line')
+    node.wait_for_log('worker/processes.py", line')
     assert project.call("add", 1, 2).get(timeout=10) == 3
     assert node.stop() == 0
 
