@@ -46,6 +46,8 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
+_LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
+
 
 class WorkerChannel:
     """Hold the connection of one node.
@@ -91,8 +93,10 @@ class WorkerChannel:
                 async with asyncio.timeout(self.options.connect_timeout or _WITHIN):
                     self._connection, self._wire = await dial(self.place, self.options, endpoint)
                     self._channel = await self._connection.channel(publisher_confirms=False)
-            except LOST as error:
+            except _LOST_MEANWHILE as error:
                 await self.close()
+                if _is_cancelled(error):
+                    raise
                 last = unreachable(error, endpoint.address, self.options.connect_timeout or _WITHIN)
                 continue
             self._first = number % len(endpoints)
@@ -205,7 +209,9 @@ class WorkerChannel:
         try:
             async with asyncio.timeout(_WITHIN):
                 return await call
-        except LOST as error:
+        except _LOST_MEANWHILE as error:
+            if _is_cancelled(error):
+                raise
             await self.close()  # whatever it was, messages may be lost on this channel: begin anew
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 
@@ -227,6 +233,12 @@ async def after_the_end() -> None:
     """Let the driver's tasks and the transport end, which takes them some turns of the loop."""
     for _ in range(_TURNS_OF_AN_END):
         await asyncio.sleep(0)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Say whether somebody cancels this task; the driver raises the same where a connection is closed meanwhile."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _ignore(message: Delivered, serial: int) -> None:

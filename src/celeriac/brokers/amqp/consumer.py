@@ -117,6 +117,7 @@ class AmqpConsumer(Consumer):
         self._buffer: deque[Delivery] = deque()
         self._came = asyncio.Event()
         self._last_tag = 0
+        self._connecting = asyncio.Lock()
         self._serial = 0
         self._is_open = False
         self._claimed_at = 0.0
@@ -153,16 +154,27 @@ class AmqpConsumer(Consumer):
 
     async def _connect(self) -> None:
         """Make sure that there is a channel; what the one before has delivered is to be adopted."""
-        if not self._channel.is_open:
+        if self._is_ready():
+            return
+        async with self._connecting:  # the claim and the lease come here at once
+            if self._is_ready():
+                return
             self._note_lost()
             await self._channel.open()
-            self._serial = self._channel.serial
-            self._queues = ()
-            await self._declare([revocation_stream(REVOCATION_EXPIRES)])
-            await self._channel.follow(REVOCATIONS, self._note_revoked)
-            deadline_at = time.monotonic() + _PUBLISH_WITHIN
-            version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
+            try:
+                await self._declare([revocation_stream(REVOCATION_EXPIRES)])
+                await self._channel.follow(REVOCATIONS, self._note_revoked)
+                deadline_at = time.monotonic() + _PUBLISH_WITHIN
+                version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
+            except BaseException:
+                await self._channel.close()  # half made, it would look like a whole one
+                raise
             self._revoked_version = max(self._revoked_version, version)
+            self._queues = ()
+            self._serial = self._channel.serial
+
+    def _is_ready(self) -> bool:
+        return self._channel.is_open and self._serial == self._channel.serial
 
     def _note_revoked(self, offset: int) -> None:
         self._revoked_version = max(self._revoked_version, offset + 1)
@@ -327,8 +339,8 @@ class AmqpConsumer(Consumer):
                 outgoing.append(self._dead_letters.outgoing(whole, one.dead_reason, died_at=now))
         if outgoing:
             await self._publish(outgoing)
-        lost = await self._ack([one.delivery.tag for one in mine])
-        return refused + [one for one in mine if one.delivery.tag in lost]
+        await self._ack([one.delivery.tag for one in mine])
+        return refused
 
     async def _publish_to_exchange(self, message: Message, now: float) -> list[Outgoing]:
         """Publish what goes to an exchange; return what becomes of one that reaches nothing: a dead letter."""
@@ -357,20 +369,14 @@ class AmqpConsumer(Consumer):
         deadline_at = time.monotonic() + _PUBLISH_WITHIN
         await asyncio.to_thread(self._publisher.publish, outgoing, deadline_at=deadline_at)
 
-    async def _ack(self, tags: Sequence[int]) -> set[int]:
-        """Acknowledge what is held under these tags; return those that cannot be, because their channel is gone."""
-        await self._connect()
-        lost: set[int] = set()
-        wire = []
+    async def _ack(self, tags: Sequence[int]) -> None:
+        """Acknowledge what is held under these tags; what has lost its channel, when it comes again."""
+        if not self._is_ready():
+            self._note_lost()
+        places = [self._holdings.end(tag) for tag in tags]
         for tag in tags:
-            place = self._holdings.remove(tag)
             self._whole.pop(tag, None)
-            if place is None:
-                lost.add(tag)
-            else:
-                wire.append(place.tag)
-        await self._channel.ack(wire, oldest=self._holdings.oldest())
-        return lost
+        await self._channel.ack([place.tag for place in places if place is not None], oldest=self._holdings.oldest())
 
     async def release(self, releases: Sequence[Release]) -> None:
         now = self._clock.now()

@@ -74,19 +74,24 @@ class Holdings:
         """Say whether a run ended here while its message could not be acknowledged."""
         return self._ended.pop(run, False) is None
 
+    def end(self, tag: int) -> Place | None:
+        """Note that a run has ended; return where its message can be acknowledged, or None: when it comes again."""
+        held = self._by_tag.get(tag)
+        if held is not None and held.place is None:
+            self._ended[held.run] = None
+            if len(self._ended) > _ENDED_MAX:
+                self._ended.popitem(last=False)
+        return self.remove(tag)
+
     def remove(self, tag: int) -> Place | None:
-        """Hold a message no longer; return where it can be acknowledged, or None when that is not possible now."""
+        """Hold a message no longer; return where it can be given back, or None when its channel is gone."""
         held = self._by_tag.pop(tag, None)
         if held is None:
             return None
         if self._by_run.get(held.run) is held:
             del self._by_run[held.run]
-        if held.place is None:
-            self._ended[held.run] = None
-            if len(self._ended) > _ENDED_MAX:
-                self._ended.popitem(last=False)
-            return None
-        self._unacked.pop(held.place.tag, None)
+        if held.place is not None:
+            self._unacked.pop(held.place.tag, None)
         return held.place
 
     def lose_channel(self) -> None:

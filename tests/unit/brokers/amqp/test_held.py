@@ -42,11 +42,21 @@ def test_a_run_that_ended_without_a_channel_is_known_when_its_message_comes_agai
     holdings.add(held(1))
     holdings.lose_channel()
 
-    assert holdings.remove(1) is None
+    assert holdings.end(1) is None
 
     assert holdings.has_ended("run-1")
     assert not holdings.has_ended("run-1"), "it comes once"
     assert not holdings.has_ended("run-2")
+
+
+def test_what_was_given_back_without_a_channel_has_not_ended():
+    holdings = Holdings()
+    holdings.add(held(1))
+    holdings.lose_channel()
+
+    assert holdings.remove(1) is None
+
+    assert not holdings.has_ended("run-1")
 
 
 def test_two_messages_of_one_run_are_two():
