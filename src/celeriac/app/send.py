@@ -94,7 +94,7 @@ class Sender:
         said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
-        if options and (call.group is not None or call.chord is not None):  # others count on it
+        if options and (call.group, call.chord, call.chain) != (None, None, None):  # others count on it
             call = _yielding(call)
         heard: list[Announcement] = []
         message = self._encode(call, said, heard)

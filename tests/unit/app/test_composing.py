@@ -125,6 +125,14 @@ def test_a_unique_member_is_sent_in_any_case_by_the_apply_async_of_its_class(app
     assert depth.ready == 2
 
 
+def test_a_unique_beginning_of_a_chain_is_sent_in_any_case_by_the_apply_async_of_its_class(app, add, tagging):
+    for _ in range(2):
+        (tagging.s(1).set(unique_for=60) | add.s(2)).delay()
+
+    [depth] = app.broker.depths()
+    assert depth.ready == 2, "else nobody would call what follows"
+
+
 def test_what_an_apply_async_of_its_own_raises_says_what_was_published_before(app, add, tagging, monkeypatch):
     def refuse(*_: Any, **__: Any) -> None:
         raise LookupError("no tenant")
