@@ -177,7 +177,7 @@ class AmqpConsumer(Consumer):
         return self._channel.is_open and self._serial == self._channel.serial
 
     def _note_revoked(self, offset: int) -> None:
-        self._revoked_version = max(self._revoked_version, offset + 1)
+        self._revoked_version = max(self._revoked_version, self._revoked.version_at(offset))
 
     def _note_lost(self) -> None:
         """Forget what has come and nobody has claimed; keep what is under way, until it comes again."""

@@ -1,7 +1,9 @@
 """What is revoked, in a stream: a queue that RabbitMQ keeps, and that everybody reads from where they want.
 
 Each entry is one revocation; its offset tells the version. So nodes that were down, and those to come, are told, too.
-A stream does not tell where it ends; whoever reads it puts a mark there before, and reads up to that.
+A stream does not tell where it ends; whoever reads it puts a mark there before, and reads up to that. When that does
+not come, the stream is another one than before, as on the next server of a list: it is read from its beginning, and
+versions go on from where they were.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ MARK: Final = "x-celeriac-mark"
 
 _AT_ONCE: Final = 1_000
 
+_SILENT_FOR: Final = 1.0
+"""Seconds without a message, after which a mark is not waited for where it should be."""
+
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
     """Be what the stream has of one revocation."""
@@ -60,6 +65,7 @@ class RevokedOnRabbitMQ:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, _Entry]] = {}
         self._next = 0
+        self._before = 0  # offsets of the streams that this one has taken the place of
         self._version = 0
 
     def add(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
@@ -85,12 +91,9 @@ class RevokedOnRabbitMQ:
         """Return what was revoked after a version."""
         with self._lock:
             self._catch_up(ask_until())
-            later = sorted(
-                ((offset, entry) for offset, entry in self._known.values() if offset + 1 > version),
-                key=lambda pair: pair[0],
-            )
+            later = sorted((pair for pair in self._known.values() if pair[0] > version), key=lambda pair: pair[0])
             told, more = later[:limit], len(later) > limit
-            upto = told[-1][0] + 1 if more else self._version
+            upto = told[-1][0] if more else self._version
             now = self._clock.now()
             return Feed(upto, [_revocation(entry) for _, entry in told if entry.expires_at > now], more)
 
@@ -99,6 +102,10 @@ class RevokedOnRabbitMQ:
         with self._lock:
             self._catch_up(deadline_at)
             return self._version
+
+    def version_at(self, offset: int) -> int:
+        """Return the version that an entry of the stream makes."""
+        return self._before + offset + 1
 
     def among(self, task_ids: Collection[str]) -> dict[str, Revocation]:
         """Return the revocations of those ids that are revoked."""
@@ -121,18 +128,30 @@ class RevokedOnRabbitMQ:
         mark = new_id()
         self._publisher.publish([_outgoing(self._stream, mark, b"", {MARK: mark})], deadline_at=deadline_at)
         with self._publisher.channel("reading what is revoked", deadline_at=deadline_at) as channel:
-            seen: set[str] = set()
-
-            def take(message: Any) -> None:
-                channel.basic_ack(message.delivery_tag)
-                headers = message.properties.get("application_headers") or {}
-                seen.add(str(headers.get(MARK)))
-                self._take(int(headers.get(OFFSET, self._next)), message.body, is_mark=MARK in headers)
-
             channel.basic_qos(0, _AT_ONCE, False)
-            channel.basic_consume(REVOCATIONS, callback=take, arguments={OFFSET: self._next})
-            while mark not in seen:
-                channel.connection.drain_events()
+            if not self._read_up_to(mark, channel):
+                self._before, self._next = self._before + self._next, 0
+                while not self._read_up_to(mark, channel):
+                    pass  # it was published, so it comes; the deadline ends this, too
+
+    def _read_up_to(self, mark: str, channel: Any) -> bool:
+        """Read on until a mark comes; say whether it did, before there was silence."""
+        seen: set[str] = set()
+
+        def take(message: Any) -> None:
+            channel.basic_ack(message.delivery_tag)
+            headers = message.properties.get("application_headers") or {}
+            seen.add(str(headers.get(MARK)))
+            self._take(int(headers.get(OFFSET, self._next)), message.body, is_mark=MARK in headers)
+
+        consumer = channel.basic_consume(REVOCATIONS, callback=take, arguments={OFFSET: self._next})
+        while mark not in seen:
+            try:
+                channel.connection.drain_events(timeout=_SILENT_FOR)
+            except TimeoutError:
+                channel.basic_cancel(consumer)
+                return mark in seen
+        return True
 
     def _take(self, offset: int, body: bytes | str, *, is_mark: bool) -> None:
         if offset < self._next:  # a stream begins at the chunk that has the offset
@@ -144,9 +163,9 @@ class RevokedOnRabbitMQ:
             entry = msgspec.json.decode(body, type=_Entry)
         except (msgspec.MsgspecError, UnicodeError):
             return  # what nobody of us has written
-        self._version = offset + 1
+        self._version = self.version_at(offset)
         self._known.pop(entry.task_id, None)
-        self._known[entry.task_id] = (offset, entry)
+        self._known[entry.task_id] = (self._version, entry)
         while len(self._known) > self._keep:
             del self._known[next(iter(self._known))]
 
