@@ -56,7 +56,7 @@ def retries_until_it_works_in_a_worker():
 @app.task(bind=True, max_retries=1)
 def again_later(self):
     if not self.request.retries:
-        raise self.retry(exc=KeyError("not yet"), countdown=1)
+        raise self.retry(exc=KeyError("not yet"), countdown=5)  # longer than it takes to look, on a busy machine, too
     return "second"
 
 

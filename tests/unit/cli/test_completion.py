@@ -46,7 +46,7 @@ def completed(line: str) -> list[str]:
         ("celeriac worker -P ", ["prefork", "threads", "asyncio", "solo"]),
         ("celeriac queue li", ["list"]),
         ("celeriac --result", ["--result-backend"]),
-        ("celeriac worker --autosc", []),
+        ("celeriac worker --schedul", []),
     ],
 )
 def test_commands_options_and_choices_are_completed(line, words):
