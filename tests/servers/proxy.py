@@ -16,6 +16,7 @@ import pytest
 
 _CHUNK: Final = 65_536
 _PATIENCE: Final = 10.0
+_TURNS: Final = 5
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._connections: set[_Connection] = set()
+        self._begun: set[asyncio.StreamWriter] = set()
         self._open: dict[Way, asyncio.Event] = {}
         self._delays = dict.fromkeys(BOTH, 0.0)
         self._cuts: list[_Cut] = []
@@ -129,10 +131,17 @@ class Proxy:
 
     async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        self._begun.add(to_client)
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:
             _reset(to_client)
+            return
+        finally:
+            self._begun.discard(to_client)
+        if self._server is None:  # refused meanwhile
+            _reset(to_client)
+            _reset(to_server)
             return
         connection = _Connection(to_client, to_server)
         self._connections.add(connection)
@@ -216,6 +225,10 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._refuse()
+        for _ in range(_TURNS):  # what the loop has accepted by now comes to `_accept`
+            await asyncio.sleep(0)
+        while self._begun:
+            await asyncio.sleep(0.005)
         for connection in list(self._connections):
             self._end(connection)
         await asyncio.sleep(0)
