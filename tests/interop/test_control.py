@@ -149,22 +149,6 @@ def test_both_do_what_either_says(fleet: Fleet, kind: Kind, command: str) -> Non
     assert found[NODES["celeriac"]] == found[NODES["celery"]]
 
 
-def test_what_runs_is_told_in_the_same_words(fleet: Fleet) -> None:
-    for number in range(4):
-        fleet.client(CELERY).run(f"noted.apply_async(('run-{number}', 60.0), task_id='run-{number}').id")
-    wait_until(lambda: len(fleet.notes("ran")) == 4, what=fleet.logs)
-
-    found = said(fleet, CELERY, "active")
-    again = said(fleet, CELERIAC, "active")
-
-    theirs, ours = found[NODES["celery"]], found[NODES["celeriac"]]
-    assert len(theirs) + len(ours) == 4
-    assert list(ours[0]) == list(theirs[0])
-    assert list(ours[0]["delivery_info"]) == list(theirs[0]["delivery_info"])
-    assert (ours[0]["name"], type(ours[0]["args"])) == (theirs[0]["name"], type(theirs[0]["args"]))
-    assert {one["id"] for one in again[NODES["celeriac"]]} == {one["id"] for one in ours}
-
-
 def test_nothing_of_it_is_left_in_the_broker(fleet: Fleet) -> None:
     def kept() -> dict[str, int]:
         runs = ("celeriac:held", "celeriac:started")  # of other tests, which may be under way
@@ -182,3 +166,22 @@ def test_nothing_of_it_is_left_in_the_broker(fleet: Fleet) -> None:
             fleet.client(kind).run("app.control.inspect(timeout=0.01).stats()")  # gone before they answer
 
     wait_until(lambda: kept() == before, what=lambda: f"{kept()} to be {before}")
+
+
+def test_what_runs_is_told_in_the_same_words(fleet: Fleet) -> None:
+    theirs: list[Any] = []
+    ours: list[Any] = []
+    sent = 0
+    while not (theirs and ours):  # either may take several before the other takes one, and keep some for later
+        assert sent < 24, "one of them takes everything"
+        fleet.client(CELERY).run(f"noted.apply_async(('run-{sent}', 60.0), task_id='run-{sent}').id")
+        sent += 1
+        found = said(fleet, CELERY, "active")
+        theirs, ours = found[NODES["celery"]], found[NODES["celeriac"]]
+    again = said(fleet, CELERIAC, "active")
+
+    assert len(theirs) + len(ours) <= sent
+    assert list(ours[0]) == list(theirs[0])
+    assert list(ours[0]["delivery_info"]) == list(theirs[0]["delivery_info"])
+    assert (ours[0]["name"], type(ours[0]["args"])) == (theirs[0]["name"], type(theirs[0]["args"]))
+    assert {one["id"] for one in again[NODES["celeriac"]]} >= {one["id"] for one in ours}

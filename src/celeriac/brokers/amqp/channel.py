@@ -149,7 +149,8 @@ class WorkerChannel:
             headers = message.carried.headers
             if MARK not in headers:
                 heard(int(headers.get(OFFSET, 0)))
-            wire.write(acks(number, [message.tag], upto=None))
+            with contextlib.suppress(ConnectionError):
+                wire.write(acks(number, [message.tag], upto=None))
 
         wire.watch(number, come)
         await self._do(channel.basic_consume(stream, _taken_before, arguments={OFFSET: "last"}))
@@ -203,7 +204,11 @@ class WorkerChannel:
             await self.close()
             lost = ConnectionError("it was closed meanwhile")
             raise unanswered(lost, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from lost
-        self._wire.write(frames)
+        try:
+            self._wire.write(frames)
+        except ConnectionError as error:
+            await self.close()
+            raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
 
     async def _do(self, call: Any) -> Any:
         try:

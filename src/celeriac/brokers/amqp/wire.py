@@ -99,5 +99,12 @@ class Wire(TransportFactory):
         self._reader.watch(channel, deliver)
 
     def write(self, frames: bytes) -> None:
-        """Send whole frames at once, beside what the driver sends."""
-        self._writer.write(frames)
+        """Send whole frames at once, beside what the driver sends.
+
+        Raises:
+            ConnectionError: the connection is being closed.
+        """
+        try:
+            self._writer.write(frames)
+        except RuntimeError as error:  # of uvloop, when the other end is known to be gone and the driver has yet to act
+            raise ConnectionError(str(error)) from error

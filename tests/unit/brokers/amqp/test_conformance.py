@@ -6,6 +6,7 @@ claimed. So what rests on those is left out here, by name and reason; the fault 
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import pytest
@@ -15,7 +16,7 @@ from celeriac.testing.brokers.leases import LeasesAndFences
 from celeriac.testing.brokers.opening import BrokersThemselves
 from celeriac.testing.brokers.publishing import PublishAndClaim
 from celeriac.testing.brokers.queues import QueuesAndDeadLetters
-from celeriac.testing.brokers.revocations import Revocations
+from celeriac.testing.brokers.revocations import Revocations, revocation, revoke
 from celeriac.testing.brokers.settling import SettleAndRelease
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import a_message, task_ids
@@ -88,6 +89,32 @@ class TestRabbitMQ(
         world = AmqpWorld(amqp_url)
         yield world
         world.end()
+
+    def test_messages_are_claimed_in_the_order_of_publishing(self, broker, node):
+        ids = [f"id-{number:02}" for number in range(25)]
+        publish(broker, *(a_message(task_id) for task_id in ids[:10]))
+        for task_id in ids[10:]:
+            publish(broker, a_message(task_id))
+
+        taken: list[str] = []
+        while len(taken) < len(ids):
+            found = node.claim(limit=12, wait=2.0)  # the server may push fewer at a time
+            assert found
+            taken += task_ids(found)
+
+        assert taken == ids
+
+    def test_a_claim_tells_of_what_was_revoked_before_it(self, broker, node):
+        """The stream has a channel of its own, and no order holds between two: soon is what is promised here."""
+        version = 0
+        for number in range(3):
+            revoke(broker, revocation(node, f"revoked-{number}"))
+            until = time.monotonic() + 10
+            while (told := node.look(limit=1).revocations) <= version:
+                assert time.monotonic() < until, "it was not told"
+            version = told
+
+        assert broker.revocations().version == version
 
     def test_what_is_too_large_keeps_its_body_when_it_comes_back_from_a_dead_node(self, world, broker):
         publish(broker, a_message("big", body=bytes(2000)))
