@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.brokers.option_values import checked, flag, seconds, seconds_or_none
 from celeriac.masking import is_secret
 
 HEARTBEAT: Final = 4
@@ -95,15 +95,15 @@ def read_options(options: Mapping[str, Any], query: Iterable[tuple[str, str]], *
             where = f"{name!r} of {source}"
             if name in _FIELDS:
                 field, read = _FIELDS[name]
-                fields[field] = _checked(read, value, where, secret=is_secret(name))
+                fields[field] = checked(read, value, where, secret=is_secret(name))
             elif name == "ssl":
                 details = value if isinstance(value, Mapping) else {}
-                encrypted = encrypted or bool(details) or _checked(_flag, value, where)
+                encrypted = encrypted or bool(details) or checked(flag, value, where)
                 tls.update(details)
             elif name in _TLS:
                 tls[_TLS[name]] = value
             elif name == "confirm_publish":
-                if not _checked(_flag, value, where):
+                if not checked(flag, value, where):
                     unheard.append(f"{where} has no effect: publishing is confirmed by the server, always")
             else:
                 unheard.append(f"{where} has no effect: {_WITHOUT_EFFECT.get(name, 'there is no such option')}")
@@ -115,14 +115,6 @@ def whole_heartbeat(seconds: float | None) -> int:
     return math.ceil(seconds or 0)
 
 
-def _checked(read: Callable[[Any], Any], value: Any, where: str, *, secret: bool = False) -> Any:
-    try:
-        return read(value)
-    except ValueError as error:
-        got = "" if secret else f", got {value!r}"
-        raise ImproperlyConfigured(f"{where} must be {error}{got}") from None
-
-
 # -- values: each function returns what is kept, or raises ValueError("what it must be") --------------------------
 
 
@@ -132,35 +124,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def _flag(value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in _FLAGS:
-        return _FLAGS[value.lower()]
-    if value in (0, 1):
-        return bool(value)
-    raise ValueError("True or False")
-
-
-_FLAGS: Final = {
-    "1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False,
-}  # fmt: skip
-
-
-def _seconds(value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise ValueError("a number of seconds >= 0")
-    return number
-
-
-def _seconds_or_none(value: Any) -> float | None:
-    return None if value is None or value in ("", "None") else _seconds(value) or None
-
-
 def _heartbeat(value: Any) -> int:
-    return whole_heartbeat(None if value is None else _seconds(value))
+    return whole_heartbeat(None if value is None else seconds(value))
 
 
 def _count_or_none(value: Any) -> int | None:
@@ -189,12 +154,12 @@ def _socket_settings(value: Any) -> tuple[tuple[int, int], ...]:
 
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "client_properties": ("client_properties", _properties),
-    "connect_timeout": ("connect_timeout", _seconds_or_none),
-    "connection_timeout": ("connect_timeout", _seconds_or_none),
+    "connect_timeout": ("connect_timeout", seconds_or_none),
+    "connection_timeout": ("connect_timeout", seconds_or_none),
     "heartbeat": ("heartbeat", _heartbeat),
-    "interval_max": ("interval_max", _seconds),
-    "interval_start": ("interval_start", _seconds),
-    "interval_step": ("interval_step", _seconds),
+    "interval_max": ("interval_max", seconds),
+    "interval_start": ("interval_start", seconds),
+    "interval_step": ("interval_step", seconds),
     "login_method": ("login_method", _text),
     "max_retries": ("max_retries", _count_or_none),
     "socket_settings": ("socket_settings", _socket_settings),

@@ -7,7 +7,6 @@ never passed over in silence.
 
 from __future__ import annotations
 
-import math
 import pkgutil
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from celeriac.brokers.option_values import FLAGS, checked, flag, seconds, seconds_or_none
 from celeriac.brokers.redis.place import RedisPlace, hash_tag
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.masking import is_secret
@@ -179,11 +179,11 @@ def read_options(
             where = f"{name!r} of {source}"
             if name in _FIELDS:
                 field, read = _FIELDS[name]
-                found[field] = _checked(read, value, where, secret=is_secret(name))
+                found[field] = checked(read, value, where, secret=is_secret(name))
             elif name.startswith("ssl_"):
                 tls[name] = value
             elif name in _ASIDE:
-                other[name] = _checked(_ASIDE[name], value, where, secret=is_secret(name))
+                other[name] = checked(_ASIDE[name], value, where, secret=is_secret(name))
             else:
                 reason = _WITHOUT_EFFECT.get(name, "there is no such option")
                 unheard.append(f"{where} has no effect: {reason}")
@@ -213,14 +213,6 @@ def _with_master(place: RedisPlace, name: str | None, setting: str) -> RedisPlac
     return msgspec.structs.replace(place, master_name=name)
 
 
-def _checked(read: Callable[[Any], Any], value: Any, where: str, *, secret: bool = False) -> Any:
-    try:
-        return read(value)
-    except ValueError as error:
-        got = "" if secret else f", got {value!r}"
-        raise ImproperlyConfigured(f"{where} must be {error}{got}") from None
-
-
 # -- values: each function returns what is kept, or raises ValueError("what it must be") --------------------------
 
 
@@ -234,33 +226,6 @@ def _text(value: Any) -> str:
 
 def _text_or_none(value: Any) -> str | None:
     return None if value is None or value == "" else _text(value)
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in _FLAGS:
-        return _FLAGS[value.lower()]
-    if value in (0, 1):
-        return bool(value)
-    raise ValueError("True or False")
-
-
-_FLAGS: Final = {
-    "1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False,
-}  # fmt: skip
-
-
-def _seconds(value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise ValueError("a number of seconds >= 0")
-    return number
-
-
-def _seconds_or_none(value: Any) -> float | None:
-    return None if value is None or value in ("", "None") else _seconds(value) or None
 
 
 def _count(value: Any) -> int:
@@ -310,8 +275,8 @@ def _body_encoding(value: Any) -> str:
 
 
 def _fanout_prefix(value: Any) -> str:
-    if isinstance(value, str) and value.lower() in _FLAGS:
-        value = _FLAGS[value.lower()]
+    if isinstance(value, str) and value.lower() in FLAGS:
+        value = FLAGS[value.lower()]
     if isinstance(value, bool):
         return "/{db}." if value else ""
     return _text(value)
@@ -348,28 +313,28 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "protocol": ("protocol", _protocol),
     "client_name": ("client_name", _text_or_none),
-    "socket_connect_timeout": ("connect_timeout", _seconds_or_none),
-    "socket_keepalive": ("keepalive", _flag),
+    "socket_connect_timeout": ("connect_timeout", seconds_or_none),
+    "socket_keepalive": ("keepalive", flag),
     "socket_keepalive_options": ("keepalive_options", _keepalive_options),
-    "health_check_interval": ("check_after", _seconds),
+    "health_check_interval": ("check_after", seconds),
     "max_connections": ("max_connections", _count_or_none),
     "credential_provider": ("credential_provider", _provider),
     "global_keyprefix": ("global_keyprefix", _text),
     "sep": ("sep", _text),
     "priority_steps": ("priority_steps", _steps),
     "queue_order_strategy": ("queue_order_strategy", _one_of("round_robin", "priority", "sorted")),
-    "visibility_timeout": ("visibility_timeout", _seconds),
+    "visibility_timeout": ("visibility_timeout", seconds),
     "unacked_key": ("unacked_key", _text),
     "unacked_index_key": ("unacked_index_key", _text),
     "unacked_mutex_key": ("unacked_mutex_key", _text),
-    "unacked_mutex_expire": ("unacked_mutex_expire", _seconds),
+    "unacked_mutex_expire": ("unacked_mutex_expire", seconds),
     "fanout_prefix": ("fanout_prefix", _fanout_prefix),
-    "fanout_patterns": ("fanout_patterns", _flag),
-    "sentinel_fanout_compat": ("sentinel_fanout_compat", _flag),
+    "fanout_patterns": ("fanout_patterns", flag),
+    "sentinel_fanout_compat": ("sentinel_fanout_compat", flag),
     "body_encoding": ("body_encoding", _body_encoding),
     "deadletter_queue": ("deadletter_queue", _text_or_none),
     "publish_wait_replicas": ("publish_wait_replicas", _count),
-    "result_chord_ordered": ("chord_ordered", _flag),
+    "result_chord_ordered": ("chord_ordered", flag),
 }
 """Option -> its field, and what reads its value."""
 
@@ -415,7 +380,7 @@ def _read_tls(said: Mapping[str, Any], setting: str) -> tuple[Tls, list[str]]:
             unheard.append(f"{name!r} of {setting} has no effect: there is no such option")
             continue
         field, read = _TLS_FIELDS[key]
-        found[field] = _checked(read, value, f"{name!r} of {setting}", secret=is_secret(name))
+        found[field] = checked(read, value, f"{name!r} of {setting}", secret=is_secret(name))
     if found.get("verify") == "none":
         found["check_hostname"] = False
     return Tls(**found), unheard
@@ -453,7 +418,7 @@ def _ca_data(value: Any) -> str | bytes | None:
 
 _TLS_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "ssl_cert_reqs": ("verify", _verify),
-    "ssl_check_hostname": ("check_hostname", _flag),
+    "ssl_check_hostname": ("check_hostname", flag),
     "ssl_ca_certs": ("ca_certs", _text_or_none),
     "ssl_ca_path": ("ca_path", _text_or_none),
     "ssl_ca_data": ("ca_data", _ca_data),
@@ -474,14 +439,14 @@ _TLS_ALIASES: Final = {"ca_certs": "ca_certs", "certfile": "certfile", "keyfile"
 def _read_sentinel(said: Mapping[str, Any], others: int, tls: Tls | None) -> tuple[SentinelOptions, list[str]]:
     found: dict[str, Any] = {"min_other_sentinels": others}
     details = {name: value for name, value in said.items() if name.startswith("ssl_")}
-    encrypted = _checked(_flag, said.get("ssl", bool(details)), "'ssl' of sentinel_kwargs")
+    encrypted = checked(flag, said.get("ssl", bool(details)), "'ssl' of sentinel_kwargs")
     unheard: list[str] = []
     if encrypted:
         found["tls"], unheard = _read_tls(details, "sentinel_kwargs") if details else (tls or Tls(), [])
     for name, value in said.items():
         if name in _SENTINEL_FIELDS:
             field, read = _SENTINEL_FIELDS[name]
-            found[field] = _checked(read, value, f"{name!r} of sentinel_kwargs", secret=is_secret(name))
+            found[field] = checked(read, value, f"{name!r} of sentinel_kwargs", secret=is_secret(name))
         elif name != "ssl" and name not in details:
             reason = _WITHOUT_EFFECT.get(name, "there is no such option")
             unheard.append(f"{name!r} of sentinel_kwargs has no effect: {reason}")
@@ -491,5 +456,5 @@ def _read_sentinel(said: Mapping[str, Any], others: int, tls: Tls | None) -> tup
 _SENTINEL_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "username": ("username", _text_or_none),
     "password": ("password", _text_or_none),
-    "socket_connect_timeout": ("connect_timeout", _seconds_or_none),
+    "socket_connect_timeout": ("connect_timeout", seconds_or_none),
 }
