@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -41,14 +41,20 @@ class RabbitServer:
     Args:
         folder: where it keeps its messages, its log and its cookie.
         settings: further lines of its configuration (`rabbitmq.conf`).
+        ports: those of a server that another process has started in the folder; None takes free ones.
     """
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, ports: Sequence[int] | None = None) -> None:
         self.folder = folder
-        self.port = free_port()
-        self._ports = (free_port(), free_port())  # between nodes, and of the daemon that names them
+        self.ports = tuple(ports or (free_port() for _ in range(3)))
+        """For clients, between nodes, and of the daemon that names them."""
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where clients find it."""
+        return self.ports[0]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -97,7 +103,7 @@ class RabbitServer:
 
     def _environment(self) -> dict[str, str]:
         folder = str(self.folder)
-        between, naming = self._ports
+        _, between, naming = self.ports
         return {
             **os.environ,
             "HOME": folder,
@@ -131,7 +137,7 @@ class RabbitServer:
 
     def _end_naming(self) -> None:
         """End the daemon that names Erlang's nodes, which outlives them; it is known by its port."""
-        port = str(self._ports[1])
+        port = str(self.ports[2])
         for one in psutil.process_iter():
             with suppress(psutil.Error):
                 if "epmd" in one.name() and one.environ().get("ERL_EPMD_PORT") == port:

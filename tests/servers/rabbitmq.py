@@ -1,31 +1,40 @@
-"""RabbitMQ for tests: a private server per session, a virtual host for each test, and servers that may be killed."""
+"""RabbitMQ for tests: one server per run, a virtual host of it for each test, and servers that may be killed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from bench.rabbitmq_server import RabbitMissing, RabbitServer
+from tests.servers.rabbitmq_keeper import shared_server
 
 _AT_ONCE = 25
 
 
 class VirtualHosts:
-    """Make virtual hosts on one server: many at a time, for one alone takes a second."""
+    """Make virtual hosts on one server: many at a time, for one alone takes a second.
 
-    def __init__(self, server: RabbitServer) -> None:
+    Args:
+        server: it runs.
+        prefix: with which nobody else begins their names there.
+    """
+
+    def __init__(self, server: RabbitServer, prefix: str) -> None:
         self.server = server
+        self._prefix = prefix
         self._numbers = count(1)
         self._made: list[str] = []
 
     def take(self) -> str:
         """Return the URL of a virtual host that nobody has used."""
         if not self._made:
-            names = [f"t{number}" for number, _ in zip(self._numbers, range(_AT_ONCE), strict=False)]
+            names = [f"{self._prefix}{number}" for number, _ in zip(self._numbers, range(_AT_ONCE), strict=False)]
             listed = ",".join(f'<<"{name}">>' for name in names)
             self.server.ctl(
                 "eval",
@@ -38,12 +47,15 @@ class VirtualHosts:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualHosts]:
-    """Give virtual hosts on a server that this session has to itself."""
-    server = started(RabbitServer(tmp_path_factory.mktemp("rabbitmq")))
-    try:
-        yield VirtualHosts(server)
-    finally:
-        server.stop()
+    """Give virtual hosts on a server that this run has to itself."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    base = tmp_path_factory.getbasetemp()
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(shared_server((base.parent if worker else base) / "rabbitmq"))
+        except RabbitMissing as missing:
+            do_without(missing)
+        yield VirtualHosts(server, f"{worker or 't'}-")
 
 
 @pytest.fixture
@@ -73,7 +85,10 @@ def started(server: RabbitServer) -> RabbitServer:
     try:
         server.start()
     except RabbitMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+        do_without(missing)
     return server
+
+
+def do_without(missing: RabbitMissing) -> NoReturn:
+    """Skip, and in CI fail."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
