@@ -159,7 +159,7 @@ def add(x, y):
 <!-- worker -->
 ```python
 from tasks import add
-assert add.delay(2, 3).get(timeout=20) == 5
+assert add.delay(2, 3).get(timeout=60) == 5
 ```
 """
 

@@ -39,7 +39,7 @@ class Storm:
             victim.kill()
         else:
             victim.kill_supervisor()
-            victim.wait_gone(within=5.0)
+            victim.wait_gone()
         self.kills += 1
         self.project.start(*self.args, name=victim.name)
 

@@ -106,9 +106,9 @@ def test_a_body_that_swallows_its_cancel_is_killed_after_the_grace(project: Proj
     result.cancel(reason="too late", by="amy", grace=0.3)
 
     with pytest.raises(TaskCancelled, match="cancelled by amy: too late"):
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert result.state == "REVOKED"
-    assert innocent.get(timeout=20) == "innocent"
+    assert innocent.get(timeout=60) == "innocent"
     assert project.began("innocent") == (1 if pool == "prefork" else 2)
     assert node.stop() == 0
     assert project.dead_reasons() == []

@@ -73,7 +73,7 @@ def test_the_innocent_run_once_beside_a_poison(project: Project):
     calls += [project.call("noted", f"innocent-{number}", 0.001) for number in range(200, 400)]
 
     for call in calls:
-        call.get(timeout=30)
+        call.get(timeout=60)
     with pytest.raises(WorkerLostError):
         poison.get(timeout=AFTER_ALL_CRASHES)
 
@@ -91,7 +91,7 @@ def test_a_crash_after_an_early_ack_is_a_failure_and_not_run_again(project: Proj
     result = project.call("die_after_ack")
 
     with pytest.raises(WorkerLostError, match="SIGKILL"):
-        result.get(timeout=10)
+        result.get(timeout=60)
     assert project.began("die_after_ack") == 1
     assert project.dead_reasons() == []
     assert node.stop() == 0
@@ -132,7 +132,7 @@ def test_a_body_that_takes_every_child_down_again_and_again_leaves_room_for_othe
     poisons = [project.call("die", f"poison-{number}") for number in range(6)]
     calls = [project.call("add", number, 1) for number in range(50)]
 
-    assert [call.get(timeout=30) for call in calls] == list(range(1, 51))
+    assert [call.get(timeout=60) for call in calls] == list(range(1, 51))
     for poison in poisons:
         with pytest.raises(WorkerLostError):
             poison.get(timeout=AFTER_ALL_CRASHES)

@@ -84,7 +84,7 @@ class ServerRoom(Room):
     def wait_felt(self, node: Node, running: list[AsyncResult]) -> None:
         """Redis takes settlements whatever it has: they are what makes room again."""
         for one in running:
-            one.get(timeout=20)
+            one.get(timeout=60)
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_a_full_store_refuses_calls_and_costs_no_node_and_no_run(room: Room):
     room.make()
 
     for one in [*running, *waiting]:
-        one.get(timeout=30)
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+        one.get(timeout=60)
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert set(project.runs().values()) == {1}
     assert {process.pid for process in node.members()} == pids, node.log_end
     assert "Traceback" not in node.log, node.log_end

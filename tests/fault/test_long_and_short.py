@@ -31,7 +31,7 @@ def test_no_short_task_waits_behind_a_long_one(project: Project, known, long, pl
     node = project.start()
     if known:
         for call in [project.call("perhaps_gated", f"warm-{number}", None) for number in range(50)]:
-            call.get(timeout=20)
+            call.get(timeout=60)
     short = [project.call("perhaps_gated", f"short-{number}", None) for number in range(place)]
     long_one = project.call(long, "long", "gate")
     short += [project.call("perhaps_gated", f"short-{number}", None) for number in range(place, SHORT)]
@@ -45,7 +45,7 @@ def test_no_short_task_waits_behind_a_long_one(project: Project, known, long, pl
     assert len(order) == SHORT, "each ran once"
     assert max(late) <= OVERTAKEN, f"{late.index(max(late))} was overtaken by {max(late)}"
     project.open_gate("gate")
-    long_one.get(timeout=20)
+    long_one.get(timeout=60)
     assert node.stop() == 0
     project.assert_clean()
 
@@ -64,7 +64,7 @@ def test_a_node_full_of_long_tasks_leaves_the_rest_to_others(project: Project):
     project.start(name="free")
 
     for call in calls:
-        call.get(timeout=20)
+        call.get(timeout=60)
     assert looks.count(22) <= 1, "what it gave back it does not take again while it has no slot for it"
     assert looks[-1] == 2
     assert {kept.accounts[2:] for kept in project.kept()} == {(0, 0, 0)}

@@ -93,14 +93,14 @@ def test_a_run_ends_although_its_fork_lives_on(project: Project):
     project.wait_begun("fork-of-body")
     project.open_gate("gate")
 
-    assert result.get(timeout=20) == pid_of(project, "body")
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+    assert result.get(timeout=60) == pid_of(project, "body")
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     project.open_gate("gate-of-fork")
 
 
 def test_a_program_that_a_task_started_outlives_the_run_but_not_a_killed_node(project: Project):
     node = project.start()
-    pid = project.call("leave_a_program", "program", "gate").get(timeout=20)
+    pid = project.call("leave_a_program", "program", "gate").get(timeout=60)
     project.wait_begun("program")
     assert runs(pid)
 
@@ -111,7 +111,7 @@ def test_a_program_that_a_task_started_outlives_the_run_but_not_a_killed_node(pr
 
 def test_a_stopped_node_leaves_no_process(project: Project):
     node = project.start()
-    project.call("leave_a_program", "program", "gate").get(timeout=20)
+    project.call("leave_a_program", "program", "gate").get(timeout=60)
     project.wait_begun("program")
 
     node.signal(signal.SIGTERM)

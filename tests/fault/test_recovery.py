@@ -38,7 +38,7 @@ def test_a_killed_childs_work_is_back_at_once_and_counted(project: Project):
     wait_until(lambda: [kept.held for kept in project.kept()] == [False], within=CHILD_BACK_WITHIN)
     assert [(kept.crashes, kept.node_losses) for kept in project.kept()] == [(1, 0)]
     project.open_gate("gate")
-    assert result.get(timeout=20) != pid
+    assert result.get(timeout=60) != pid
 
 
 def test_a_killed_nodes_work_goes_to_another_node(project: Project):
@@ -55,7 +55,7 @@ def test_a_killed_nodes_work_goes_to_another_node(project: Project):
     wait_until(lambda: losses(project) == [0, 0, 1, 1], within=NODE_BACK_WITHIN)
     project.open_gate("gate")
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert project.runs().total() == 6
 
 
@@ -72,7 +72,7 @@ def test_a_node_whose_supervisor_alone_was_killed_goes_whole_and_its_work_comes_
     wait_until(lambda: losses(project) == [0, 1], within=NODE_BACK_WITHIN)
     project.open_gate("gate")
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
 
 
 def test_only_what_a_dead_node_had_begun_counts_against_a_message(project: Project):
@@ -127,11 +127,11 @@ def test_a_stopped_node_is_declared_dead_and_its_outcome_refused_when_it_goes_on
     project.open_gate(gates[mine])
 
     sleeper.wait_for_log("was refused")
-    recorded = {"twice": result, "blocker": blocker}[mine].get(timeout=20)
+    recorded = {"twice": result, "blocker": blocker}[mine].get(timeout=60)
     assert recorded not in by_sleeper, "the outcome of the node that was declared dead"
     assert took > 5.0, "a node that only stood still for a moment was declared dead"
     assert other.stop() == 0
-    assert project.call("pid").get(timeout=20) in by_sleeper, "the node that was declared dead goes on as a new owner"
+    assert project.call("pid").get(timeout=60) in by_sleeper, "the node that was declared dead goes on as a new owner"
     assert sleeper.stop() == 0
     project.assert_clean()
 
@@ -149,7 +149,7 @@ def test_a_node_that_stops_for_a_moment_keeps_its_work(project: Project):
     project.open_gate("gate")
 
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert set(project.runs().values()) == {1}
 
 

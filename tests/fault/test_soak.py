@@ -81,7 +81,7 @@ def fill_every_body(project: Project, count: int) -> None:
         project.wait_begun(name)
     project.open_gate("gate-of-all")
     for result in held:
-        result.get(timeout=30)
+        result.get(timeout=60)
         result.forget()
 
 
@@ -99,7 +99,7 @@ def work(project: Project, *, for_seconds: float) -> int:
         if rounds % 10 == 1:
             results += [(project.call("flaky", 1), 1), (project.call("letters", 2 * MIB), "x" * 2 * MIB)]
         for result, expected in results:
-            value = result.get(timeout=30, propagate=False)
+            value = result.get(timeout=60, propagate=False)
             assert isinstance(value, expected) if isinstance(expected, type) else value == expected
             result.forget()
     wait_until(project.is_empty)

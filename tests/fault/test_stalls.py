@@ -31,7 +31,7 @@ def stop_after_this():
 def test_a_stopped_child_is_replaced_and_what_it_had_not_read_runs_once_uncounted(project: Project):
     project.use_also(STALLING)
     node = project.start(concurrency=1)
-    project.call("stop_after_this").get(timeout=10)
+    project.call("stop_after_this").get(timeout=60)
     child = int(project.notes[0][2])
     wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_STOPPED)
 
@@ -60,6 +60,6 @@ def test_a_child_that_stops_while_it_runs_is_left_alone(project: Project):
 
     os.kill(child, signal.SIGCONT)
     project.open_gate("gate")
-    assert later.get(timeout=10) == 3
+    assert later.get(timeout=60) == 3
     assert project.began("body") == 1
     assert node.stop() == 0

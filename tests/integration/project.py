@@ -25,7 +25,7 @@ SAMPLE_TASKS: Final = Path(__file__).with_name("tasks.py")
 ENGINES: Final = ("sqlite", "redis")
 """Those of most tests. `rabbitmq`, with its results in Redis, is for tests that name it."""
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which a test gives up on something that has no deadline of its own."""
 
 _LOOK_EVERY: Final = 0.005

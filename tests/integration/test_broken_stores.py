@@ -68,8 +68,8 @@ def test_a_node_outlives_a_lock_and_loses_nothing_by_it(project: Project):
         node.wait_for_log("cannot settle")
 
     for call in before:
-        call.get(timeout=20)
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+        call.get(timeout=60)
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert set(project.runs().values()) == {1}
     assert {process.pid for process in node.members()} == pids
     assert node.stop() == 0
@@ -91,7 +91,7 @@ def test_a_lock_of_ten_seconds_makes_no_node_call_another_dead(project: Project)
     project.open_gate("gate")
 
     for call in calls:
-        call.get(timeout=20)
+        call.get(timeout=60)
     assert set(project.runs().values()) == {1}
     for node in nodes:
         assert "declared dead" not in node.log, node.log_end
@@ -100,14 +100,14 @@ def test_a_lock_of_ten_seconds_makes_no_node_call_another_dead(project: Project)
 
 def test_a_reader_that_never_ends_holds_nobody_up(project: Project):
     project.start()
-    project.call("add", 1, 2).get(timeout=10)
+    project.call("add", 1, 2).get(timeout=60)
     connection = sqlite3.connect(project.sqlite.path)
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM message").fetchall()
 
     try:
         for number in range(50):
-            assert project.call("add", number, 2).get(timeout=10) == number + 2
+            assert project.call("add", number, 2).get(timeout=60) == number + 2
     finally:
         connection.close()
 
@@ -117,7 +117,7 @@ def test_a_reader_that_never_ends_holds_nobody_up(project: Project):
 
 def test_a_node_whose_database_is_deleted_begins_from_zero(project: Project):
     node = project.start()
-    project.call("add", 1, 2).get(timeout=10)
+    project.call("add", 1, 2).get(timeout=60)
     pids = {process.pid for process in node.members()}
 
     for path in project.folder.glob("work.db*"):
@@ -125,7 +125,7 @@ def test_a_node_whose_database_is_deleted_begins_from_zero(project: Project):
             path.unlink()
     project.app.close()
 
-    assert project.call("add", 2, 3).get(timeout=30) == 5
+    assert project.call("add", 2, 3).get(timeout=60) == 5
     assert {process.pid for process in node.members()} == pids, node.log_end
     assert node.stop() == 0, node.log_end
 

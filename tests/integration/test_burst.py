@@ -35,7 +35,7 @@ def test_a_burst_ends_after_all_that_was_waiting_and_all_that_followed_from_it(p
 
     assert code == 0
     assert sum(project.runs().values()) == 3 + 12 + 0 + 7 + 4
-    assert retried.get(timeout=5) == 1
+    assert retried.get(timeout=60) == 1
     assert later.state == "PENDING"
     assert "burst: the queues are empty but for 1 message to run later; stopping" in node.log
     assert [kept.task_id for kept in project.kept()] == [later.id]
@@ -60,7 +60,7 @@ def test_a_burst_in_the_foreground_ends_too(project: Project):
     node = project.start("--burst", "-P", "solo", ready=False)
 
     assert node.wait_exit() == 0
-    assert [result.get(timeout=5) for result in results] == list(range(1, 21))
+    assert [result.get(timeout=60) for result in results] == list(range(1, 21))
     project.assert_clean()
 
 

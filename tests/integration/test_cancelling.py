@@ -101,13 +101,13 @@ def test_a_cancel_is_raised_in_the_body(cancelled: Project, pool: str):
         cancelled.wait_begun(*(args or (task,)))
         result.cancel(reason="why", by="amy", grace=20)
         with pytest.raises(TaskCancelled, match="cancelled by amy: why"):
-            result.get(timeout=20)
+            result.get(timeout=60)
         assert result.state == "REVOKED"
 
     assert ["told", "why", "amy", "True"] in cancelled.notes
     assert ["told", "waits"] in cancelled.notes
     assert ["on_cancel", "why", "amy"] in cancelled.notes
-    assert cancelled.call("echo", 1).get(timeout=20) == 1
+    assert cancelled.call("echo", 1).get(timeout=60) == 1
     assert node.stop() == 0
     cancelled.assert_clean()
 
@@ -122,8 +122,8 @@ def test_a_run_that_was_told_is_cancelled_whatever_its_body_makes_of_it(cancelle
     result.cancel(grace=20)
 
     with pytest.raises(TaskCancelled):
-        result.get(timeout=20)
-    assert cancelled.call("echo", 1).get(timeout=20) == 1
+        result.get(timeout=60)
+    assert cancelled.call("echo", 1).get(timeout=60) == 1
     assert node.stop() == 0
     kinds = [words[0] for words in cancelled.notes]
     assert cancelled.runs() == {how: 1}, "it was tried again, or its callback has run"
@@ -143,11 +143,11 @@ def test_terminating_ends_a_run_as_celery_does(cancelled: Project, name: str, nu
     result.revoke(terminate=True, signal=name)
 
     with pytest.raises(TaskRevokedError, match="terminated"):
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert result.state == "REVOKED"
     told = ["task_revoked", "tasks.gated", result.id, "True", str(number), "False"]
     wait_until(lambda: told in cancelled.notes)
-    assert cancelled.call("echo", 1).get(timeout=20) == 1
+    assert cancelled.call("echo", 1).get(timeout=60) == 1
     assert node.stop() == 0
     cancelled.assert_clean()
 
@@ -161,5 +161,5 @@ def test_a_handler_of_the_body_gets_the_signal(cancelled: Project):
     result.revoke(terminate=True)
 
     with pytest.raises(TaskRevokedError, match="terminated"):
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert ["handled", "15"] in cancelled.notes

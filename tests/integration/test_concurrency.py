@@ -74,7 +74,7 @@ def test_two_nodes_keep_within_one_limit(project: Project):
     project.start(concurrency=3)
     project.start(name="w2", concurrency=3)
 
-    assert [call.get(timeout=30) for call in calls] == [str(number) for number in range(30)]
+    assert [call.get(timeout=60) for call in calls] == [str(number) for number in range(30)]
     assert most_at_once(project) == 2
     assert sorted(began(project)) == sorted(str(number) for number in range(30))
 
@@ -86,13 +86,13 @@ def test_each_key_has_a_limit_of_its_own_and_nobody_else_is_held_up(project: Pro
     second = stock(project, "north", "n2")
     wait_until(lambda: began(project) == ["n1"])
 
-    assert stock(project, "south", "s1").get(timeout=30) == "s1"
-    assert project.call("add", 1, 2).get(timeout=30) == 3
+    assert stock(project, "south", "s1").get(timeout=60) == "s1"
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert began(project) == ["n1", "s1"]
     project.open_gate("gate")
 
-    assert first.get(timeout=30) == "n1"
-    assert second.get(timeout=30) == "n2"
+    assert first.get(timeout=60) == "n1"
+    assert second.get(timeout=60) == "n2"
 
 
 def test_a_killed_node_leaves_its_place(project: Project):
@@ -115,7 +115,7 @@ def test_retries_leave_and_enter_again(project: Project):
     project.start(concurrency=3)
     calls = [project.call("tries", str(number)) for number in range(4)]
 
-    assert [call.get(timeout=30) for call in calls] == ["0", "1", "2", "3"]
+    assert [call.get(timeout=60) for call in calls] == ["0", "1", "2", "3"]
     assert most_at_once(project) == 1
     assert len(began(project)) == 12
 
@@ -143,6 +143,6 @@ def test_what_expires_while_it_waits_lets_the_next_one_in(project: Project):
     wait_until(lambda: time.time() > expires_at)
     project.open_gate("gate")
 
-    assert first.get(timeout=30) == "n1"
-    assert third.get(timeout=30) == "n3"
+    assert first.get(timeout=60) == "n1"
+    assert third.get(timeout=60) == "n3"
     assert late.state == "REVOKED"

@@ -50,7 +50,7 @@ def test_a_call_in_any_accepted_form_runs(taking_all: Project, serializer: str, 
 
     [result] = publish(taking_all, message)
 
-    assert result.get(timeout=20) == VALUE
+    assert result.get(timeout=60) == VALUE
 
 
 class Touch:
@@ -67,7 +67,7 @@ def test_a_pickle_of_another_queue_is_a_dead_letter_and_is_not_unpickled(taking_
     [result] = publish(taking_all, message_of(Touch(tmp_path / "owned"), serializer="pickle"))
 
     with pytest.raises(ContentDisallowed, match="its queue 'celery' is not in accept_pickle_from"):
-        result.get(timeout=20)
+        result.get(timeout=60)
 
     assert not (tmp_path / "owned").exists()
     assert any("accept_pickle_from" in reason for reason in taking_all.dead_reasons())
@@ -82,7 +82,7 @@ def test_a_pickle_of_protocol_1_is_not_unpickled_to_decide_on_it(taking_all: Pro
     [result] = publish(taking_all, old)
 
     with pytest.raises(ContentDisallowed, match="protocol 1"):
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert not (tmp_path / "owned").exists()
 
 
@@ -94,8 +94,8 @@ def test_a_bomb_is_a_dead_letter_and_its_child_goes_on(taking_all: Project):
     [result] = publish(taking_all, Message(**{**_fields(message), "body": bomb}))
 
     with pytest.raises(DecodeError, match="more than 16777216 when decompressed"):
-        result.get(timeout=20)
-    assert taking_all.call("add", 1, 2).get(timeout=20) == 3
+        result.get(timeout=60)
+    assert taking_all.call("add", 1, 2).get(timeout=60) == 3
     assert "died" not in taking_all.nodes[0].log
 
 
@@ -110,7 +110,7 @@ def test_what_a_project_does_not_accept_is_a_dead_letter_that_names_the_setting(
 
     for result, kind in zip(results, ("x-msgpack", "x-yaml"), strict=True):
         with pytest.raises(ContentDisallowed, match=rf"'application/{kind}', not in accept_content \['json'\]"):
-            result.get(timeout=20)
+            result.get(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_results_of_all_kinds_are_kept_in_the_form_that_was_asked_for(project: P
 
     if serializer != "json":
         with pytest.raises(ContentDisallowed, match=f"add '{serializer}' there"):
-            returned.get(timeout=20)
+            returned.get(timeout=60)
     project.app.conf.update(form)
-    assert returned.get(timeout=20) == VALUE
+    assert returned.get(timeout=60) == VALUE
     with pytest.raises(TypeError, match="unsupported operand"):
-        raised.get(timeout=20)
+        raised.get(timeout=60)
     with pytest.raises(ContentDisallowed, match="not in accept_content"):
-        refused.get(timeout=20)
+        refused.get(timeout=60)
     assert len(records) == 1
     assert b'{"' not in records
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.project import Project, wait_until
 
-pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
 QUEUES = """
 from celeriac import Exchange, Queue
@@ -34,6 +34,6 @@ def test_what_is_delayed_for_one_queue_runs_once_beside_a_queue_that_gets_everyt
     wait_until(lambda: project.runs() >= wanted, what=f"{project.runs()}\n{node.log_end}")
 
     last = project.call("noted", "last", queue="archive", routing_key="x")
-    last.get(timeout=20)
+    last.get(timeout=60)
     assert project.runs() == wanted + Counter(["last"])
     assert node.stop() == 0

@@ -34,10 +34,10 @@ def test_a_worker_works_in_the_background_until_it_is_stopped(project: Project):
     try:
         assert f"in the background, as process {node.pid}" in started.stderr
         assert os.getsid(node.pid) not in (os.getsid(0), node.pid), "it has no terminal, and gets none"
-        assert project.call("add", 2, 3).get(timeout=20) == 5
+        assert project.call("add", 2, 3).get(timeout=60) == 5
         node.send_signal(signal.SIGHUP)  # it executes itself anew, and stays where it is
         wait_until(lambda: (project.folder / "w1.log").read_text().count("ready.") == 2)
-        assert project.call("add", 3, 4).get(timeout=20) == 7
+        assert project.call("add", 3, 4).get(timeout=60) == 7
     finally:
         node.terminate()
         node.wait(30)

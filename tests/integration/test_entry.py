@@ -40,7 +40,7 @@ def test_a_program_can_be_a_worker(project: Project):
     try:
         result = project.app.send_task("program.add", (2, 3))
 
-        assert result.get(timeout=30) == 5
+        assert result.get(timeout=60) == 5
         program.send_signal(signal.SIGTERM)
         assert program.wait(30) == 0, log_path.read_text()
     finally:

@@ -150,14 +150,14 @@ def test_events_are_switched_on_and_off_while_the_node_works(project: Project, m
     monitor.wait_for("worker-online")
 
     unseen = project.call("add", 1, 2)
-    unseen.get(timeout=10)
+    unseen.get(timeout=60)
     project.app.control.enable_events(reply=True)
     seen = project.call("add", 3, 4)
-    seen.get(timeout=10)
+    seen.get(timeout=60)
     monitor.wait_for("task-succeeded", uuid=seen.id, result="7")
     project.app.control.disable_events(reply=True)
     unseen_again = project.call("add", 5, 6)
-    unseen_again.get(timeout=10)
+    unseen_again.get(timeout=60)
     project.app.control.heartbeat()
     monitor.wait_for("worker-heartbeat", processed=3)
 
@@ -218,7 +218,7 @@ def test_the_command_line_shows_events(project: Project, args: list[str], line: 
     try:
 
         def is_shown() -> bool:
-            project.call("add", 1, 2).get(timeout=10)
+            project.call("add", 1, 2).get(timeout=60)
             return line in shown.read_text()
 
         wait_until(is_shown, what=line)

@@ -106,15 +106,15 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 READER: Final = """
 @app.task
 def read(task_id):
-    error = app.AsyncResult(task_id).get(timeout=10, propagate=False, disable_sync_subtasks=False)
+    error = app.AsyncResult(task_id).get(timeout=60, propagate=False, disable_sync_subtasks=False)
     return [type(error).__name__, getattr(error, "exc_module", None)]
 """
 
 
 def warm_up(project: Project) -> None:
     """Have everything imported and every buffer grown that usual messages need."""
-    project.call("size_of", "x" * 15 * MIB).get(timeout=30)
-    project.call("size_of", "x" * 15 * MIB, compression="xz").get(timeout=30)
+    project.call("size_of", "x" * 15 * MIB).get(timeout=60)
+    project.call("size_of", "x" * 15 * MIB, compression="xz").get(timeout=60)
 
 
 def publish(project: Project, head: bytes | dict[str, object], data: bytes, **more: Any) -> str:
@@ -137,13 +137,13 @@ def peaks(project: Project) -> dict[int, int]:
 
 
 def assert_buried(project: Project, reason: str, *, before: int) -> None:
-    wait_until(lambda: len(project.dead_reasons()) > before, within=10, what=f"a dead letter\n{project.logs()}")
+    wait_until(lambda: len(project.dead_reasons()) > before, what=f"a dead letter\n{project.logs()}")
     assert re.search(reason, project.dead_reasons()[-1])
 
 
 def assert_unharmed(project: Project, before: dict[int, int]) -> None:
     """The same processes go on, and none of them has grown."""
-    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     after = peaks(project)
     assert after.keys() == before.keys(), project.logs()
     assert {pid: more // MIB for pid in before if (more := after[pid] - before[pid]) > MOST_MORE} == {}
@@ -205,7 +205,7 @@ def test_arguments_that_name_code_are_data(shared: Project, value: Any) -> None:
     task_id = publish(shared, headers("tasks.size_of"), body(value))
 
     result = shared.app.AsyncResult(task_id)
-    wait_until(result.ready, within=10)
+    wait_until(result.ready)
     assert_innocent(shared)
 
 
@@ -217,14 +217,14 @@ def test_a_result_that_names_code_is_data_for_whoever_reads_it(shared: Project, 
     error = {"exc_type": kind, "exc_message": [f"touch {shared.folder / 'called'}"], "exc_module": module}
     record: dict[str, object] = {"status": "FAILURE", "result": error, "traceback": None, "children": []}
     task_id = shared.call("add", 1, 2).id
-    shared.app.AsyncResult(task_id).get(timeout=10)
+    shared.app.AsyncResult(task_id).get(timeout=60)
     shared.store.put_record(task_id, json.dumps({**record, "task_id": task_id}).encode())
 
     with pytest.raises(RemoteError) as raised:
-        shared.app.AsyncResult(task_id).get(timeout=10)
+        shared.app.AsyncResult(task_id).get(timeout=60)
 
     assert raised.value.exc_module == module
-    assert shared.call("read", task_id).get(timeout=10) == ["RemoteError", module]
+    assert shared.call("read", task_id).get(timeout=60) == ["RemoteError", module]
     assert_innocent(shared)
 
 
@@ -235,11 +235,11 @@ def test_who_waits_for_what_could_not_be_read_is_told(shared: Project, kind: typ
     task_id = publish(shared, headers(), b"{", content_type=content_type)
 
     with pytest.raises(kind):
-        shared.app.AsyncResult(task_id).get(timeout=10)
+        shared.app.AsyncResult(task_id).get(timeout=60)
 
 
 def assert_innocent(project: Project) -> None:
     """Nothing of what data have named was imported or called."""
-    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert not (project.folder / "imported").exists()
     assert not (project.folder / "called").exists()

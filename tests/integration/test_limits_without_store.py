@@ -7,7 +7,7 @@ import pytest
 from celeriac.exceptions import ImproperlyConfigured
 from tests.integration.project import Project
 
-pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
 LIMITED = """
 @app.task(unique_for=60)
@@ -52,7 +52,7 @@ def test_limits_of_a_node_work(project: Project) -> None:
     project.use_also(LIMITED.rpartition('@app.task(rate_limit="100/s")')[1] + "\ndef by_node():\n    return 'ran'\n")
     node = project.start()
 
-    assert project.call("by_node").get(timeout=20) == "ran"
+    assert project.call("by_node").get(timeout=60) == "ran"
     assert node.stop() == 0
 
 

@@ -27,7 +27,7 @@ def test_the_logger_of_a_module_of_tasks_and_celerys_own_lines(project: Project)
     node = project.start("-l", "INFO", concurrency=1)
 
     result = project.call("add", 2, 3)
-    assert result.get(timeout=20) == 5
+    assert result.get(timeout=60) == 5
 
     assert node.stop() == 0
     name = f"tasks.add[{result.id}]"
@@ -79,8 +79,8 @@ def test_any_logger_of_any_thread_and_coroutine_knows_the_run(project: Project):
     node = project.start("-l", "INFO", concurrency=1)
 
     threads, coroutines = project.call("in_threads"), project.call("in_coroutines")
-    threads.get(timeout=20)
-    coroutines.get(timeout=20)
+    threads.get(timeout=60)
+    coroutines.get(timeout=60)
 
     assert node.stop() == 0
     lines = (project.folder / "everything.log").read_text().splitlines()
@@ -108,7 +108,7 @@ def test_json_lines_of_all_processes_are_in_one_file(project: Project):
     node = project.start("-l", "INFO", "-f", "%n.log", "worker_log_format=json", ready=False)
     results = [project.call("talk", "x" * 50_000, "secret") for _ in range(4)]
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
 
     assert node.stop() == 0
     text = (project.folder / "w1.log").read_text()
@@ -150,7 +150,7 @@ def test_a_receiver_sets_logging_up_for_every_process_instead(project: Project):
     project.use_also(OWN_SETUP)
     node = project.start("-l", "INFO", ready=False, concurrency=1)
     result = project.call("talk")
-    result.get(timeout=20)
+    result.get(timeout=60)
 
     assert node.stop() == 0
     mine = (project.folder / "mine.log").read_text()
@@ -175,7 +175,7 @@ def talk():
 def test_the_root_logger_is_taken_over_on_request_and_a_file_per_process(project: Project):
     project.use_also(HIJACKED)
     node = project.start("-l", "INFO", "-f", "node%I.log", ready=False, concurrency=1)
-    project.call("talk").get(timeout=20)
+    project.call("talk").get(timeout=60)
 
     assert node.stop() == 0
     assert "said by a library" in (project.folder / "node-1.log").read_text()
@@ -194,7 +194,7 @@ def test_the_lines_can_be_worded_anew(project: Project):
     project.use_also(LINES)
     node = project.start("-l", "INFO", concurrency=1)
 
-    project.call("add", 2, 3).get(timeout=20)
+    project.call("add", 2, 3).get(timeout=60)
 
     assert node.stop() == 0
     assert "tasks.add has come\n" in node.log

@@ -16,7 +16,7 @@ import pytest
 from celeriac.brokers.amqp.place import read_place
 from tests.integration.project import Project, wait_until
 
-pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 QUEUE = "celery"
@@ -151,7 +151,7 @@ OTHER_VALUES: dict[str, Any] = {
 
 def test_what_nobody_can_run_dies_with_a_reason_and_holds_nothing_up(project: Project, amqp_url: str) -> None:
     node = project.start()
-    project.call("pid").get(timeout=20)
+    project.call("pid").get(timeout=60)
     pids = {process.pid for process in node.members()}
     place = read_place(amqp_url, "broker_url")
     messages = list(bad())
@@ -168,7 +168,7 @@ def test_what_nobody_can_run_dies_with_a_reason_and_holds_nothing_up(project: Pr
             said = headers(f"good-{name}", x=plain)
             channel.basic_publish(amqp.Message(body(said["id"]), application_headers=said, **JSON), "", QUEUE)
     for result in good:
-        result.get(timeout=30)
+        result.get(timeout=60)
     wanted = {f"good-{name}" for name in (*range(len(messages)), *OTHER_LANGUAGES, *OTHER_VALUES)}
     wait_until(lambda: wanted <= set(project.runs()), what=f"{wanted - set(project.runs())}\n{node.log_end}")
     wait_until(lambda: len(project.app.broker.dead_letters(limit=1_000)) >= len(messages), what=node.log_end)

@@ -51,7 +51,7 @@ def names_told(project: Project, pid: int) -> list[str]:
 def test_each_process_tells_of_its_own_life_in_order(project: Project):
     project.use_also(RECEIVERS)
     node = project.start(concurrency=1)
-    child, forkserver = project.call("whereabouts").get(timeout=20)
+    child, forkserver = project.call("whereabouts").get(timeout=60)
     wait_until(lambda: told(project, "heartbeat_sent"), what="a beat")
 
     assert node.stop() == 0
@@ -81,7 +81,7 @@ def test_solo_tells_of_bodies_in_the_process_that_was_started(project: Project):
     project.use_also(RECEIVERS)
     node = project.start("-P", "solo")
 
-    assert project.call("whereabouts").get(timeout=20)[0] == node.pid
+    assert project.call("whereabouts").get(timeout=60)[0] == node.pid
     assert node.stop() == 0
     assert names_told(project, node.pid) == ["celeryd_init", "worker_init", "worker_process_init"]
     assert told(project, "worker_shutdown")[0][0] != node.pid
@@ -129,7 +129,7 @@ def test_receivers_may_change_settings_add_queues_and_prepare_children(project: 
     node = project.start("-n", "w1@here")
     node.wait_for_log("ZeroDivisionError: of a receiver")
 
-    assert project.call("look", queue="w1@here.direct").get(timeout=20) == "for w1@here"
+    assert project.call("look", queue="w1@here.direct").get(timeout=60) == "for w1@here"
     assert [words for words in project.notes if words == ["once"]] == [["once"]]
     assert node.stop() == 0
 
@@ -148,13 +148,13 @@ def test_a_receiver_that_hangs_holds_up_no_work(project: Project):
     project.use_also(SLOW)
     project.start()
 
-    assert [project.call("add", number, 1).get(timeout=20) for number in range(5)] == [1, 2, 3, 4, 5]
+    assert [project.call("add", number, 1).get(timeout=60) for number in range(5)] == [1, 2, 3, 4, 5]
 
 
 def test_a_child_tells_the_exit_code_that_it_has(project: Project):
     project.use_also(RECEIVERS)
     node = project.start("--max-tasks-per-child", "1", concurrency=1)
-    spent, _ = project.call("whereabouts").get(timeout=20)
+    spent, _ = project.call("whereabouts").get(timeout=60)
     wait_until(lambda: len(told(project, "worker_process_init")) == 2)
 
     assert node.stop() == 0

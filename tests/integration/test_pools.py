@@ -106,7 +106,7 @@ def test_plain_and_async_tasks_know_their_own_run_on_every_pool(project: Project
     results = [project.call(name) for name in ("plain", "coroutine") for _ in range(20)]
 
     for result in results:
-        assert result.get(timeout=20) == [result.id] * 3
+        assert result.get(timeout=60) == [result.id] * 3
 
     assert node.stop() == 0
     for index, result in enumerate(results):
@@ -136,7 +136,7 @@ def test_as_many_run_at_once_as_asked_for(project: Project, pool: str):
 
     project.open_gate("go")
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert set(project.runs().values()) == {1}
     assert node.stop() == 0
     project.assert_clean()
@@ -151,13 +151,13 @@ def test_what_holds_up_a_child_costs_neither_the_lease_nor_what_it_has_not_begun
     results = [project.call("coroutine") for _ in range(30)]
 
     for result in results:
-        assert result.get(timeout=10)[0] == result.id
+        assert result.get(timeout=60)[0] == result.id
     onlooker = project.start(name="onlooker", concurrency=1)  # who takes the work of a node that seems dead
     if pool == "asyncio":
         time.sleep(LEASE_LOST_AFTER)
         assert ["ended", "holder"] not in project.notes
     project.open_gate("go")
-    held.get(timeout=20)
+    held.get(timeout=60)
     assert project.began("holder") == 1
     assert node.stop() == 0
     assert onlooker.stop() == 0
@@ -174,9 +174,9 @@ def test_a_child_that_was_held_up_works_on(project: Project):
     time.sleep(1.5)  # until what waits here goes back to its queue
     project.open_gate("go")
 
-    held.get(timeout=10)
+    held.get(timeout=60)
     for result in results:
-        result.get(timeout=10)
+        result.get(timeout=60)
     assert node.stop() == 0
     assert "killing it" not in node.log
 
@@ -198,9 +198,9 @@ def test_innocents_of_a_child_that_dies_run_again_uncounted_and_the_one_who_did_
     project.open_gate("go")
 
     for number, result in enumerate(innocents):
-        assert result.get(timeout=20) == f"innocent{number}"
+        assert result.get(timeout=60) == f"innocent{number}"
     with pytest.raises(WorkerLostError):
-        killer.get(timeout=30)
+        killer.get(timeout=60)
     assert project.runs() == Counter(innocent0=2, innocent1=2, innocent2=2, killer=3)
     assert len(project.dead_reasons()) == 1
     assert node.stop() == 0
@@ -231,7 +231,7 @@ def test_runs_are_told_to_have_started_when_they_have(project: Project, pool: st
     project.open_gate("go")
 
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
 
 
 @pytest.mark.engines("sqlite")
@@ -251,7 +251,7 @@ def test_a_pool_of_a_users_own_runs_tasks(project: Project):
     )
     node = start(project, "own:Own", 4, 2)
 
-    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert "concurrency: 4 (own, 2 processes, adaptive)" in node.log
 
 
@@ -262,4 +262,4 @@ def test_bodies_that_run_side_by_side_call_other_tasks(project: Project, pool: s
     callers = [project.call("calls_add" if number % 2 else "call_add", number, 1) for number in range(40)]
 
     for number, caller in enumerate(callers):
-        assert project.app.AsyncResult(caller.get(timeout=20)).get(timeout=20) == number + 1
+        assert project.app.AsyncResult(caller.get(timeout=60)).get(timeout=60) == number + 1

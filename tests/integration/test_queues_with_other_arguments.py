@@ -12,7 +12,7 @@ from celeriac.brokers.amqp.place import read_place
 from celeriac.exceptions import ImproperlyConfigured
 from tests.integration.project import Project, wait_until
 
-pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "priorities": (
@@ -104,7 +104,7 @@ def test_a_worker_goes_on_without_the_queue_that_it_is_told_to_consume(project: 
     [answer] = told[0].values()
     assert "queue 'mail' on rabbitmq" in answer["error"]
     assert "x-max-priority" in answer["error"]
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     [queues] = project.app.control.inspect(timeout=5).active_queues().values()
     assert [queue["name"] for queue in queues] == ["celery"]
     assert "Traceback" not in node.log

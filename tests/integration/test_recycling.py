@@ -23,7 +23,7 @@ def test_a_child_runs_so_many_tasks_and_another_one_takes_over(project: Project)
     node = project.start("--max-tasks-per-child", "5", concurrency=2)
     results = [project.call("pid") for _ in range(60)]
 
-    runs = Counter(result.get(timeout=30) for result in results)
+    runs = Counter(result.get(timeout=60) for result in results)
 
     assert max(runs.values()) <= 5
     assert len(runs) >= 12
@@ -37,7 +37,7 @@ def test_a_child_with_too_much_memory_ends_after_its_run(project: Project):
     project.use_also(KEEP_MEMORY)
     project.start("--max-memory-per-child", "200000", concurrency=1)
 
-    pids = [project.call("grow", size).get(timeout=30) for size in (1, 300, 1, 1)]
+    pids = [project.call("grow", size).get(timeout=60) for size in (1, 300, 1, 1)]
 
     assert pids[0] == pids[1] != pids[2] == pids[3]
 
@@ -46,7 +46,7 @@ def test_a_child_with_too_much_memory_ends_after_its_run(project: Project):
 def test_children_can_be_fresh_interpreters_and_are_replaced_as_well(project: Project):
     node = project.start("--pool-start-method", "spawn", "--max-tasks-per-child", "2", concurrency=1)
 
-    pids = [project.call("pid").get(timeout=30) for _ in range(4)]
+    pids = [project.call("pid").get(timeout=60) for _ in range(4)]
 
     assert pids[0] == pids[1] != pids[2] == pids[3]
     assert "importing the app started threads" not in node.log
@@ -66,7 +66,7 @@ def hang_once(**kwargs):
 """)
     node = project.start("worker_proc_alive_timeout=1", concurrency=1)
 
-    assert project.call("add", 1, 2).get(timeout=30) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert "was not ready within 1.0 s (worker_proc_alive_timeout)" in node.log
     node.signal(signal.SIGTERM)
     assert node.wait_exit() == 0
@@ -79,12 +79,12 @@ def test_children_of_many_bodies_are_replaced_while_others_of_theirs_still_run(p
     long = project.call("gated", "long", "gate")
     project.wait_begun("long")
 
-    runs = Counter(project.call("pid").get(timeout=30) for _ in range(40))
+    runs = Counter(project.call("pid").get(timeout=60) for _ in range(40))
 
     assert max(runs.values()) <= 5
     assert len(runs) >= 8
     project.open_gate("gate")
-    assert runs[long.get(timeout=30)] <= 4, "the long run is one of its five"
+    assert runs[long.get(timeout=60)] <= 4, "the long run is one of its five"
     assert node.stop() == 0
     node.wait_gone()
     project.assert_clean()
@@ -94,7 +94,7 @@ def test_children_of_many_bodies_are_replaced_while_others_of_theirs_still_run(p
 def test_a_pool_that_nothing_can_replace_says_so(project: Project):
     node = project.start("-P", "solo", "--max-tasks-per-child", "1", concurrency=1)
 
-    pids = {project.call("pid").get(timeout=30) for _ in range(3)}
+    pids = {project.call("pid").get(timeout=60) for _ in range(3)}
 
     assert pids == {node.pid}
     assert "have no effect with the pool solo" in node.log

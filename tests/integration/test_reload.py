@@ -32,7 +32,7 @@ def versioned(project: Project, version: int) -> str:
 def test_a_node_starts_again_with_what_was_written_and_lets_running_tasks_end(project: Project, pool: str):
     project.use(versioned(project, 1))
     node = project.start("--reload", "-P", pool)
-    pid, first = node.pid, project.call("version").get(timeout=20)
+    pid, first = node.pid, project.call("version").get(timeout=60)
     running = project.call("slow", "gate")
     project.wait_begun("gate")
 
@@ -40,8 +40,8 @@ def test_a_node_starts_again_with_what_was_written_and_lets_running_tasks_end(pr
     node.wait_for_log("tasks.py has changed: restarting")
     project.open_gate("gate")
 
-    assert (first, running.get(timeout=20)) == (1, 1)
-    assert project.call("version").get(timeout=20) == 2
+    assert (first, running.get(timeout=60)) == (1, 1)
+    assert project.call("version").get(timeout=60) == 2
     assert node.pid == pid
     assert node.stop() == 0
     project.assert_clean()
@@ -56,5 +56,5 @@ def test_a_module_that_cannot_be_imported_is_waited_for(project: Project):
     project.use(good)
     wait_until(lambda: node.log.count("ready.") == 2, what=f"a second start\n{node.log_end}")
 
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert node.stop() == 0

@@ -45,12 +45,12 @@ def play(project: Project) -> list[str]:
     sums = [project.call("add", number, 1) for number in range(20)]
     flaky, failed, died = project.call("flaky", 2), project.call("fail", "no"), project.call("die")
 
-    assert [one.get(timeout=20) for one in sums] == list(range(1, 21))
-    assert asyncio.run(flaky.aget(timeout=20)) == 2
+    assert [one.get(timeout=60) for one in sums] == list(range(1, 21))
+    assert asyncio.run(flaky.aget(timeout=60)) == 2
     with pytest.raises(ValueError, match="no"):
-        failed.get(timeout=20)
+        failed.get(timeout=60)
     with pytest.raises(WorkerLostError):
-        died.get(timeout=20)
+        died.get(timeout=60)
     assert node.stop() == 0
     project.assert_clean()
     return [one.id for one in (*sums, flaky, failed, died)]
@@ -122,11 +122,11 @@ def test_nothing_grows_with_the_calls_whose_results_were_forgotten(project: Proj
         for _ in range(4):
             for number in range(100):
                 result = project.call("add", number, 1)
-                assert result.get(timeout=20) == number + 1
+                assert result.get(timeout=60) == number + 1
                 result.forget()
             for _ in range(3):
                 result = project.call("flaky", 1)
-                assert result.get(timeout=20) == 1
+                assert result.get(timeout=60) == 1
                 result.forget()
             wait_until(lambda: not client.pubsub_channels("celery-task-meta-*"))
             wait_until(project.is_empty)

@@ -116,19 +116,19 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def assert_goes_on(project: Project, child: int) -> None:
-    assert project.call("pid").get(timeout=10) == child, project.logs()
+    assert project.call("pid").get(timeout=60) == child, project.logs()
     assert project.dead_reasons() == []
     assert project.is_empty()
 
 
 @pytest.mark.parametrize(("name", "told"), KINDS)
 def test_a_value_that_cannot_be_kept_fails_its_run_and_says_so(shared: Project, name: str, told: str) -> None:
-    child = shared.call("pid").get(timeout=10)
+    child = shared.call("pid").get(timeout=60)
 
     result = shared.call("value", name)
 
     with pytest.raises(EncodeError, match=r"the result of task 'tasks\.value' .* cannot be stored") as raised:
-        result.get(timeout=10)
+        result.get(timeout=60)
     assert told in str(raised.value)
     assert result.state == "FAILURE"
     assert_goes_on(shared, child)
@@ -136,34 +136,34 @@ def test_a_value_that_cannot_be_kept_fails_its_run_and_says_so(shared: Project, 
 
 @pytest.mark.parametrize("name", [name for name, _ in KINDS])
 def test_an_exception_with_such_a_value_is_told_without_it(shared: Project, name: str) -> None:
-    child = shared.call("pid").get(timeout=10)
+    child = shared.call("pid").get(timeout=60)
 
     result = shared.call("raise_value", name)
 
     with pytest.raises(ValueError, match="in vain") as raised:
-        result.get(timeout=10)
+        result.get(timeout=60)
     assert len(str(raised.value)) < 10_000
     assert_goes_on(shared, child)
 
 
 def test_an_exception_that_cannot_be_shown_fails_its_run_all_the_same(shared: Project) -> None:
-    child = shared.call("pid").get(timeout=10)
+    child = shared.call("pid").get(timeout=60)
 
     result = shared.call("raise_odd")
 
-    assert type(result.get(timeout=10, propagate=False)).__name__ == "RemoteError"
+    assert type(result.get(timeout=60, propagate=False)).__name__ == "RemoteError"
     assert_goes_on(shared, child)
 
 
 @pytest.mark.parametrize("name", ["keep_odd", "reject_odd", "retry_odd"])
 def test_an_exception_that_cannot_be_shown_is_no_crash(shared: Project, name: str) -> None:
-    child = shared.call("pid").get(timeout=10)
+    child = shared.call("pid").get(timeout=60)
 
     result = shared.call(name)
 
-    assert result.get(timeout=10, propagate=False) is not None
-    assert shared.call("pid").get(timeout=10) == child, shared.logs()
+    assert result.get(timeout=60, propagate=False) is not None
+    assert shared.call("pid").get(timeout=60) == child, shared.logs()
 
 
 def test_a_result_just_under_the_limit_is_kept(shared: Project) -> None:
-    assert len(shared.call("text", 999_000).get(timeout=10)) == 999_000
+    assert len(shared.call("text", 999_000).get(timeout=60)) == 999_000

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.project import Project, wait_until
 
-pytestmark = [pytest.mark.engines("sqlite", "redis", "rabbitmq"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engines("sqlite", "redis", "rabbitmq"), pytest.mark.timeout(300)]
 
 SETTINGS: Final = Path(__file__).parent.parent / "unit" / "app" / "queues_of_a_project.py"
 

@@ -15,9 +15,9 @@ MIB = 1024 * 1024
 def test_arguments_and_results_of_a_megabyte_go_through(project: Project):
     project.start()
 
-    assert project.call("echo", "x" * MIB).get(timeout=20) == "x" * MIB
-    assert project.call("size_of", "x" * MIB).get(timeout=20) == MIB
-    assert len(project.call("letters", MIB).get(timeout=20)) == MIB
+    assert project.call("echo", "x" * MIB).get(timeout=60) == "x" * MIB
+    assert project.call("size_of", "x" * MIB).get(timeout=60) == MIB
+    assert len(project.call("letters", MIB).get(timeout=60)) == MIB
 
 
 def test_many_large_messages_at_once_go_through(project: Project):
@@ -36,7 +36,7 @@ def test_a_packet_to_a_child_goes_through_at_the_edge_of_its_size(project: Proje
     text += "x" * (size - packet_size(project, text))
     assert packet_size(project, text) == size
 
-    assert project.call("size_of", text).get(timeout=20) == len(text)
+    assert project.call("size_of", text).get(timeout=60) == len(text)
 
 
 def packet_size(project: Project, text: str) -> int:
@@ -49,7 +49,7 @@ def test_outcomes_of_a_child_go_through_at_every_edge_of_their_size(project: Pro
     project.start()
 
     for size in range(MAX_PACKET - 520, MAX_PACKET + 8, 3):
-        assert len(project.call("letters", size).get(timeout=20)) == size
+        assert len(project.call("letters", size).get(timeout=60)) == size
 
 
 def test_a_message_over_the_limit_is_refused_at_the_call(project: Project):
@@ -73,8 +73,8 @@ def test_the_limit_of_a_project_holds_for_calls_and_for_what_lies_in_the_table(p
     result = project.call("size_of", "x" * 4096)  # this test's own app has the usual limit
 
     with pytest.raises(MessageTooLarge, match="2,048"):
-        result.get(timeout=20)
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+        result.get(timeout=60)
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert node.stop() == 0
 
 

@@ -38,8 +38,8 @@ def test_an_app_that_starts_threads_on_import_gets_fresh_children_and_a_warning(
     project.use_also(THREADED)
     node = project.start()
 
-    assert "celeriac.worker.fresh_child" in project.call("program").get(timeout=20)
-    assert [project.call("add", number, 1).get(timeout=20) for number in range(20)] == list(range(1, 21))
+    assert "celeriac.worker.fresh_child" in project.call("program").get(timeout=60)
+    assert [project.call("add", number, 1).get(timeout=60) for number in range(20)] == list(range(1, 21))
     assert "reporter-of-a-library" in node.log
     assert node.stop() == 0
     project.assert_clean()
@@ -48,18 +48,18 @@ def test_an_app_that_starts_threads_on_import_gets_fresh_children_and_a_warning(
 def test_fresh_children_die_and_come_back_as_forked_ones_do(project: Project):
     project.use_also(THREADED)
     node = project.start("task_max_crashes=1")
-    project.call("die", "poison").get(timeout=20, propagate=False)
+    project.call("die", "poison").get(timeout=60, propagate=False)
 
-    assert [project.call("add", number, 1).get(timeout=20) for number in range(20)] == list(range(1, 21))
+    assert [project.call("add", number, 1).get(timeout=60) for number in range(20)] == list(range(1, 21))
     node.kill_supervisor()
-    node.wait_gone(within=15)
+    node.wait_gone()
 
 
 def test_children_are_forks_where_nothing_started_a_thread(project: Project):
     project.use_also(THREADED.replace(".start()", ""))
     project.start()
 
-    assert "celeriac.worker.fresh_child" not in project.call("program").get(timeout=20)
+    assert "celeriac.worker.fresh_child" not in project.call("program").get(timeout=60)
 
 
 def test_an_app_that_calls_tasks_on_import_works(project: Project):
@@ -67,7 +67,7 @@ def test_an_app_that_calls_tasks_on_import_works(project: Project):
     project.use_also("noted.delay('on-import')\n")
     node = project.start()
 
-    assert [project.call("call_add", number, 1).get(timeout=20) for number in range(3)]
+    assert [project.call("call_add", number, 1).get(timeout=60) for number in range(3)]
     wait_until(project.is_empty)
     assert project.began("on-import") == 2  # supervisor and forkserver import the app, each once
     assert node.stop() == 0
@@ -112,7 +112,7 @@ def test_the_banner_says_where_and_what(project: Project):
 @pytest.mark.engines("sqlite")
 def test_files_are_for_their_owner_alone(project: Project):
     project.start()
-    project.call("add", 1, 2).get(timeout=10)
+    project.call("add", 1, 2).get(timeout=60)
 
     files = [path for path in project.folder.rglob("work.db*") if path.is_file()]
     files += list(Path(f"{project.sqlite.path}-owners").iterdir())
@@ -128,7 +128,7 @@ def test_a_purge_at_the_start_deletes_what_waits(project: Project):
     node = project.start("--purge")
 
     assert "5 messages were purged" in node.log
-    project.call("noted", "new").get(timeout=10)
+    project.call("noted", "new").get(timeout=60)
     assert set(project.runs()) == {"new"}
 
 
@@ -146,7 +146,7 @@ def test_no_url_at_all_means_the_file_of_the_app(project: Project, tmp_path_fact
 @pytest.mark.parametrize("asked", [("-f", "%n%I.log"), ("worker_logfile=%n%I.log",)])
 def test_every_process_of_a_node_logs_into_a_file_of_its_own_when_asked_to(project: Project, asked: tuple[str, ...]):
     node = project.start("-l", "INFO", *asked, ready=False)
-    assert project.call("add", 1, 2).get(timeout=20) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert node.stop() == 0
 
     logs = {path.name: path.read_text() for path in project.folder.glob("w1*.log") if path != node.log_path}
@@ -167,6 +167,6 @@ def test_a_node_keeps_its_pid_in_a_file_and_a_second_one_does_not_start(project:
     assert second.wait_exit() == 2
     assert f"belongs to a node that runs, process {node.pid}" in second.log
     assert (project.folder / "w1.pid").read_text() == f"{node.pid}\n"
-    assert project.call("umask").get(timeout=20) == 0o077
+    assert project.call("umask").get(timeout=60) == 0o077
     assert node.stop() == 0
     assert not (project.folder / "w1.pid").exists()

@@ -14,8 +14,8 @@ from tests.integration.stores import UNCOUNTED, Accounts
 
 pytestmark = pytest.mark.waits
 
-STOP_WITHIN = 3 * 2.0
-"""What a stop may take beyond its grace."""
+STOP_WITHIN = 10 * 2.0
+"""What a stop may take beyond its grace, on a machine that is busy with other tests."""
 
 
 def accounts(project: Project) -> list[Accounts]:
@@ -139,7 +139,7 @@ def test_an_early_ack_comes_before_the_run(project: Project):
 
     assert accounts(project) == []
     project.open_gate("gate")
-    assert result.get(timeout=20) == "long"
+    assert result.get(timeout=60) == "long"
 
 
 def test_what_was_acked_early_and_has_not_begun_is_not_lost_by_a_warm_stop(project: Project):
@@ -157,7 +157,7 @@ def test_what_was_acked_early_and_has_not_begun_is_not_lost_by_a_warm_stop(proje
     assert running.successful()
     project.start(name="w2")
     for call in calls:
-        call.get(timeout=20)
+        call.get(timeout=60)
 
 
 def test_a_stop_loses_nothing_of_a_stream(project: Project):
@@ -170,7 +170,7 @@ def test_a_stop_loses_nothing_of_a_stream(project: Project):
     project.start(name="last")
 
     for call in calls:
-        call.get(timeout=30)
+        call.get(timeout=60)
 
     assert project.runs().total() == 1_000
 
@@ -186,10 +186,10 @@ def wait_for_more_runs(project: Project, count: int) -> None:
 def test_solo_runs_bodies_in_the_process_that_was_started(project: Project):
     node = project.start("-P", "solo")
 
-    assert project.call("pid").get(timeout=10) == node.pid
+    assert project.call("pid").get(timeout=60) == node.pid
     with pytest.raises(ValueError, match="no"):
-        project.call("fail", "no").get(timeout=10)
-    assert project.call("flaky", 1).get(timeout=10) == 1
+        project.call("fail", "no").get(timeout=60)
+    assert project.call("flaky", 1).get(timeout=60) == 1
     assert node.stop(within=STOP_WITHIN) == 0
     project.assert_clean()
 
@@ -273,7 +273,7 @@ def test_a_soft_stop_gives_what_runs_its_time_and_then_kills_it(project: Project
     node.wait_for_log("SIGTERM: soft shutdown; running tasks have 1.5 s")
     project.open_gate("quick-gate")
 
-    assert node.wait_exit(within=10) == 1
+    assert node.wait_exit() == 1
     assert "1 tasks did not end in time" in node.log
     assert ["ended", "quick"] in [words[:2] for words in project.notes]
     assert [kept.accounts for kept in project.kept()] == [UNCOUNTED]
@@ -292,8 +292,8 @@ def test_a_third_signal_ends_everything_at_once(project: Project, pool):
     if node.process.poll() is None:
         node.signal(signal.SIGTERM)
 
-    assert node.wait_exit(within=10) == 1
-    node.wait_gone(within=10)
+    assert node.wait_exit(within=STOP_WITHIN) == 1
+    node.wait_gone()
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def test_a_hangup_restarts_the_node_as_the_same_process(project: Project):
 
     node.signal(signal.SIGHUP)
 
-    assert project.call("fresh").get(timeout=30) == "new code"
+    assert project.call("fresh").get(timeout=60) == "new code"
     assert node.pid == pid
     assert node.process.poll() is None
     wait_until(lambda: node.log.count("ready.") == 2)  # one child may run tasks before the other is up
@@ -328,7 +328,7 @@ def test_a_node_tells_where_its_threads_are(project: Project):
 
     node.wait_for_log("Current thread 0x")
     node.wait_for_log('worker/processes.py", line')
-    assert project.call("add", 1, 2).get(timeout=10) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     assert node.stop() == 0
 
 

@@ -103,12 +103,12 @@ def limited(project: Project) -> Project:
 def test_a_soft_limit_is_raised_in_the_body_which_may_return_something_else(limited: Project, pool: str):
     node = limited.start("-P", pool, "--soft-time-limit", "0.3", concurrency=1)
 
-    assert limited.call("tidy").get(timeout=20) == "tidied up"
-    assert limited.call("tidy_awaiting").get(timeout=20) == "tidied up"
+    assert limited.call("tidy").get(timeout=60) == "tidied up"
+    assert limited.call("tidy_awaiting").get(timeout=60) == "tidied up"
     with pytest.raises(SoftTimeLimitExceeded) as caught:
-        limited.call("work").get(timeout=20)  # by the flag
+        limited.call("work").get(timeout=60)  # by the flag
     assert caught.value.args == ()
-    assert limited.call("work", 0.5, soft_time_limit=5).get(timeout=20) == "worked"
+    assert limited.call("work", 0.5, soft_time_limit=5).get(timeout=60) == "worked"
     assert "Soft time limit (0.2s) exceeded for tasks.tidy[" in node.log
     assert (f"in the pool '{pool}'" in node.log) == (pool in ("threads", "asyncio"))
     assert node.stop() == 0
@@ -120,7 +120,7 @@ def test_a_soft_limit_may_be_retried_and_each_attempt_has_its_own(limited: Proje
     limited.start(concurrency=1)
 
     with pytest.raises(SoftTimeLimitExceeded):
-        limited.call("again").get(timeout=20)
+        limited.call("again").get(timeout=60)
 
     assert limited.began("again") == 2
 
@@ -130,9 +130,9 @@ def test_limits_of_the_node_hold_where_nothing_else_is_said(limited: Project):
     node = limited.start("task_time_limit=0.3", concurrency=1)
 
     with pytest.raises(TimeLimitExceeded) as caught:
-        limited.call("work").get(timeout=20)
+        limited.call("work").get(timeout=60)
     assert caught.value.args == (0.3,)
-    assert limited.call("work", 0.6, time_limit=5).get(timeout=20) == "worked"
+    assert limited.call("work", 0.6, time_limit=5).get(timeout=60) == "worked"
     assert "Hard time limit (0.3s) exceeded for tasks.work[" in node.log
 
 
@@ -141,8 +141,8 @@ def test_solo_raises_the_hard_limit_in_the_body(limited: Project):
     node = limited.start("-P", "solo", "task_time_limit=0.3", concurrency=1)
 
     with pytest.raises(TimeLimitExceeded):
-        limited.call("work").get(timeout=20)
-    assert limited.call("echo", 1).get(timeout=20) == 1
+        limited.call("work").get(timeout=60)
+    assert limited.call("echo", 1).get(timeout=60) == 1
     assert "the pool 'solo' cannot kill a run" in node.log
 
 
@@ -152,10 +152,10 @@ def test_hooks_errbacks_and_signals_are_called_once_about_killed_and_lost_runs(l
 
     hung = limited.call("hang", "a", time_limit=0.3, link_error=errback)
     with pytest.raises(TimeLimitExceeded):
-        hung.get(timeout=20)
+        hung.get(timeout=60)
     lost = limited.call("lost", "b", link_error=errback)
     with pytest.raises(WorkerLostError):
-        lost.get(timeout=20)
+        lost.get(timeout=60)
 
     for result, error, name in ((hung, "TimeLimitExceeded", "a"), (lost, "WorkerLostError", "b")):
         wait_until(partial(is_noted, limited, ["after_return", result.id, "FAILURE"]))
@@ -177,7 +177,7 @@ def test_a_message_may_be_kept_as_a_dead_letter_and_one_acked_early_fails(limite
 
     for name in ("kept", "early"):
         with pytest.raises(TimeLimitExceeded):
-            limited.call(name, time_limit=0.3).get(timeout=20)
+            limited.call(name, time_limit=0.3).get(timeout=60)
 
     assert node.stop() == 0
     assert limited.dead_reasons() == ["TimeLimitExceeded: TimeLimitExceeded(0.3,)"]

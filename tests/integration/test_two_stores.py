@@ -43,7 +43,7 @@ def results(project: Project) -> dict[str, Any]:
 def test_results_arrive_where_they_are_looked_for(split: Project):
     node = split.start()
 
-    assert [split.call("add", number, 1).get(timeout=10) for number in range(20)] == list(range(1, 21))
+    assert [split.call("add", number, 1).get(timeout=60) for number in range(20)] == list(range(1, 21))
 
     assert split.store.records() == {}
     assert len(results(split)) == 20
@@ -54,17 +54,17 @@ def test_results_arrive_where_they_are_looked_for(split: Project):
 def test_retries_errors_and_crashes_work_as_in_one_store(split: Project):
     node = split.start("task_max_crashes=2")
 
-    assert split.call("flaky", 2).get(timeout=20) == 2
+    assert split.call("flaky", 2).get(timeout=60) == 2
     with pytest.raises(ValueError, match="no"):
-        split.call("fail", "no").get(timeout=20)
-    assert split.call("die").get(timeout=20, propagate=False).__class__.__name__ == "WorkerLostError"
+        split.call("fail", "no").get(timeout=60)
+    assert split.call("die").get(timeout=60, propagate=False).__class__.__name__ == "WorkerLostError"
     assert node.stop() == 0
     split.assert_clean()
 
 
 def test_a_result_that_cannot_be_stored_now_is_stored_later_and_its_message_kept_until_then(split: Project):
     node = split.start()
-    split.call("add", 1, 1).get(timeout=10)
+    split.call("add", 1, 1).get(timeout=60)
 
     with contextlib.closing(sqlite3.connect(split.folder / "results.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -73,7 +73,7 @@ def test_a_result_that_cannot_be_stored_now_is_stored_later_and_its_message_kept
         assert split.held_by(node) == 1, "it never acks what it could not store"
         connection.execute("ROLLBACK")
 
-    assert result.get(timeout=20) == "meanwhile"
+    assert result.get(timeout=60) == "meanwhile"
     assert split.began("meanwhile") == 1
     assert node.stop() == 0
     split.assert_clean()
@@ -81,7 +81,7 @@ def test_a_result_that_cannot_be_stored_now_is_stored_later_and_its_message_kept
 
 def test_a_node_whose_results_cannot_be_stored_stops_claiming(split: Project):
     node = split.start()
-    split.call("add", 1, 1).get(timeout=10)
+    split.call("add", 1, 1).get(timeout=60)
 
     with contextlib.closing(sqlite3.connect(split.folder / "results.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -140,7 +140,7 @@ def test_a_record_is_not_stored_before_what_follows_is_published(split: Project)
         connection.execute("ROLLBACK")
 
     assert state == "PENDING"
-    assert result.get(timeout=20) == "done"
+    assert result.get(timeout=60) == "done"
 
 
 def test_results_may_be_kept_nowhere(project: Project):
@@ -159,14 +159,14 @@ def test_a_replayed_letter_is_waited_for_anew(split: Project):
     node = split.start("task_max_crashes=1")
     result = split.call("die_unless", "gate")
     with pytest.raises(WorkerLostError):
-        result.get(timeout=20)
+        result.get(timeout=60)
     split.open_gate("gate")
     # The record is stored before the message becomes a dead letter: between the two it is neither lost nor answered.
     (letter,) = wait_until(split.app.dead_letters.newest, what="the dead letter")
 
     assert split.app.dead_letters.replay([letter.number, 999]) == [result.id]
 
-    assert split.app.AsyncResult(result.id).get(timeout=20) == "alive"
+    assert split.app.AsyncResult(result.id).get(timeout=60) == "alive"
     assert split.app.dead_letters.newest() == []
     assert node.stop() == 0
     split.assert_clean()
@@ -178,9 +178,9 @@ def test_messages_may_be_read_in_one_place_and_sent_to_another(split: Project):
     first = split.app.send_task("tasks.add", (1, 2), link=doubled)
 
     reader = split.start(name="w1")
-    assert first.get(timeout=10) == 3
+    assert first.get(timeout=60) == 3
     assert reader.stop() == 0
     split.store.assert_clean()
 
     split.start("broker_read_url=sqlite:///next.db", name="w2")
-    assert split.app.AsyncResult("second").get(timeout=10) == 5
+    assert split.app.AsyncResult("second").get(timeout=60) == 5

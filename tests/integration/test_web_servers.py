@@ -44,14 +44,14 @@ def tell(what):
 
 
 tell("loaded")
-assert add.delay(0, 0).get(timeout=20) == 0
+assert add.delay(0, 0).get(timeout=60) == 0
 
 
 def application(environ, start_response):
     number = int(parse_qs(environ["QUERY_STRING"])["number"][0])
     result = add.delay(number, 1)
     tell(result.id)
-    answer = {"pid": os.getpid(), "id": result.id, "value": result.get(timeout=20)}
+    answer = {"pid": os.getpid(), "id": result.id, "value": result.get(timeout=60)}
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
 """

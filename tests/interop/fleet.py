@@ -31,7 +31,7 @@ from bench.peers_venv import PeersMissing, PeersVenv
 from tests.interop.node_packages import CELERY_NODE
 from tests.stock_celery import STOCK_CELERY
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which a test gives up on something that has no deadline of its own."""
 
 SETTINGS: Final = {

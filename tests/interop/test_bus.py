@@ -162,7 +162,7 @@ def test_a_listener_may_hear_workers_alone(fleet: Fleet, operator: Operator, kin
     ear = operator.subscribe(Topic(EVENTS, "worker.#"))
     worker = fleet.start(kind, "-E", concurrency=1)
 
-    fleet.client(kind).run("add.delay(1, 2).get(timeout=10)")
+    fleet.client(kind).run("add.delay(1, 2).get(timeout=60)")
     worker.stop()
 
     assert all(kind.startswith("worker-") for kind in events_until(ear, "worker-offline"))

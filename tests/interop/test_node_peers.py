@@ -45,8 +45,8 @@ def test_its_worker_runs_our_calls(fleet: Fleet, kind: Kind) -> None:
     fleet.start(NODE)
     client = fleet.client(kind)
 
-    assert client.run("add.delay(2, 3).get(timeout=20)") == 5
-    assert client.run("app.send_task('shop.by').get(timeout=20)") == "celery-node"
+    assert client.run("add.delay(2, 3).get(timeout=60)") == 5
+    assert client.run("app.send_task('shop.by').get(timeout=60)") == "celery-node"
 
 
 def test_its_failures_are_failures_without_a_reason(fleet: Fleet) -> None:
@@ -57,7 +57,7 @@ def test_its_failures_are_failures_without_a_reason(fleet: Fleet) -> None:
 
     assert fleet.record(task_id)["result"] is None
     assert client.run(f"app.AsyncResult({task_id!r}).state") == "FAILURE"
-    [name, _] = client.run(f"failure(lambda: app.AsyncResult({task_id!r}).get(timeout=20))")
+    [name, _] = client.run(f"failure(lambda: app.AsyncResult({task_id!r}).get(timeout=60))")
     assert name not in ("TimeoutError", "AssertionError", "AttributeError", "TypeError", "KeyError")
 
 

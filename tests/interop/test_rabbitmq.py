@@ -57,7 +57,7 @@ def test_two_kinds_share_a_queue_and_nothing_is_lost_or_run_twice(fleet: Fleet) 
 def test_a_chain_goes_from_one_kind_to_the_other(fleet: Fleet, caller: Kind) -> None:
     links = "echo.s(1).set(queue='stock'), echo.s(2).set(queue='ours'), echo.s(3).set(queue='stock')"
 
-    value = fleet.client(caller).run(f"chain({links}).apply_async().get(timeout=20)")
+    value = fleet.client(caller).run(f"chain({links}).apply_async().get(timeout=60)")
 
     assert value == [[[[[[1], {}], 2], {}], 3], {}]
 
@@ -67,7 +67,7 @@ def test_a_chain_goes_from_one_kind_to_the_other(fleet: Fleet, caller: Kind) -> 
 def test_a_chord_is_finished_by_both_together(fleet: Fleet, caller: Kind, last: str) -> None:
     members = "[by.s().set(queue=queue) for queue in ('stock', 'ours', 'stock', 'ours')]"
 
-    value = fleet.client(caller).run(f"chord({members})(body.s().set(queue={last!r})).get(timeout=20)")
+    value = fleet.client(caller).run(f"chord({members})(body.s().set(queue={last!r})).get(timeout=60)")
 
     assert value == ["celery", "celeriac"] * 2
 
@@ -162,13 +162,13 @@ def test_an_older_celery_takes_part(open_fleet_on_rabbitmq: Callable[..., Fleet]
     for kind in (CELERY_5_3, CELERIAC):
         client = fleet.client(kind)
         for queue in ("old", "ours"):
-            plain = client.run("by.apply_async((), queue={queue}).get(timeout=20)", queue=queue)
+            plain = client.run("by.apply_async((), queue={queue}).get(timeout=60)", queue=queue)
             assert plain == ("celery" if queue == "old" else "celeriac")
-            later = client.run("add.apply_async((1, 2), queue={queue}, countdown=1.5).get(timeout=20)", queue=queue)
+            later = client.run("add.apply_async((1, 2), queue={queue}, countdown=1.5).get(timeout=60)", queue=queue)
             assert later == 3
-            failed = "failure(lambda: fail.apply_async(('no',), queue={queue}).get(timeout=20))"
+            failed = "failure(lambda: fail.apply_async(('no',), queue={queue}).get(timeout=60))"
             assert client.run(failed, queue=queue) == ["ValueError", ["no"]]
         mixed = "chord([by.s().set(queue='old'), by.s().set(queue='ours')])(body.s().set(queue={queue}))"
         for queue in ("old", "ours"):
-            assert client.run(f"{mixed}.get(timeout=20)", queue=queue) == ["celery", "celeriac"]
+            assert client.run(f"{mixed}.get(timeout=60)", queue=queue) == ["celery", "celeriac"]
     fleet.close()

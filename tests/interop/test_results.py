@@ -40,8 +40,8 @@ def test_every_form_of_results_is_read_by_both(open_fleet: Callable[..., Fleet],
     echoed = fleet.client(CELERY).run("echo.apply_async(({value},)).id", value=value)
     failed = fleet.client(CELERY).run("fail.delay('no', 5).id")
 
-    value_read = seen_by(fleet, f"app.AsyncResult({echoed!r}).get(timeout=20)")
-    failure_read = seen_by(fleet, f"failure(lambda: app.AsyncResult({failed!r}).get(timeout=20))")
+    value_read = seen_by(fleet, f"app.AsyncResult({echoed!r}).get(timeout=60)")
+    failure_read = seen_by(fleet, f"failure(lambda: app.AsyncResult({failed!r}).get(timeout=60))")
 
     assert [list(part) if isinstance(part, tuple) else part for part in value_read] == [[value], {}]
     assert failure_read == ["ValueError", ["no", "5"]]
@@ -74,7 +74,7 @@ def test_states_on_the_way_are_seen_by_both(open_fleet: Callable[..., Fleet], wr
     fleet.open_gate()
 
     assert seen == ("STARTED", ["hostname", "pid"])
-    assert seen_by(fleet, f"app.AsyncResult({task_id!r}).get(timeout=20)") == writer.package
+    assert seen_by(fleet, f"app.AsyncResult({task_id!r}).get(timeout=60)") == writer.package
 
 
 @WRITERS
@@ -85,7 +85,7 @@ def test_children_are_seen_by_both(fleet: Fleet, writer: Kind) -> None:
 
     [child] = seen_by(fleet, f"[child.id for child in app.AsyncResult({task_id!r}).children]")
 
-    assert seen_by(fleet, f"app.AsyncResult({child!r}).get(timeout=20)") == 3
+    assert seen_by(fleet, f"app.AsyncResult({child!r}).get(timeout=60)") == 3
     assert json.loads(fleet.results.get(f"celery-task-meta-{child}") or "")["parent_id"] == task_id
 
 
@@ -96,7 +96,7 @@ def test_who_waits_is_woken_by_the_others_notice(fleet: Fleet, writer: Kind) -> 
 
     for kind in READERS:
         took = fleet.client(kind).run(
-            "[time.monotonic(), noted.delay('waited', 0.3).get(timeout=20), time.monotonic()]"
+            "[time.monotonic(), noted.delay('waited', 0.3).get(timeout=60), time.monotonic()]"
         )
         assert took[1] == writer.package
         assert 0.3 <= took[2] - took[0] < 10.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.interop.fleet import Fleet, Kind
 
-GET_TIMEOUT: Final = 20
+GET_TIMEOUT: Final = 40
 NO_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -45,7 +45,7 @@ def test_an_alarm_is_told_to_callers_and_outlived_by_nodes(server, redis_server,
         project.call("add", 1, 2)
     took = time.monotonic() - began_at
     project.open_gate("plain-gate")
-    assert plain.get(timeout=30), "what has no followers ends as usual"
+    assert plain.get(timeout=60), "what has no followers ends as usual"
     project.open_gate("followed-gate")
     node.wait_for_log("takes no messages now", within=60)
     server.ctl(command, loose)
@@ -54,7 +54,7 @@ def test_an_alarm_is_told_to_callers_and_outlived_by_nodes(server, redis_server,
     assert took <= DEADLINE + LATE
     assert followed.get(timeout=60)
     project.wait_begun("follower")
-    assert project.call("add", 3, 4).get(timeout=30) == 7
+    assert project.call("add", 3, 4).get(timeout=60) == 7
     assert node.stop() == 0, node.log_end
 
 

@@ -18,7 +18,7 @@ def test_callers_and_nodes_go_on_with_the_next_server_of_a_list(rabbitmq_server,
     project.app.conf.broker_url = urls
     project.use_also(f"app.conf.broker_url = {urls!r}")
     node = project.start()
-    assert project.call("add", 1, 2).get(timeout=30) == 3
+    assert project.call("add", 1, 2).get(timeout=60) == 3
     project.app.control.revoke(["of the first server"])
 
     first.kill()

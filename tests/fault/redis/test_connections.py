@@ -165,7 +165,7 @@ def test_what_was_sent_on_its_way_before_its_repeat_changes_nothing_when_it_arri
     with pytest.raises(BrokerUnavailable) as raised:
         project.call("noted", "late", task_id="late")
     proxy.heal()
-    wait_until(lambda: len(project.kept()) == WARM + 1, within=5, what="what was on its way")
+    wait_until(lambda: len(project.kept()) == WARM + 1, what="what was on its way")
     project.call("noted", "after")
 
     assert raised.value.maybe_published

@@ -160,7 +160,7 @@ def test_mutated_messages_among_good_ones_die_with_a_reason_and_hold_nothing_up(
     server = redis_server(*DURABLE)
     project = project_on(server)
     node = project.start()
-    project.call("pid").get(timeout=20)
+    project.call("pid").get(timeout=60)
     pids = {process.pid for process in node.members()}
     client = project.store.client
     bad = [mutated(number, chance) for number in range(BAD)]

@@ -52,7 +52,7 @@ def test_what_a_node_says_after_its_lease_is_refused(redis_server, project_on, p
     late.wait_for_log("beginning again as a new owner")
     late.wait_for_log("was refused")
 
-    assert project.call("pid").get(timeout=20), "both go on"
+    assert project.call("pid").get(timeout=60), "both go on"
     assert result.state == "PENDING", "the late outcome is not recorded"
     assert project.began("then") == 0, "nor does anything follow from it"
     held = {kept.task_id: kept for kept in project.kept()}
@@ -62,7 +62,7 @@ def test_what_a_node_says_after_its_lease_is_refused(redis_server, project_on, p
     assert project.held_by(other) == 2
     project.open_gate("work-other")
     project.open_gate("crash-other")
-    assert result.get(timeout=20) == "other"
+    assert result.get(timeout=60) == "other"
     project.wait_begun("then")
     wait_until(project.is_empty)
     tell(f"its work ran elsewhere after {took:.1f} s")
@@ -90,7 +90,7 @@ def test_a_node_that_is_cut_off_for_less_than_its_lease_keeps_its_work(redis_ser
     project.open_gate("gate")
 
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert set(project.runs().values()) == {1}
     stop(node, other)
     project.assert_clean()
@@ -115,7 +115,7 @@ def test_a_server_that_stands_still_makes_no_node_dead(redis_server, project_on)
     project.open_gate("gate")
 
     for result in results:
-        result.get(timeout=20)
+        result.get(timeout=60)
     assert set(project.runs().values()) == {1}
     for node in nodes:
         assert "declared dead" not in node.log, node.log_end

@@ -17,7 +17,7 @@ def test_results_arrive_where_they_are_looked_for(redis_server, project_on):
     project = project_on(redis_server(), results_on=redis_server())
     node = project.start()
 
-    assert [project.call("add", number, 1).get(timeout=10) for number in range(20)] == list(range(1, 21))
+    assert [project.call("add", number, 1).get(timeout=60) for number in range(20)] == list(range(1, 21))
 
     assert not project.store.client.keys("celery-task-meta-*")
     assert len(project.store.records()) == 20
@@ -29,7 +29,7 @@ def test_a_node_whose_results_cannot_be_stored_keeps_their_messages_and_stops_cl
     results = redis_server(*DURABLE)
     project = project_on(redis_server(), results_on=results)
     node = project.start()
-    project.call("add", 1, 1).get(timeout=10)
+    project.call("add", 1, 1).get(timeout=60)
 
     results.kill()
     ids = publish_many(project, MORE_THAN_IS_HELD, work=0)
@@ -95,4 +95,4 @@ def test_a_record_is_not_stored_before_what_follows_is_published(redis_server, p
     proxy.heal()
 
     assert state == "PENDING"
-    assert result.get(timeout=20) == "done"
+    assert result.get(timeout=60) == "done"

@@ -113,7 +113,7 @@ def test_a_revoked_run_that_waits_raises_at_once(app):
     assert set(revoked(app)) == {result.id}
     assert result.state == "REVOKED"
     with pytest.raises(TaskRevokedError, match="revoked"):
-        result.get(timeout=5)
+        result.get(timeout=60)
     record = json.loads(app.backend.get(result.id).record)
     told = {"exc_type": "TaskRevokedError", "exc_message": ["revoked"], "exc_module": "celery.exceptions"}
     assert (record["status"], record["result"], record["task_id"]) == ("REVOKED", told, result.id)
@@ -126,7 +126,7 @@ def test_a_cancelled_run_that_waits_says_why_and_by_whom(app):
     result.cancel("out of stock", grace=3, by="ann")
 
     with pytest.raises(TaskCancelled) as told:
-        result.get(timeout=5)
+        result.get(timeout=60)
     assert told.value.args == ("out of stock", "ann")
     kept = revoked(app)[result.id]
     assert (kept.cancel, kept.grace, kept.terminate) == (True, 3.0, False)

@@ -81,7 +81,7 @@ def test_a_worker_works_on_all_of_them(app):
     with start_worker(app, perform_ping_check=False):
         results = [push_weight.delay(), other.delay()]
         for result in results:
-            result.get(timeout=10)
+            result.get(timeout=60)
 
     assert sorted(seen) == ["default", "push"]
 

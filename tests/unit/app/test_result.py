@@ -87,7 +87,7 @@ def test_get_waits_for_the_end(app, store):
     ending = threading.Timer(0.02, store, ["run-1", "SUCCESS", 5])
     ending.start()
 
-    assert app.AsyncResult("run-1").get(timeout=10) == 5
+    assert app.AsyncResult("run-1").get(timeout=60) == 5
 
     ending.join()
 

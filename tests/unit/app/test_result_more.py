@@ -101,7 +101,7 @@ def test_on_interval_is_called_while_nothing_happens(app, store):
         if len(ticks) == 3:
             store("run-1", "SUCCESS", 5)
 
-    value = app.AsyncResult("run-1").get(timeout=10, interval=0.001, on_interval=tick)
+    value = app.AsyncResult("run-1").get(timeout=60, interval=0.001, on_interval=tick)
 
     assert (value, len(ticks)) == (5, 3)
 
@@ -184,7 +184,7 @@ def test_the_error_of_a_parent_is_raised_at_once(app, store):
     last = app.AsyncResult("run-3", parent=app.AsyncResult("run-2", parent=first))
 
     with pytest.raises(ValueError, match="no money"):
-        last.get(timeout=10)
+        last.get(timeout=60)
 
 
 def test_the_error_of_a_parent_ends_a_wait(app, store):
@@ -193,7 +193,7 @@ def test_the_error_of_a_parent_ends_a_wait(app, store):
     threading.Timer(0.02, store, ("run-2", "FAILURE", FAILED)).start()
 
     with pytest.raises(ValueError, match="no money"):
-        app.AsyncResult("run-3", parent=parent).get(timeout=10)
+        app.AsyncResult("run-3", parent=parent).get(timeout=60)
 
 
 def test_parents_that_succeed_are_no_end(app, store):
@@ -201,7 +201,7 @@ def test_parents_that_succeed_are_no_end(app, store):
     threading.Timer(0.01, store, ("run-1", "SUCCESS", 1)).start()
     threading.Timer(0.02, store, ("run-2", "SUCCESS", 2)).start()
 
-    assert app.AsyncResult("run-2", parent=parent).get(timeout=10) == 2
+    assert app.AsyncResult("run-2", parent=parent).get(timeout=60) == 2
 
 
 def test_the_error_of_a_parent_is_not_raised_when_nobody_asks_for_it(app, store):
@@ -324,7 +324,7 @@ def test_awaiting_ends_with_its_timeout(app):
 def test_awaiting_raises_the_error_of_a_parent(app, store):
     async def wait():
         asyncio.get_running_loop().call_later(0.01, store, "run-1", "FAILURE", FAILED)
-        await app.AsyncResult("run-2", parent=app.AsyncResult("run-1")).aget(timeout=10)
+        await app.AsyncResult("run-2", parent=app.AsyncResult("run-1")).aget(timeout=60)
 
     with pytest.raises(ValueError, match="no money"):
         asyncio.run(wait())

@@ -280,7 +280,7 @@ def test_what_is_wanted_while_the_listener_sends_is_sent_after_it(backend, clien
     until(lambda: channels(client))
     waiting.append(threads.submit(backend.wait, ["id-2"], timeout=ANSWER_WITHIN))
 
-    until(lambda: len(channels(client)) == 2, seconds=3)
+    until(lambda: len(channels(client)) == 2, seconds=ANSWER_WITHIN)
     for task_id in ("id-1", "id-2"):
         publish(client, task_id)
     assert all(one.result() for one in waiting)

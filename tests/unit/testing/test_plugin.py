@@ -66,8 +66,8 @@ def test_app_and_worker(celery_app, celery_worker):
         return x * y
 
     celery_worker.reload()
-    assert mul.delay(4, 4).get(timeout=10) == 16
-    assert mul.apply_async((4, 5), queue="other").get(timeout=10) == 20
+    assert mul.delay(4, 4).get(timeout=60) == 16
+    assert mul.apply_async((4, 5), queue="other").get(timeout=60) == 20
     assert celery_app.conf.task_default_priority == 3
     assert celery_worker.queues == ("celery", "other")
     assert "included" in sys.modules
@@ -86,7 +86,7 @@ def test_sessions(celery_session_app, celery_session_worker):
     def add(x, y):
         return x + y
 
-    assert add.delay(1, 2).get(timeout=10) == 3
+    assert add.delay(1, 2).get(timeout=60) == 3
 
 def test_every_test_has_its_own_app(celery_app, celery_session_app):
     assert celery_app.broker.url != celery_session_app.broker.url
@@ -174,7 +174,7 @@ def celery_class_tasks():
     return [Hello]
 
 def test_shop(celery_session_app, celery_session_worker):
-    assert celery_session_app.send_task("hello").get(timeout=10) == "hello"
+    assert celery_session_app.send_task("hello").get(timeout=60) == "hello"
 """,
     )
 

@@ -47,7 +47,7 @@ def app():
 
 def test_bodies_run_in_threads_of_this_process(app):
     with start_worker(app, hostname="w1@here"):
-        assert app.tasks["shop.where"].delay().get(timeout=10) == [os.getpid(), "w1@here MainProcess-1"]
+        assert app.tasks["shop.where"].delay().get(timeout=60) == [os.getpid(), "w1@here MainProcess-1"]
 
 
 def test_it_has_ended_when_the_block_has(app):
@@ -63,7 +63,7 @@ def test_several_run_at_once(app, pool):
     with start_worker(app, concurrency=3, pool=pool) as worker:
         results = [app.tasks["shop.meet"].delay() for _ in range(3)]
 
-        assert [result.get(timeout=10) for result in results] == [True] * 3
+        assert [result.get(timeout=60) for result in results] == [True] * 3
         assert worker.concurrency == 3
 
 
@@ -72,7 +72,7 @@ def test_a_task_that_is_registered_later_is_known(app):
         late = app.task(name="shop.late")(lambda: "here")
         worker.reload()
 
-        assert late.delay().get(timeout=10) == "here"
+        assert late.delay().get(timeout=60) == "here"
 
 
 def test_coroutines_run_too(app):
@@ -81,13 +81,13 @@ def test_coroutines_run_too(app):
         return x
 
     with start_worker(app):
-        assert soon.delay(3).get(timeout=10) == 3
+        assert soon.delay(3).get(timeout=60) == 3
 
 
 def test_retries_and_what_follows_are_among_what_was_published(app):
     with start_worker(app):
         result = app.tasks["shop.flaky"].apply_async((2,), link=app.signature("far.away"))
-        assert result.get(timeout=10) == 2
+        assert result.get(timeout=60) == 2
 
     assert [one.retries for one in published(app, "shop.flaky")] == [0, 1, 2]
     assert_published(app, "far.away", 2)
@@ -129,12 +129,12 @@ def test_soft_limits_and_cancels_reach_the_body(app, pool):
 
     with start_worker(app, pool=pool):
         limited = waits.apply_async(soft_time_limit=0.1)
-        assert limited.get(timeout=10) == "SoftTimeLimitExceeded"
+        assert limited.get(timeout=60) == "SoftTimeLimitExceeded"
         begun.clear()
         cancelled = waits.delay()
         assert begun.wait(10)
         cancelled.cancel(reason="enough")
-        assert str(cancelled.get(timeout=10, propagate=False)).endswith("enough")
+        assert str(cancelled.get(timeout=60, propagate=False)).endswith("enough")
     assert told == [SoftTimeLimitExceeded, TaskCancelled]
 
 
@@ -143,7 +143,7 @@ def test_an_app_of_yours_is_worked_for_in_memory():
     double = app.task(name="shop.double")(lambda x: 2 * x)
 
     with in_memory(app), start_worker(app):
-        assert double.delay(4).get(timeout=10) == 8
+        assert double.delay(4).get(timeout=60) == 8
         assert_published(app, double, 4)
 
 
@@ -151,7 +151,7 @@ def test_it_consumes_the_queues_that_it_is_told(app):
     with start_worker(app, queues=["a", "b"], exclude_queues="a") as worker:
         here = app.send_task("shop.where", queue="b")
         app.send_task("shop.where", queue="a")
-        here.get(timeout=10)
+        here.get(timeout=60)
 
     assert worker.queues == ("b",)
     assert [depth.queue for depth in app.broker.depths() if depth.ready] == ["a"]
@@ -210,7 +210,7 @@ def test_without_results_there_is_no_ping(app):
 
 def test_the_ping_is_the_current_apps(app):
     with start_worker(app):
-        assert ping.delay().get(timeout=10) == "pong"
+        assert ping.delay().get(timeout=60) == "pong"
 
 
 def test_the_ping_can_be_left_out(app):
@@ -224,14 +224,14 @@ def test_records_go_where_the_program_has_them_go(app, caplog):
     caplog.set_level(logging.INFO)
 
     with start_worker(app):
-        app.send_task("shop.where").get(timeout=10)
+        app.send_task("shop.where").get(timeout=60)
 
     assert any("shop.where" in record.getMessage() for record in caplog.records)
 
 
 def test_a_log_of_its_own_is_written_when_asked_for(app, tmp_path: Path):
     with start_worker(app, loglevel="info", logfile=str(tmp_path / "w.log")):
-        app.send_task("shop.where").get(timeout=10)
+        app.send_task("shop.where").get(timeout=60)
 
     assert "INFO/MainProcess] Task shop.where" in (tmp_path / "w.log").read_text()
 
@@ -253,7 +253,7 @@ def test_signals_of_nodes_are_sent_as_by_one(app):
     after_setup = signals.celeryd_after_setup.connect(lambda instance, **_: instance.add_queue("more"), weak=False)
     try:
         with start_worker(app) as worker:
-            app.send_task("shop.where", queue="more").get(timeout=10)
+            app.send_task("shop.where", queue="more").get(timeout=60)
     finally:
         signals.celeryd_after_setup.disconnect(after_setup)
         for signal, receiver in receivers:
@@ -290,7 +290,7 @@ def test_stores_that_are_not_in_memory_work_as_well(engine, tmp_path: Path, requ
     double = app.task(name="shop.double")(lambda x: 2 * x)
 
     with start_worker(app, queues=[f"q-{tmp_path.name}"]):
-        assert double.apply_async((4,), queue=f"q-{tmp_path.name}").get(timeout=10) == 8
+        assert double.apply_async((4,), queue=f"q-{tmp_path.name}").get(timeout=60) == 8
     app.close()
 
 
@@ -312,7 +312,7 @@ def test_other_pools_are_a_node_beside_this_process(tmp_path: Path, monkeypatch:
     app = __import__(module).app
 
     with start_worker(app, pool="prefork", perform_ping_check=False):
-        elsewhere = app.send_task("shop.pid").get(timeout=20)
+        elsewhere = app.send_task("shop.pid").get(timeout=60)
 
     assert elsewhere != os.getpid()
     assert app.broker.owners() == []

@@ -91,7 +91,7 @@ def test_what_is_hostile_changes_nothing_and_is_logged_once_per_kind(app: Celery
             say(app, body, headers=b"[" * 1_000, content_type="application/x-python-serialize")
 
     assert asked(app, "ping") == {"ok": "pong"}
-    assert app.send_task("shop.pay").get(timeout=10) == "paid"
+    assert app.send_task("shop.pay").get(timeout=60) == "paid"
     told = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
     assert sum("is no control command" in line for line in told) == 1
     assert sum("is not known here" in line for line in told) <= 1

@@ -44,7 +44,7 @@ def test_it_shows_what_the_node_of_this_process_does():
         wait_until(lambda: "never" in state.revoked)
         gate.set()
         for result in (runs, waits):
-            result.get(timeout=10)
+            result.get(timeout=60)
         wait_until(lambda: state.total_count["shop.pay"] == 2)
 
         assert (active.id, active.name, active.args, active.hostname) == ("runs", "shop.pay", [1], "w1@host")

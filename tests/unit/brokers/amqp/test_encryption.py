@@ -15,7 +15,7 @@ from celeriac.testing.worlds import a_message
 from tests.servers.certificates import make_certificates
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_callers_and_workers_speak_encrypted_and_know_each_other_by_certificates(tmp_path, rabbitmq_server):
     made, port = make_certificates(tmp_path), free_port()
     rabbitmq_server(
