@@ -15,3 +15,12 @@ if SIZE not in _DIVISORS:
 def scaled(full: int) -> int:
     """Give the number to use where the full-size suite uses `full`; at least 1."""
     return max(1, full // _DIVISORS[SIZE])
+
+
+def late_after(promised: float) -> float:
+    """Give the seconds after which something is late that is promised within `promised`.
+
+    That is three times as long, and ten times in the small size, which runs beside other tests: there it is not speed
+    that is tested, but that things happen at all.
+    """
+    return (3 if SIZE == "full" else 10) * promised

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.integration.project import Node, Project, wait_until
-from tests.size import scaled
+from tests.size import late_after, scaled
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
@@ -20,7 +20,8 @@ TASKS = scaled(5_000)
 TASK_SECONDS = 0.05
 KILL_FOR = scaled(30)
 KILL_EVERY = 0.2
-GONE_WITHIN = 15.0
+ENOUGH = KILL_FOR / KILL_EVERY / 3
+GONE_WITHIN = late_after(5.0)
 
 
 def children_of(node: Node) -> list[psutil.Process]:
@@ -47,7 +48,7 @@ def test_a_child_killed_every_200_ms_costs_no_task_and_no_slot(project: Project,
     results = [project.call("noted", f"run-{number}", TASK_SECONDS) for number in range(TASKS)]
 
     killed, until = 0, time.monotonic() + KILL_FOR
-    while time.monotonic() < until:
+    while time.monotonic() < until or killed < ENOUGH:
         killed += kill_one(node, dice)
         time.sleep(KILL_EVERY)
 
@@ -57,7 +58,6 @@ def test_a_child_killed_every_200_ms_costs_no_task_and_no_slot(project: Project,
     duplicates = runs.total() - len(runs)
     tell(f"{project.store.source}: {killed} children killed, {duplicates} of {TASKS} tasks run twice, none lost")
     assert len(runs) == TASKS
-    assert killed >= KILL_FOR / KILL_EVERY / 3
     assert duplicates <= killed
     wait_until(lambda: len(children_of(node)) == SLOTS, what="a pool of its old size")
     assert (node.pid, psutil.Process(pid).create_time()) == (pid, before)

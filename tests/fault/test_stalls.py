@@ -10,10 +10,11 @@ import pytest
 
 from celeriac.exceptions import TimeoutError
 from tests.integration.project import Project, wait_until
+from tests.size import late_after
 
 pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
-REPLACED_WITHIN = 3 * 5.0
+REPLACED_WITHIN = late_after(5.0)
 
 STALLING = """
 import threading

@@ -39,8 +39,8 @@ async def test_any_sentinel_leads_to_the_master(sentinels: Sentinels):
     found = reading(url, min_other_sentinels=2)
     alink = AsyncLink(found.place, found.options, name="w1")
 
-    assert link_to(url).call("SET", "key", "value", deadline_at=soon()) == b"OK"
-    assert await alink.call("GET", "key", timeout=3) == b"value"
+    assert link_to(url).call("SET", "key", "value", deadline_at=soon(30)) == b"OK"
+    assert await alink.call("GET", "key", timeout=30) == b"value"
     with redis.Redis(port=sentinels.master.port, db=2) as master:
         assert master.get("key") == b"value"
     await alink.close()

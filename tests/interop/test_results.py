@@ -99,7 +99,7 @@ def test_who_waits_is_woken_by_the_others_notice(fleet: Fleet, writer: Kind) -> 
             "[time.monotonic(), noted.delay('waited', 0.3).get(timeout=60), time.monotonic()]"
         )
         assert took[1] == writer.package
-        assert 0.3 <= took[2] - took[0] < 10.0
+        assert 0.3 <= took[2] - took[0] < 30.0
 
 
 @pytest.mark.parametrize("forgetter", READERS, ids=["celery", "celeriac"])

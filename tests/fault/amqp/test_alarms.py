@@ -9,12 +9,11 @@ import pytest
 from bench.rabbitmq_server import RabbitServer
 from celeriac.exceptions import BrokerFull
 from tests.integration.project import wait_until
+from tests.size import late_after
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 
 DEADLINE = 3.0
-LATE = 1.0
-"""Seconds after the deadline in which a call has ended, on a busy machine, too."""
 
 ALARMS = {
     "memory": ("set_vm_memory_high_watermark", "0.00001", "0.8"),
@@ -51,7 +50,7 @@ def test_an_alarm_is_told_to_callers_and_outlived_by_nodes(server, redis_server,
     server.ctl(command, loose)
     wait_until(lambda: not alarms(server), what="its end")
 
-    assert took <= DEADLINE + LATE
+    assert took <= late_after(DEADLINE)
     assert followed.get(timeout=60)
     project.wait_begun("follower")
     assert project.call("add", 3, 4).get(timeout=60) == 7

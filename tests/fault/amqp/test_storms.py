@@ -11,7 +11,7 @@ from tests.fault.storm import Storm
 from tests.integration.project import Project, wait_until
 from tests.integration.stores import RabbitStore
 from tests.servers.redis import DURABLE
-from tests.size import SIZE, scaled
+from tests.size import SIZE, late_after, scaled
 
 pytestmark = [pytest.mark.fault, pytest.mark.serial, pytest.mark.timeout(600)]
 
@@ -22,7 +22,7 @@ HELD_BY_A_NODE = 2 + 2 * 10
 """What a node of two children holds while runs take 5 ms: 50 ms of work."""
 
 RESTARTS = 2
-RESUMES_WITHIN = 3 * 5.0
+RESUMES_WITHIN = late_after(5.0)
 """Seconds after the server takes connections again; five are what is promised."""
 
 QUEUES = {"classic": {}, "quorum": {"task_default_queue_type": "quorum"}}

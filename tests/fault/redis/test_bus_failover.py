@@ -14,10 +14,11 @@ from celeriac.exceptions import BrokerUnavailable
 from celeriac.testing.buses import CONTROL, REPLIES, Operator, a_command, an_answer, collect, soon
 from celeriac.wire.notices import Notice
 from tests.servers.sentinel import MASTER_NAME
+from tests.size import late_after
 
 pytestmark = [pytest.mark.fault, pytest.mark.serial, pytest.mark.timeout(300)]
 
-RESUMES_WITHIN = 3 * 5.0
+RESUMES_WITHIN = late_after(5.0)
 """Seconds after there is a new master; five are what is promised."""
 
 

@@ -21,14 +21,14 @@ from tests.fault.redis.streams import (
 from tests.integration.project import Project, wait_until
 from tests.servers.proxy import Proxy, Way
 from tests.servers.redis import DURABLE
-from tests.size import SIZE, scaled
+from tests.size import SIZE, late_after, scaled
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600), pytest.mark.waits]
 
 LASTS = 5.0 if SIZE == "full" else 1.0
 """Seconds for which a fault lasts. What lasts longer than a lease is in `test_stopped_nodes.py`."""
 
-RESUMES_WITHIN = 3 * 3.0
+RESUMES_WITHIN = late_after(3.0)
 """Seconds after a fault is healed; three are what is promised."""
 
 DEADLINE = 3.0
@@ -117,7 +117,7 @@ def test_calls_end_within_their_deadline_and_work_again_when_it_is_healed(
     done = succeeded(project)
     assert stream.accepted <= done <= stream.accepted | stream.unsure, told
     assert runs.total() == len(runs), f"{runs.most_common(3)}: no call was published twice"
-    assert stream.slowest <= 2 * DEADLINE, told
+    assert stream.slowest <= late_after(DEADLINE), told
     project.assert_clean()
 
 

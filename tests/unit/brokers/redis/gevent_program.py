@@ -16,7 +16,7 @@ from celeriac.exceptions import BrokerUnavailable
 from tests.servers.fakes import fake_redis, logged_in, silence
 
 
-def soon(seconds: float = 5.0) -> float:
+def soon(seconds: float = 30.0) -> float:
     return time.monotonic() + seconds
 
 

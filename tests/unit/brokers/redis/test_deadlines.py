@@ -17,8 +17,8 @@ from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
 from tests.servers.fakes import OK, black_hole, fake_redis, logged_in, silence
 
 WITHIN = 0.6
-ANSWERED_WITHIN = 2.0  # for servers that do answer, on a busy machine
-SLACK = 2.0  # for a busy machine; without a deadline all of these take longer, or never end
+ANSWERED_WITHIN = 3.0  # where a server answers at first, on a busy machine
+SLACK = 10.0  # for a busy machine; without a deadline all of these take longer, or never end
 
 
 @pytest.fixture(params=["blocking", "asyncio"])
@@ -109,16 +109,16 @@ async def test_a_greeting_in_tls_is_not_answered(fails):
 
 async def test_a_command_is_not_answered(fails):
     with fake_redis(logged_in(silence)) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
-    is_unavailable(error, "did not answer LPUSH within 0.", maybe_published=True)
+    is_unavailable(error, "did not answer LPUSH within", maybe_published=True)
 
 
 async def test_a_command_is_answered_drop_by_drop(fails):
-    slowly = b"$200\r\n" + b"x" * 200 + b"\r\n"
+    slowly = b"$800\r\n" + b"x" * 800 + b"\r\n"
 
     with fake_redis(logged_in(lambda words: slowly), pause=0.015) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
     is_unavailable(error, "did not answer LPUSH", maybe_published=True)
 
@@ -126,7 +126,7 @@ async def test_a_command_is_answered_drop_by_drop(fails):
 async def test_the_server_does_not_read_what_is_sent(fails):
     """More than all buffers between here and there hold, to a server that takes the login and stops reading."""
     with fake_redis(logged_in(silence)) as port:
-        error = await fails(f"redis://127.0.0.1:{port}", "SET", "key", b"x" * 40_000_000)
+        error = await fails(f"redis://127.0.0.1:{port}", "SET", "key", b"x" * 40_000_000, within=ANSWERED_WITHIN)
 
     is_unavailable(error, "did not answer SET", maybe_published=True)
 
@@ -143,7 +143,7 @@ async def test_the_connection_is_closed_in_place_of_an_answer(fails):
 
 async def test_the_answer_is_no_redis(fails):
     with fake_redis(logged_in(lambda words: b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
-        error = await fails(f"redis://127.0.0.1:{port}")
+        error = await fails(f"redis://127.0.0.1:{port}", within=ANSWERED_WITHIN)
 
     assert type(error) is BrokerUnavailable
 

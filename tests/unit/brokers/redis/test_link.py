@@ -36,7 +36,7 @@ return redis.call('LPUSH', KEYS[2], ARGV[2])
 """)
 
 
-def soon(seconds: float = 3.0) -> float:
+def soon(seconds: float = 30.0) -> float:
     return time.monotonic() + seconds
 
 

@@ -28,7 +28,7 @@ aof_enabled:0\r
 
 
 def soon():
-    return time.monotonic() + 3
+    return time.monotonic() + 30
 
 
 def link_to(url, **options):
