@@ -297,7 +297,6 @@ def test_what_is_not_there_says_so(app: Celery) -> None:
         name: One(app).broadcast(name, arguments, reply=True)[0][NODE]
         for name, arguments in {
             "objgraph": {"num": 10},
-            "election": {"id": "1", "topic": "t", "action": {}},
             "pool_grow": {"n": 1},
         }.items()
     }

@@ -64,7 +64,7 @@ TOLD: dict[str, dict[str, Any]] = {
 
 ELSEWHERE = {
     "cancel": "Celery has none",
-    "election": "a worker of Celery dies of one in a fleet of two; ours hold none",
+    "election": "a worker of Celery dies of one in a fleet of two; test_elections.py has a larger one",
     "memsample": "workers of Celery answer nothing without psutil",
     "shutdown": "it would end what the other tests ask; test_flower.py presses it",
 }

@@ -155,5 +155,11 @@ class Commanding(Broadcasting):
         return self.broadcast("heartbeat", {}, destination, **options)
 
     def election(self, id: str, topic: str, action: Any = None, connection: Any = None) -> None:
-        """Have workers of Celery elect one of them, which does `action`; nodes of celeriac take no part."""
+        """Have the nodes elect one of them, which does `action`.
+
+        Args:
+            id: of this election; nodes remember it, and hold none again under the same id.
+            topic: what kind of thing is to be done: ``task`` sends the signature that `action` is; others are those
+                for which nodes have a function (`worker.gossip.election_handlers`).
+        """
         self.broadcast("election", {"id": id, "topic": topic, "action": action})

@@ -353,10 +353,10 @@ class Signature(Linked, Generic[R_co]):
             self.options[key] = stamped
 
     def election(self) -> Any:
-        """Raise: elections come with control commands."""
-        raise NotImplementedError(
-            "election() is not in this version of celeriac; until then, send it to a queue that one node works on"
-        )
+        """Have the nodes elect one of them, which sends the call; return its result."""
+        task_id = self.options.get("task_id") or new_id()
+        self.app.control.election(task_id, "task", self.clone(task_id=task_id))
+        return self.AsyncResult(task_id)
 
     # -- copying ------------------------------------------------------------------------------------------------
 

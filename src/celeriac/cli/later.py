@@ -38,7 +38,6 @@ LATER_OPTIONS: Final = {
 """Options with a value, likewise."""
 
 NEEDLESS_FLAGS: Final = {
-    ("--without-gossip",): "nodes do not gossip",
     ("--without-mingle",): "nodes do not mingle at the start",
     ("--no-execv",): "children are forked",
 }

@@ -20,6 +20,9 @@ from celeriac.wire.serializers import JSON, Serializer, reader_of
 
 Event = dict[str, Any]
 
+SOFTWARE: Final = "py-celeriac"
+"""What nodes of celeriac call their software."""
+
 MULTI: Final = "multi"
 """Stands in a routing key for the types of several events, as in ``task.multi``."""
 

@@ -26,6 +26,7 @@ from celeriac.worker.commands.plugins import load_plugins
 from celeriac.worker.commands.state import Helm, State
 from celeriac.worker.commands.table import command_named
 from celeriac.worker.daemons import in_daemon
+from celeriac.worker.elections import Elections
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -49,12 +50,14 @@ class Control:
         app: whose bus is heard.
         node: name of this node.
         helm: what commands reach.
+        elections: hears what is said of elections, in its order among the commands; None where none are held.
     """
 
-    def __init__(self, app: Celery, node: str, helm: Helm) -> None:
+    def __init__(self, app: Celery, node: str, helm: Helm, elections: Elections | None = None) -> None:
         self._app = app
         self._node = node
         self._helm = helm
+        self._elections = elections
         self._listening = Background(self._listen, "control")
         self._working = Background(self._work, "control-line")
         self._line: asyncio.Queue[tuple[Station, Command, Handler]] = asyncio.Queue(_LINE_MAX)
@@ -73,6 +76,8 @@ class Control:
         """Listen no more. May be called twice."""
         await self._listening.stop()
         await self._working.stop()
+        if self._elections is not None:
+            self._elections.stop()
         for task in list(self._threads):
             task.cancel()
         station, self._station = self._station, None
@@ -90,6 +95,8 @@ class Control:
             return
         backoff = Backoff()
         topics = [Topic(commands_of(self._app.conf.control_exchange))]
+        if self._elections is not None:
+            topics.append(self._elections.topic)
         while True:
             try:
                 heard = await station.subscribe(topics, deadline_at=time.monotonic() + _WITHIN)
@@ -109,6 +116,9 @@ class Control:
                 await asyncio.sleep(delay)
 
     async def _hear(self, station: Station, notice: Notice) -> None:
+        if self._elections is not None and notice.exchange == self._elections.topic.exchange:
+            self._elections.hear(notice)
+            return
         try:
             command = read_command(notice)
         except DecodeError as exc:

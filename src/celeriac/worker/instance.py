@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from celeriac.app.application import Celery
@@ -26,16 +27,30 @@ class NodeFacts(Protocol):
     def queues(self) -> tuple[str, ...]: ...
 
 
+class Gossip:
+    """Be what steps of an app reach as ``worker.gossip``.
+
+    Attributes:
+        election_handlers: what does the thing that a node was elected for, by topic; each is called with the action,
+            in a thread of the supervisor's process. The topic ``task`` sends a signature, unless it is here.
+    """
+
+    def __init__(self) -> None:
+        self.election_handlers: dict[str, Callable[[Any], object]] = {}
+
+
 class Worker:
     """Tell receivers about the node that sends a signal.
 
     Attributes:
+        gossip: what this node does when it is elected.
         runs_tasks: task bodies run in this process, or in those that are forked from it; false in the supervisor.
     """
 
     def __init__(self, node: NodeFacts, *, runs_tasks: bool) -> None:
         self._node = node
         self.runs_tasks = runs_tasks
+        self.gossip = Gossip()
 
     @property
     def app(self) -> Celery:

@@ -6,8 +6,8 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from celeriac import __version__
 from celeriac.app.application import Celery
@@ -15,14 +15,12 @@ from celeriac.app.events import task_events
 from celeriac.app.events.task_events import Says, sender_name
 from celeriac.app.task import Task
 from celeriac.message import Message
-from celeriac.wire.events import hours_west, made
+from celeriac.wire.events import SOFTWARE, hours_west, made
 from celeriac.wire.jsontypes import dumps_text
 from celeriac.worker.background import Background
 from celeriac.worker.event_stream import EventStream
 from celeriac.worker.held import Held
 from celeriac.worker.options import HEARTBEAT_EVERY
-
-SOFTWARE: Final = "py-celeriac"
 
 
 class Looks(Protocol):
@@ -134,6 +132,12 @@ class NodeEvents:
             "sw_ver": __version__,
             "sw_sys": platform.system(),
         }
+        self.tell(kind, facts)
+
+    def tell(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Send one event that is not of a task, unless there is no bus."""
+        if not self._started:
+            return
         told = made(
             kind,
             facts,

@@ -42,6 +42,7 @@ class NodeOptions:
         burst: stop when the queues are empty.
         reload: start again when a source of the project changes.
         heartbeat: seconds between two heartbeat events; 0 sends none, nor that the node is there and goes.
+        gossip: it takes part in elections.
         own: words of the command line that are options of the app's own (`app.user_options`).
         strict: do not start where broker or result backend are set up so that they may lose something.
     """
@@ -68,5 +69,6 @@ class NodeOptions:
     burst: bool = False
     reload: bool = False
     heartbeat: float = HEARTBEAT_EVERY
+    gossip: bool = True
     own: tuple[str, ...] = ()
     strict: bool = False

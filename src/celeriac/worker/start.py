@@ -63,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
         heartbeat: seconds between two heartbeat events; None sends none, nor any other of the node itself.
+        elects: it takes part in elections.
         worker: the node, as receivers of its signals see it; None where it is none of its own.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
@@ -92,6 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     burst: bool = False
     reload: Reload | None = None
     heartbeat: float | None = HEARTBEAT_EVERY
+    elects: bool = True
     worker: Worker | None = None
     hears_signals: bool = True
 

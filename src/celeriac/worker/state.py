@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Final, Protocol
 
 from celeriac import __version__
-from celeriac.worker.node_events import SOFTWARE
+from celeriac.wire.events import SOFTWARE
 from celeriac.worker.views import Seen
 
 SOFTWARE_INFO: Final = {"sw_ident": SOFTWARE, "sw_ver": __version__, "sw_sys": platform.system()}

@@ -33,6 +33,7 @@ from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import SHORT_SECONDS, Durations
 from celeriac.worker.dropping import Dropper
+from celeriac.worker.elections import Elections
 from celeriac.worker.endings import Endings
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
@@ -284,6 +285,10 @@ class Supervisor:
             spare=None if scaling is None else lambda: scaling.scaler.spare,
             on_waiting=None if scaling is None else scaling.note_waiting,
         )
+        elections = None
+        if plan.elects:
+            handlers = {} if plan.worker is None else plan.worker.gossip.election_handlers
+            elections = Elections(app, plan.node, self._events, handlers)
         helm = Helm(
             view=view,
             revoking=self._revoking,
@@ -300,9 +305,10 @@ class Supervisor:
             pool=resizing,
             autoscaler=None if scaling is None else scaling.scaler,
             events=self._events,
+            elections=elections,
             attend=self._consumer.attend,
         )
-        self._control = Control(app, plan.node, helm)
+        self._control = Control(app, plan.node, helm, elections)
         self._leases = Leases(
             self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
         )

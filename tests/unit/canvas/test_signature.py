@@ -372,10 +372,6 @@ class TestWhatIsMissing:
         with pytest.raises(TypeError, match=r"give it as a \.s\(\)"):
             add(1) | 5
 
-    def test_elections_are_said_to_be(self, add):
-        with pytest.raises(NotImplementedError, match=r"election\(\) is not in this version"):
-            add(1).election()
-
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -119,6 +119,11 @@ class WorkerSettings(Group):
     worker_enable_remote_control: bool = works(
         FLAG, True, "Listen to control commands.", old="CELERY_ENABLE_REMOTE_CONTROL"
     )
+    worker_election_wait: float = ours(
+        SECONDS,
+        1.0,
+        "Seconds from the first word of an election until a node chooses; longer where nodes may hang or be far apart.",
+    )
     worker_hijack_root_logger: bool = works(
         FLAG, False, "Take over the handlers of the root logger.", old="CELERYD_HIJACK_ROOT_LOGGER"
     )

@@ -36,8 +36,7 @@ class Listening:
     def __init__(self, store: Store, topics: Sequence[Topic], keep: int, reopen: Callable[[], Store]) -> None:
         self.subscription = Subscription(topics, keep, self._stop)
         self._reopen = reopen
-        self._exchanges = tuple({topic.exchange for topic in topics})
-        self._since = since(self._exchanges)
+        self._since = since(topics)
         self._loop = asyncio.get_running_loop()
         self._in_trouble = False
         self._watch_file(store)
@@ -97,7 +96,7 @@ class Listening:
         first, last = _numbers(found)
         if last <= self._number:
             return True
-        rows = self._store.read_at_once(self._since, (self._number, last, *self._exchanges))
+        rows = self._store.read_at_once(self._since.text, (self._number, last, *self._since.values))
         if rows is None:
             return False
         self.subscription.dropped += max(0, first - self._number - 1)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celeriac.brokers.sqlite.schema import APPLICATION_ID
 from celeriac.brokers.sqlite.store import Store
 from celeriac.brokers.subscription import KEEP, KEEP_BYTES
+from celeriac.brokers.topics import Topic
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.wire.notices import Notice
 
@@ -166,10 +168,36 @@ HAS_ANSWERS: Final = "SELECT 1 FROM reply WHERE exchange = ? AND routing_key = ?
 RANGE: Final = "SELECT coalesce(min(number), 0), coalesce(max(number), 0) FROM notice"
 
 
-def since(exchanges: Sequence[str]) -> str:
-    """Return the query for what was said in some conversations after one number and up to another."""
-    marks = ", ".join("?" * len(exchanges))
-    return f"SELECT {_COLUMNS} FROM notice WHERE number > ? AND number <= ? AND exchange IN ({marks}) ORDER BY number"
+class Query(NamedTuple):
+    """Ask for rows: the text, with `?` for two numbers first, and the values of those that follow."""
+
+    text: str
+    values: tuple[str | int, ...]
+
+
+def since(topics: Sequence[Topic]) -> Query:
+    """Return the query for what was said after one number and up to another, and may belong to some topics.
+
+    What routing keys begin with is compared here, so that who listens for a few of them does not read what all others
+    say; the rest of a pattern is left to the subscription.
+    """
+    said = [_of_topic(topic) for topic in dict.fromkeys(topics)]
+    where = " OR ".join(text for text, _ in said) or "0"
+    values = tuple(value for _, each in said for value in each)
+    return Query(
+        f"SELECT {_COLUMNS} FROM notice WHERE number > ? AND number <= ? AND ({where}) ORDER BY number", values
+    )
+
+
+def _of_topic(topic: Topic) -> Query:
+    words = topic.pattern.split(".")
+    known = list(takewhile(lambda word: word not in ("*", "#"), words))
+    if known == words:
+        return Query("exchange = ? AND routing_key = ?", (topic.exchange, topic.pattern))
+    if not known:
+        return Query("exchange = ?", (topic.exchange,))
+    start = ".".join(known)
+    return Query("exchange = ? AND substr(routing_key, 1, ?) = ?", (topic.exchange, len(start), start))
 
 
 def read_rows(rows: Iterable[Sequence[Any]]) -> list[Notice]:

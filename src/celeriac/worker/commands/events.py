@@ -1,4 +1,4 @@
-"""Commands about events: whether they are sent, and a heartbeat at once."""
+"""Commands about events: whether they are sent, and what is told at once."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def heartbeat(state: State) -> None:
 
 
 @built_in("control")
-def election(state: State, id: str, topic: str, action: Any = None, **more: Any) -> dict[str, str]:
-    """Say that no elections are held here."""
-    return not_ok(
-        f"no election is held for {topic!r:.100}: nodes of celeriac do not elect leaders. Give the work to one node "
-        "by a queue of its own, or make the task unique (unique_for)."
-    )
+def election(state: State, id: str, topic: str, action: Any = None, **more: Any) -> None:
+    """Elect one node, which does something."""
+    if state.node.elections is not None:
+        state.node.elections.stand(str(id), str(topic), action)

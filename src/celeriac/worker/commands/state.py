@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from celeriac.app.application import Celery
     from celeriac.worker.autoscale import Autoscaler
     from celeriac.worker.consuming import Consuming
+    from celeriac.worker.elections import Elections
     from celeriac.worker.limit_changes import LimitChanges
     from celeriac.worker.revoking import Revoking
     from celeriac.worker.views import View
@@ -91,6 +92,7 @@ class Helm:
         autoscaler: chooses how many bodies run at once; None where they are as many as somebody has said.
         lifetime: stops it.
         events: sends events; None where there is nothing that does.
+        elections: stands for elections; None where this node takes no part in any.
         attend: has the broker make queues ready that are to be consumed, as `brokers.base.Consumer` has it.
     """
 
@@ -105,6 +107,7 @@ class Helm:
         pool: Pool | None = None,
         autoscaler: Autoscaler | None = None,
         events: EventSwitch | None = None,
+        elections: Elections | None = None,
         attend: Callable[[Sequence[str]], Awaitable[None]] = _ready_already,
     ) -> None:
         self.view = view
@@ -115,6 +118,7 @@ class Helm:
         self.autoscaler = autoscaler
         self.lifetime = lifetime
         self.events = events
+        self.elections = elections
         self.attend = attend
 
 
