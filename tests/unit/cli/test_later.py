@@ -39,7 +39,7 @@ def test_an_option_that_changes_nothing_is_accepted_with_a_word(capsys, typed):
 def test_none_of_them_is_on_the_help_page(command):
     page = command("worker", "--help").out
 
-    assert "--without-gossip" not in page
+    assert "--without-mingle" not in page
     assert "--scheduler" not in page
 
 

@@ -47,7 +47,7 @@ def test_what_celery_says_is_understood():
 
 def test_what_is_no_part_of_an_election_is_not_taken_for_one():
     event = {"type": "worker-elect", "hostname": "w1@here", "pid": 1, "clock": 2, "id": "e", "topic": "task"}
-    strange = [None, 7, "", [], {}, "x" * 2_000]
+    strange: list[object] = [None, 7, "", [], {}, "x" * 2_000]
 
     assert read_heard(event) is not None
     for key, value in itertools.product(("id", "topic"), strange):
