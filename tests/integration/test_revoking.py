@@ -54,15 +54,15 @@ def test_what_waits_in_a_node_is_taken_back_and_never_begins(project: Project) -
     others = [project.call("noted", f"n{number}") for number in range(6)]
     wait_until(lambda: project.held_by(node) == 7)
 
-    project.app.control.revoke(others[::2])
     others[1].cancel("no need", by="ann")
+    running.revoke()  # it has begun, so it goes on
+    assert project.app.control.revoke(others[::2], reply=True, timeout=PATIENCE, limit=1)
+    project.open_gate("gate")  # not later: what waits for more than a second is given back, and ends when it is claimed
 
     assert_revoked(*others[::2])
     with pytest.raises(TaskCancelled) as told:
         others[1].get(timeout=PATIENCE)
     assert told.value.args == ("no need", "ann")
-    running.revoke()  # it has begun, so it goes on
-    project.open_gate("gate")
     assert running.get(timeout=PATIENCE)
     assert [one.get(timeout=PATIENCE) for one in (others[3], others[5])] == ["n3", "n5"]
     assert project.runs() == {"running": 1, "n3": 1, "n5": 1}
@@ -72,17 +72,18 @@ def test_what_waits_in_a_node_is_taken_back_and_never_begins(project: Project) -
 
 def test_a_node_that_hears_nothing_notices_within_seconds(project: Project) -> None:
     project.use_also("app.conf.worker_enable_remote_control = False")
-    project.start("--prefetch-multiplier", "10", concurrency=1)
+    project.start(concurrency=1)
     running = project.call("gated", "running", "gate")
     project.wait_begun("running")
     waiting, later = project.call("noted", "waiting"), project.call("noted", "kept")
 
     project.app.control.revoke(waiting)
+    project.app.control.revoke(running, terminate=True)
 
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        running.get(timeout=PATIENCE)
     assert_revoked(waiting)
-    project.open_gate("gate")
     assert later.get(timeout=PATIENCE) == "kept"
-    running.get(timeout=PATIENCE)
     assert project.runs() == {"running": 1, "kept": 1}
 
 
