@@ -11,9 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.brokers.redis.connections import AsyncConnection, aconnect
+from celeriac.brokers.redis.async_line import AsyncLine
+from celeriac.brokers.redis.connections import aconnect
 from celeriac.brokers.redis.dialing import Word, pack
-from celeriac.brokers.redis.failures import ELSEWHERE, DriverError, ServerError, as_server_error, refusal, unanswered
+from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, refusal, unanswered
 from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
@@ -36,7 +37,7 @@ class AsyncLink:
         self.options = options
         self.epoch = 0
         self._name = name
-        self._connection: AsyncConnection | None = None
+        self._line: AsyncLine | None = None
         self._turn = asyncio.Lock()
         self._first = 0
 
@@ -73,7 +74,7 @@ class AsyncLink:
 
     async def close(self) -> None:
         """Close the connection; a later call opens another. May be called twice."""
-        await self._drop()
+        self._drop()
 
     async def _ask(self, words: tuple[Word, ...], timeout: float) -> Any:
         started_at = time.monotonic()
@@ -81,7 +82,7 @@ class AsyncLink:
         sent = False
         try:
             async with asyncio.timeout_at(until) as within, self._turn:
-                if self._connection is None:
+                if self._line is None:
                     within.reschedule(None)  # connecting has a deadline of its own, and says how far it came
                     await self._connect(started_at + timeout)
                     within.reschedule(until)
@@ -92,37 +93,30 @@ class AsyncLink:
             raise unanswered(error, self.place.address, str(words[0]), seconds, sent=sent) from error
 
     async def _exchange(self, packed: bytes) -> Any:
-        connection = self._connection
-        assert connection is not None
+        line = self._line
+        assert line is not None
         try:
-            await connection.send_packed_command([packed], check_health=False)
-            return flat(await connection.read_response())
-        except DriverError as error:
-            answered = as_server_error(error)
-            if answered is None or answered.code in ELSEWHERE:
-                await self._drop()
-                self._first = (self._first + (answered is not None)) % len(self.place.endpoints)
-            if answered is None:
-                raise ConnectionResetError(str(error)) from error
-            return answered
-        except RuntimeError as error:  # what uvloop says of a connection that the server has closed just now
-            await self._drop()
-            raise ConnectionResetError(str(error)) from error
+            answer = flat(await line.exchange(packed))
         except BaseException:
-            await self._drop()
+            self._drop()
             raise
+        if isinstance(answer, ServerError) and answer.code in ELSEWHERE:
+            self._drop()
+            self._first = (self._first + 1) % len(self.place.endpoints)
+        return answer
 
     async def _connect(self, deadline_at: float) -> None:
-        self._connection, self._first = await aconnect(
+        connection, self._first = await aconnect(
             self.place,
             self.options,
             timeout=deadline_at - time.monotonic(),
             name=self._name,
             first=self._first,
         )
+        self._line = AsyncLine(connection)
         self.epoch += 1
 
-    async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+    def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()

@@ -98,6 +98,13 @@ def streams_of(connection: AsyncConnection) -> tuple[asyncio.StreamReader, async
     return connection._connected
 
 
+def take_streams(connection: AsyncConnection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Do as `streams_of`, and have the driver let go of the connection: closing it is the caller's from now on."""
+    streams = streams_of(connection)
+    connection._reader = connection._writer = None
+    return streams
+
+
 AsyncConnection = async_driver.AbstractConnection
 """What `aconnect` returns: `send_packed_command`, `read_response`, `disconnect(nowait=True)`."""
 

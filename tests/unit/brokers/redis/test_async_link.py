@@ -10,6 +10,7 @@ from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import read_place
 from celeriac.exceptions import BrokerUnavailable, OperationalError
+from tests.servers.fakes import OK, fake_redis, logged_in
 from tests.unit.brokers.redis.test_link import ADD
 
 
@@ -92,6 +93,19 @@ async def test_a_connection_that_broke_is_said_and_the_next_call_has_another(lin
     assert link.epoch == 2
 
 
+async def test_an_answer_that_nobody_has_asked_for_is_never_read_by_another_command():
+    with fake_redis(logged_in(lambda words: OK + OK if words[0] == b"PING" else b"+its own\r\n")) as port:
+        link = AsyncLink(read_place(f"redis://127.0.0.1:{port}", "broker_url"), RedisOptions(), name="w1@host")
+
+        assert await link.call("PING", timeout=30) == b"OK"
+        with pytest.raises(BrokerUnavailable):
+            await link.call("ECHO", timeout=30)
+
+        assert await link.call("ECHO", timeout=30) == b"its own"
+        assert link.epoch == 2
+        await link.close()
+
+
 def test_a_connection_that_was_closed_just_now_is_an_outage_and_no_error_of_what_was_sent(redis_db):
     """Else a node would take it for the refusal of an outcome, and store a failure in its place."""
     uvloop = pytest.importorskip("uvloop")
@@ -99,8 +113,8 @@ def test_a_connection_that_was_closed_just_now_is_an_outage_and_no_error_of_what
     async def use() -> None:
         link = AsyncLink(read_place(redis_db, "broker_url"), RedisOptions(), name="w1@host")
         await link.call("PING", timeout=30)
-        closed: Any = link._connection
-        closed._writer.transport.abort()
+        closed: Any = link._line
+        closed._transport.abort()
         await asyncio.sleep(0.01)
         with pytest.raises(BrokerUnavailable):
             await link.call("PING", timeout=30)

@@ -1,0 +1,96 @@
+"""One connection to Redis in an event loop: a command goes out, its answer comes back.
+
+The driver logs in, and then has nothing more to do: its streams cost more of a node than the answers are worth. Here
+the loop hands what has come to hiredis, and whoever waits gets the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, cast
+
+import hiredis
+
+from celeriac.brokers.redis.connections import AsyncConnection, take_streams
+from celeriac.brokers.redis.dialing import MORE, new_reader
+
+_PUSH: Final[type] = cast("Any", hiredis).PushNotification
+_CLOSED: Final = "the server closed the connection"
+
+
+class AsyncLine(asyncio.Protocol):
+    """Use a connection on which nothing is unread, in the event loop that made it; one command at a time.
+
+    Args:
+        connection: logged in. The driver does not have it any more afterwards.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        reader, self._writer = take_streams(connection)  # kept: when it is collected it closes what lies below
+        self._transport = cast("asyncio.Transport", self._writer.transport)
+        self._loop = asyncio.get_running_loop()
+        self._reader = new_reader()
+        self._waiting: asyncio.Future[Any] | None = None
+        self._has_ended = reader.at_eof() or self._transport.is_closing()
+        self._transport.set_protocol(self)
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    async def exchange(self, packed: bytes) -> Any:
+        """Send one packed command and return its answer; errors that the server answers are returned, too.
+
+        When this is cancelled the connection ends at once: half a command and an answer that nobody waits for are of
+        no use to the next one.
+
+        Raises:
+            OSError: the connection broke.
+        """
+        if self._has_ended or self._transport.is_closing():
+            raise ConnectionResetError(_CLOSED)
+        waiting = self._waiting = self._loop.create_future()
+        try:
+            self._transport.write(packed)
+            return await waiting
+        except RuntimeError as error:  # what uvloop says of a connection that the server has closed just now
+            raise ConnectionResetError(str(error)) from error
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+        finally:
+            self._waiting = None
+
+    def close(self) -> None:
+        """Close the connection. May be called twice."""
+        self._has_ended = True
+        self._transport.close()
+
+    # -- called by the loop -------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over the answer when it is complete."""
+        reader = self._reader
+        try:
+            reader.feed(data, 0, len(data))
+            while (answer := reader.gets()) is not MORE:
+                self._take(answer)
+        except ConnectionResetError as error:  # what has come is no answer
+            self._end(error)
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits that nothing more comes."""
+        self._end(exc if isinstance(exc, OSError) else ConnectionResetError(_CLOSED))
+
+    def _take(self, answer: Any) -> None:
+        if type(answer) is _PUSH:  # protocol 3 tells things of its own accord
+            return
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            raise ConnectionResetError("the server answered what nobody has asked")
+        waiting.set_result(answer)
+
+    def _end(self, error: OSError) -> None:
+        self._has_ended = True
+        waiting = self._waiting
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
