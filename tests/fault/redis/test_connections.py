@@ -144,6 +144,7 @@ def test_a_batch_whose_answer_is_cut_off_is_published_once(redis_server, project
     project = project_on(server, through=proxy)
     warm_up(project)
     count = scaled(100_000)
+    project.app.conf.task_publish_timeout = 30  # megabytes, three times, through a proxy on a busy machine
 
     proxy.cut(Way.DOWN, keep=0, times=2, after=b"EVALSHA")
     ids = project.app.sender.send_many("tasks.noted", [((str(n),), {}) for n in range(count)])
