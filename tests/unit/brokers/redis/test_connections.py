@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable
@@ -69,6 +70,23 @@ async def test_a_certificate_is_accepted_when_its_authority_is_named(ask, tls_po
 
     assert await ask(url, "PING") == b"PONG"
     assert await ask(f"{url}&protocol=3", "PING") == b"PONG"
+
+
+@pytest.mark.parametrize("library", ["asyncio", "uvloop"])
+def test_megabytes_go_both_ways_in_tls_whichever_loop_is_used(library, tls_port):
+    loops = pytest.importorskip(library)
+    place = read_place(f"rediss://127.0.0.1:{tls_port}/1?ssl_cert_reqs=none", "broker_url")
+    reading = read_options(place, {}, setting="options")
+    sent = b"x" * 4_000_000
+
+    async def echo() -> bytes:
+        link = AsyncLink(reading.place, reading.options, name="celeriac")
+        answers = [await link.call("ECHO", part, timeout=10) for part in (b"small", sent)]
+        await link.close()
+        return b"".join(answers)
+
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        assert runner.run(echo()) == b"small" + sent
 
 
 async def test_an_unknown_authority_is_refused_with_the_cure(ask, tls_port):
