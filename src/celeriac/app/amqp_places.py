@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import warnings
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ def broker_on_rabbitmq(url: str, conf: Settings) -> tuple[AmqpPlace, AmqpOptions
         "queue_type": conf.task_default_queue_type,
         "max_priority": conf.task_queue_max_priority,
         "delayed_queue_type": conf.broker_native_delayed_delivery_queue_type,
+        "consumer_timeout": conf.broker_consumer_timeout or math.inf,
         **reading.fields,
     }
     endpoints = in_order(place.endpoints, conf.broker_failover_strategy)

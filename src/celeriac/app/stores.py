@@ -22,6 +22,7 @@ from celeriac.masking import masked_url
 
 SETTINGS_OF_STORES: Final = (
     "broker_connection_timeout",
+    "broker_consumer_timeout",
     "broker_failover_strategy",
     "broker_heartbeat",
     "broker_host",

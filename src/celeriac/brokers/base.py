@@ -515,6 +515,9 @@ class Consumer(ABC):
         `claim` does it by itself when it is called with other queues.
         """
 
+    async def take_no_more(self) -> None:  # noqa: B027 - most hand over what was claimed, and nothing before
+        """Have what was handed over and never claimed go back to its queues. No claim follows but after `open`."""
+
     @abstractmethod
     async def claim(self, queues: Sequence[str], *, limit: int, wait: float) -> Claim:
         """Take messages and become their owner in one step; wait until there is one.

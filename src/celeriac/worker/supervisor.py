@@ -535,6 +535,8 @@ class Supervisor:
         if self._autoscaling is not None:
             await self._autoscaling.stop()
         await self._intake.stop()
+        with contextlib.suppress(OperationalError):
+            await self._consumer.take_no_more()
         if not self._cold.is_set():
             self._begin_no_more()
             await self._wait_for_children()

@@ -134,6 +134,12 @@ class MessageSettings(Group):
 
     TITLE = "Messages and dead letters"
 
+    broker_consumer_timeout: float | None = ours(
+        or_none(SECONDS),
+        1800.0,
+        "Seconds that RabbitMQ waits for an acknowledgement, as `consumer_timeout` says there; None or 0: for ever. "
+        "Runs may take longer: their messages are seen to before.",
+    )
     message_max_bytes: int = ours(
         whole(at_least=1024), MESSAGE_MAX_BYTES, "Largest message that is sent or run, in bytes, decompressed too."
     )

@@ -1,8 +1,10 @@
 """A message as RabbitMQ carries it: a table of headers, properties and a body, and where it goes. Pure.
 
 What only we need to know of a message travels in headers of ours, whose names begin with ``x-celeriac-``: how often a
-child or a node died under it, how often nobody knew its task. Every publishing of what was published before goes
-through `carry`, which leaves out what RabbitMQ has noted about it: noticing that note, it would drop the message.
+child or a node died under it, how often nobody knew its task. Each begins with the attempt that it is about, because
+Celery's workers copy what they do not know into the message of the next attempt. Every publishing of what was published
+before goes through `carry`, which leaves out what RabbitMQ has noted about it: noticing that note, it would drop the
+message.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from celeriac.exceptions import EncodeError
 from celeriac.message import Message
 from celeriac.wire.envelope import glance, spare_id
 from celeriac.wire.jsontypes import dumps, loads
-from celeriac.wire.properties import merge_properties, split_properties
+from celeriac.wire.properties import PERSISTENT, merge_properties, split_properties
 
 CRASHES: Final = "x-celeriac-crashes"
 NODE_LOSSES: Final = "x-celeriac-node-losses"
 RELEASES: Final = "x-celeriac-releases"
+COPY: Final = "x-celeriac-copy"
+"""Header of a copy that stands for a message under way: which node holds that, and under which tag."""
 
 _OF_RABBITMQ: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-opt-")
-_OURS: Final = frozenset({CRASHES, NODE_LOSSES, RELEASES})
+_OURS: Final = frozenset({CRASHES, NODE_LOSSES, RELEASES, COPY})
 _NOT_PROPERTIES: Final = frozenset({"delivery_info", "body_encoding", "delivery_tag"})
 _DEEPEST: Final = 64
 _AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
@@ -38,6 +42,11 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     crashes: int = 0
     node_losses: int = 0
     releases: int = 0
+
+    @property
+    def more(self) -> Counts:
+        """The same, with one loss more."""
+        return Counts(self.crashes, self.node_losses + 1, self.releases)
 
 
 NO_COUNTS: Final = Counts()
@@ -83,16 +92,51 @@ def carry(message: Message, counts: Counts = NO_COUNTS) -> Carried:
         raise EncodeError(f"headers of message {message.task_id} are not a JSON object")
     headers = {name: value for name, value in headers.items() if not name.startswith(_OF_RABBITMQ)}
     said = ((CRASHES, counts.crashes), (NODE_LOSSES, counts.node_losses), (RELEASES, counts.releases))
-    headers |= {name: count for name, count in said if count}
+    headers |= {name: [_attempt(headers), count] for name, count in said if count}
     properties = {name: value for name, value in merge_properties(message).items() if name not in _NOT_PROPERTIES}
     properties |= {"content_type": message.content_type, "content_encoding": message.content_encoding}
     return Carried(headers, properties, message.body)
 
 
+def carry_copy(message: Message, counts: Counts, *, token: str, tag: int) -> Carried:
+    """Turn a message under way into a copy that stands for it: it must outlast all that would end it meanwhile.
+
+    Args:
+        counts: what is to be known of it when it is all that is left.
+        token, tag: the node that holds the message, and the tag of its delivery there.
+    """
+    carried = carry(message, counts)
+    properties = {name: value for name, value in carried.properties.items() if name != "expiration"}
+    properties["delivery_mode"] = PERSISTENT
+    return Carried({**carried.headers, COPY: [_attempt(carried.headers), token, tag]}, properties, carried.body)
+
+
+def read_copy(headers: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return the node that has made a copy, and the tag there of what it stands for; None: it is no copy."""
+    match headers.get(COPY):
+        case [attempt, str(token), int(tag)] if attempt == _attempt(headers):
+            return token, tag
+    return None
+
+
+def _attempt(headers: Mapping[str, Any]) -> int:
+    retries = headers.get("retries")
+    return retries if isinstance(retries, int) else 0
+
+
 def read_counts(headers: Mapping[str, Any]) -> Counts:
-    """Return what headers say has befallen a message; nonsense counts as nothing."""
-    found = (headers.get(name) for name in (CRASHES, NODE_LOSSES, RELEASES))
-    return Counts(*(one if type(one) is int and one > 0 else 0 for one in found))
+    """Return what headers say has befallen this attempt; nonsense counts as nothing."""
+    return Counts(*(_count(headers, name) for name in (CRASHES, NODE_LOSSES, RELEASES)))
+
+
+def _count(headers: Mapping[str, Any], name: str) -> int:
+    said = headers.get(name)
+    if said is None:  # nearly always
+        return 0
+    match said:
+        case [attempt, int(count)] if attempt == _attempt(headers) and count > 0:
+            return int(count)
+    return 0
 
 
 def read_carried(carried: Carried, *, queue: str, sent_to: Mapping[str, str] | None = None) -> Message:

@@ -20,8 +20,10 @@ from celeriac.brokers.amqp.frames import Delivered, acks, give_backs
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.revoked import MARK, OFFSET
+from celeriac.brokers.amqp.topology import Queue
 from celeriac.brokers.amqp.wire import Wire
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
+from celeriac.ids import new_id
 
 try:
     import aiormq
@@ -36,7 +38,7 @@ _EXACT_UP_TO: Final = 16
 _STEP: Final = 64
 _QUORUM_PREFETCH: Final = 32
 _PREFETCH_MAX: Final = 65_535
-_TURNS_OF_AN_END: Final = 5
+_TURNS: Final = 5
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,
@@ -46,15 +48,16 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
-_LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
-
 
 class WorkerChannel:
     """Hold the connection of one node.
 
     Attributes:
         receive: called with each message that has come, in order, and the serial number of its channel.
+        receive_copy: the same for copies of messages that are under way here (`hold.py`), which have a channel of
+            their own: no prefetch keeps them back.
         serial: number of the channel, from 1; 0 before the first.
+        closed_because: what the server has said when it closed a channel, or "".
     """
 
     def __init__(self, place: AmqpPlace, options: AmqpOptions) -> None:
@@ -62,9 +65,12 @@ class WorkerChannel:
         self.options = options
         self.serial = 0
         self.receive: Callable[[Delivered, int], None] = _ignore
+        self.receive_copy: Callable[[Delivered, int], None] = _ignore
+        self.closed_because = ""
         self._wire: Wire
         self._connection: Any = None
         self._channel: Any = None
+        self._copies: Any = None
         self._first = 0
         self._prefetch = 0
         self._consuming: dict[str, str] = {}
@@ -74,7 +80,12 @@ class WorkerChannel:
     @property
     def is_open(self) -> bool:
         """Whether messages can come and be acknowledged."""
-        return self._channel is not None and not self._channel.is_closed and not self._connection.is_closed
+        return (
+            self._channel is not None
+            and not self._channel.is_closed
+            and not self._connection.is_closed
+            and (self._copies is None or not self._copies.is_closed)
+        )
 
     async def open(self) -> None:
         """Connect, unless that is done.
@@ -93,15 +104,14 @@ class WorkerChannel:
                 async with asyncio.timeout(self.options.connect_timeout or _WITHIN):
                     self._connection, self._wire = await dial(self.place, self.options, endpoint)
                     self._channel = await self._connection.channel(publisher_confirms=False)
-            except _LOST_MEANWHILE as error:
+            except LOST as error:
                 await self.close()
-                if _is_cancelled(error):
-                    raise
                 last = unreachable(error, endpoint.address, self.options.connect_timeout or _WITHIN)
                 continue
             self._first = number % len(endpoints)
             self.serial = next(_serials)
             self._wire.watch(self._channel.number, partial(self._receive, self.serial))
+            self._channel.closing.add_done_callback(self._note_closed)
             return
         assert last is not None
         raise last
@@ -109,16 +119,19 @@ class WorkerChannel:
     def _receive(self, serial: int, message: Delivered) -> None:
         self.receive(message, serial)
 
+    def _receive_copy(self, serial: int, message: Delivered) -> None:
+        self.receive_copy(message, serial)
+
     async def close(self) -> None:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
-        connection, self._connection, self._channel = self._connection, None, None
+        connection, self._connection, self._channel, self._copies = self._connection, None, None, None
         self._consuming.clear()
         self._prefetch = 0
         if connection is not None:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
                 async with asyncio.timeout(_CLOSES_WITHIN):
                     await connection.close()
-            await after_the_end()
+            await some_turns()
 
     async def consume(self, queues: Collection[str], *, quorum: Collection[str]) -> None:
         """Have messages come from these queues, and from no others.
@@ -154,6 +167,43 @@ class WorkerChannel:
 
         wire.watch(number, come)
         await self._do(channel.basic_consume(stream, _taken_before, arguments={OFFSET: "last"}))
+
+    async def receive_copies(self, copies: Queue, queue: str) -> None:
+        """Declare a queue of copies, and have what is in it come.
+
+        Args:
+            queue: what the copies are from.
+        """
+        if self._copies is None:
+            self._copies = await self._do(self._connection.channel(publisher_confirms=False))
+            self._copies.closing.add_done_callback(self._note_closed)
+            self._wire.watch(self._copies.number, partial(self._receive_copy, self.serial))
+        arguments = dict(copies.arguments)
+        await self._do(self._copies.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
+        await self._do(self._copies.basic_consume(copies.name, _taken_before, consumer_tag=f"celeriac-{new_id()}"))
+
+    async def count_copies(self, names: Collection[str]) -> int:
+        """Count the copies that wait in queues; those that have been sent before are received by then."""
+        if self._copies is None:
+            return 0
+        counts = [(await self._do(self._copies.queue_declare(name, passive=True))).message_count or 0 for name in names]
+        await some_turns()
+        return sum(counts)
+
+    async def end_copies(self, names: Collection[str]) -> None:
+        """Delete queues of copies that are empty."""
+        for name in names:
+            if not await self.count_copies([name]):
+                await self._do(self._copies.queue_delete(name))
+
+    async def ack_copies(self, tags: Collection[int]) -> None:
+        """Acknowledge copies."""
+        if tags:
+            await self._write(acks(0 if self._copies is None else int(self._copies.number), tags, upto=None))
+
+    def _note_closed(self, closing: Any) -> None:
+        if not closing.cancelled() and closing.exception() is not None:
+            self.closed_because = str(closing.exception())
 
     def queue_of(self, consumer_tag: str) -> str:
         """Return the queue that a consumer's messages come from."""
@@ -214,8 +264,8 @@ class WorkerChannel:
         try:
             async with asyncio.timeout(_WITHIN):
                 return await call
-        except _LOST_MEANWHILE as error:
-            if _is_cancelled(error):
+        except (*LOST, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             await self.close()  # whatever it was, messages may be lost on this channel: begin anew
             raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
@@ -234,16 +284,16 @@ async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> tu
     ), wire
 
 
-async def after_the_end() -> None:
-    """Let the driver's tasks and the transport end, which takes them some turns of the loop."""
-    for _ in range(_TURNS_OF_AN_END):
+async def some_turns() -> None:
+    """Let the driver's tasks hand over what has come, or end with the transport, which takes some turns of the loop."""
+    for _ in range(_TURNS):
         await asyncio.sleep(0)
 
 
-def _is_cancelled(error: BaseException) -> bool:
+def _is_cancelled() -> bool:
     """Say whether somebody cancels this task; the driver raises the same where a connection is closed meanwhile."""
     task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    return task is not None and task.cancelling() > 0
 
 
 def _ignore(message: Delivered, serial: int) -> None:

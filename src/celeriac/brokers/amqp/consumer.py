@@ -1,8 +1,9 @@
 """The worker's side of the broker on RabbitMQ.
 
-The server pushes; what has come waits in a buffer of its own until it is claimed. A claim belongs to the connection
-that it came on: when that breaks the server has the message again, and gives it to whoever is there. So leases, and
-the recovery of what dead nodes held, are the server's business.
+The server pushes; what has come waits in a buffer of its own until it is claimed (`arrivals.py`). A claim belongs to
+the connection that it came on: when that breaks the server has the message again, and gives it to whoever is there. So
+leases, and the recovery of what dead nodes held, are the server's business. Only what takes long has a lease of its own
+(`hold.py`).
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Counts, Outgoing, read_carried, read_counts
-from celeriac.brokers.amqp.channel import WorkerChannel
+from celeriac.brokers.amqp.arrivals import Arrivals
+from celeriac.brokers.amqp.carried import Counts, Outgoing
+from celeriac.brokers.amqp.channel import WorkerChannel, some_turns
+from celeriac.brokers.amqp.claims import Claims
 from celeriac.brokers.amqp.dead_letters import DeadLetters
-from celeriac.brokers.amqp.frames import Delivered
-from celeriac.brokers.amqp.held import Held, Holdings, Place
+from celeriac.brokers.amqp.held import Held, Holdings
+from celeriac.brokers.amqp.hold import Hold
+from celeriac.brokers.amqp.long_runs import timeout_told
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
-from celeriac.brokers.amqp.tables import unread
-from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, is_astray, revocation_stream, sent_to
+from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -40,46 +42,20 @@ from celeriac.brokers.base import (
     Settlement,
 )
 from celeriac.brokers.revocations import REVOCATION_EXPIRES
-from celeriac.brokers.sizes import within_limit
 from celeriac.clock import Clock
-from celeriac.exceptions import BrokerUnavailable, EncodeError, ImproperlyConfigured, OperationalError, Unroutable
+from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured, Unroutable
 from celeriac.message import Message
-from celeriac.wire.jsontypes import dumps
 
 logger: Final = logging.getLogger("celeriac.amqp")
-
-CLAIM_MAX_BYTES: Final = 16 * 1024 * 1024
-"""What the messages of one claim may weigh together; a single one may weigh more."""
 
 _PUBLISH_WITHIN: Final = 10.0
 _ARRIVES_WITHIN: Final = 5.0
 """Seconds without a message after which a claim that only looks believes the server no more, which pushes."""
 
 _COMES_AGAIN_WITHIN: Final = 0.2
-_TURNS: Final = 3
 
 _KEPT_FOR: Final = 1.0
 """Seconds for which a message is kept that has come and is not claimed; a quorum queue would count its return."""
-
-_LOSSES_PER_NODE: Final = 2
-"""Times that a message came back before it counts as lost with one node: blips and stops send messages back, too."""
-
-
-class CameBack(msgspec.Struct, frozen=True, gc=False):
-    """Be a message that somebody has held before.
-
-    Attributes:
-        ended: its run ended here, when it could not be acknowledged.
-    """
-
-    delivery: Delivery
-    counts: Counts
-    ended: bool
-
-    @property
-    def more(self) -> Counts:
-        """Its counts, with one loss more."""
-        return Counts(self.counts.crashes, self.counts.node_losses + 1, self.counts.releases)
 
 
 class AmqpConsumer(Consumer):
@@ -105,30 +81,43 @@ class AmqpConsumer(Consumer):
         message_max_bytes: int,
     ) -> None:
         self._channel = channel
-        channel.receive = self._receive
         self._publisher = publisher
         self._routes = routes
         self._dead_letters = dead_letters
         self._revoked = revoked
         self._incarnation = incarnation
         self._clock = clock
-        self._message_max_bytes = message_max_bytes
         self._holdings = Holdings()
-        self._buffer: deque[Delivery] = deque()
-        self._came = asyncio.Event()
-        self._last_tag = 0
+        self._claims = Claims(channel, self._holdings)
+        options = channel.options
+        self._hold = Hold(
+            channel,
+            self._holdings,
+            self._claims,
+            self._publish,
+            lambda held: _counts(held).more,
+            timeout=options.consumer_timeout,
+            queue_type=options.delayed_queue_type,
+        )
+        self._arrivals = Arrivals(
+            channel,
+            self._holdings,
+            self._claims,
+            self._hold,
+            routes,
+            self._publish,
+            clock=clock,
+            message_max_bytes=message_max_bytes,
+        )
         self._connecting = asyncio.Lock()
-        self._serial = 0
+        self._listening = asyncio.Lock()
+        self._ready = 0
         self._is_open = False
         self._claimed_at = 0.0
         self._revoked_version = 0
         self._quorum: list[str] = []
+        self._wanted: tuple[str, ...] = ()
         self._queues: tuple[str, ...] = ()
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._given_back: set[str] = set()
-        self._whole: dict[int, Message] = {}  # what cannot be handed over as it is, for its dead letter
-        self._came_back: list[CameBack] = []
-        self._counting: asyncio.Task[None] | None = None
 
     @property
     def owner(self) -> int:  # type: ignore[override]  # read only here
@@ -138,56 +127,64 @@ class AmqpConsumer(Consumer):
 
     async def open(self) -> None:
         await self.close()
+        self._hold.begin()
         await self._connect()
         self._is_open = True
 
     async def close(self) -> None:
         self._is_open = False
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._arrivals.close()
+        await self._hold.close()
         await self._channel.close()
-        self._note_lost()
-        self._holdings = Holdings()
-        self._given_back.clear()
-        self._queues = ()
+        self._lose_channel()
+        self._holdings.clear()
+        self._claims.given_back.clear()
+        self._wanted = ()
 
     async def _connect(self) -> None:
-        """Make sure that there is a channel; what the one before has delivered is to be adopted."""
-        if self._is_ready():
+        """Make sure that there is a connection; what the one before has delivered is to be adopted."""
+        if self._ready == self._channel.serial and self._channel.is_open:
             return
-        async with self._connecting:  # the claim and the lease come here at once
-            if self._is_ready():
+        async with self._connecting:  # the claim, the settlement and the lease come here at once
+            if self._ready == self._channel.serial and self._channel.is_open:
                 return
-            self._note_lost()
+            self._learn(self._channel.closed_because)
+            self._lose_channel()
             await self._channel.open()
             try:
                 await self._declare([revocation_stream(REVOCATION_EXPIRES)])
                 await self._channel.follow(REVOCATIONS, self._note_revoked)
                 deadline_at = time.monotonic() + _PUBLISH_WITHIN
                 version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
+                await self._hold.resume()
             except BaseException:
-                await self._channel.close()  # half made, it would look like a whole one
+                await self._channel.close()  # what is not made ready looks as if it were
                 raise
             self._revoked_version = max(self._revoked_version, version)
-            self._queues = ()
-            self._serial = self._channel.serial
+            self._ready = self._channel.serial
 
-    def _is_ready(self) -> bool:
-        return self._channel.is_open and self._serial == self._channel.serial
+    def _learn(self, closed_because: str) -> None:
+        """Learn from a server that has lost patience how much it has."""
+        self._channel.closed_because = ""
+        seconds = timeout_told(closed_because)
+        if seconds is not None:
+            logger.warning(
+                "rabbitmq at %s has taken back what was not acknowledged within %.0f s, its consumer_timeout; what "
+                "runs goes on. Set broker_consumer_timeout to that, and the messages of long runs are seen to before",
+                self._channel.place.address,
+                seconds,
+            )
+            self._hold.runs.timeout = seconds
 
     def _note_revoked(self, offset: int) -> None:
         self._revoked_version = max(self._revoked_version, self._revoked.version_at(offset))
 
-    def _note_lost(self) -> None:
+    def _lose_channel(self) -> None:
         """Forget what has come and nobody has claimed; keep what is under way, until it comes again."""
-        for delivery in self._buffer:
-            held = self._holdings.get(delivery.tag)
-            if held is not None:
-                self._given_back.add(held.run)
-                self._holdings.remove(delivery.tag)
-        self._buffer.clear()
+        self._arrivals.lose_channel()
         self._holdings.lose_channel()
+        self._hold.lose_channel()
+        self._queues = ()
 
     # -- claiming -----------------------------------------------------------------------------------------------
 
@@ -195,130 +192,41 @@ class AmqpConsumer(Consumer):
         if not self._is_open:
             raise BrokerUnavailable("this consumer is not open; call open() first")
         await self._connect()
-        await self._channel.allow(len(self._holdings) - len(self._buffer) + limit)
-        if self._queues != tuple(queues):
-            await self._listen_to(queues)
+        await self._channel.allow(len(self._holdings) - len(self._arrivals) + limit)
+        self._wanted = tuple(queues)
+        await self._listen()
         self._claimed_at = time.monotonic()
         if wait <= 0:
             await self._look(queues, limit)
-        elif not self._buffer:
-            await self._wait_for(1, wait)
-        return Claim(self._take(limit), self._clock.now(), self._revoked_version)
+        elif not self._arrivals:
+            await self._arrivals.wait_for(1, wait)
+        return Claim(self._arrivals.take(limit), self._clock.now(), self._revoked_version)
 
     async def _look(self, queues: Sequence[str], limit: int) -> None:
         """Wait until all is here that the server has for us now. What it sent before it answers is here by then."""
-        if self._counting is not None:
-            await self._counting
-        if self._given_back:  # it comes again at once, to us or to somebody else
-            await self._wait_for(len(self._buffer) + len(self._given_back), _COMES_AGAIN_WITHIN)
+        await self._arrivals.counted()
+        if self._claims.given_back:  # it comes again at once, to us or to somebody else
+            await self._arrivals.wait_for(len(self._arrivals) + len(self._claims.given_back), _COMES_AGAIN_WITHIN)
         ready = await self._channel.waiting(queues)
-        for _ in range(_TURNS):  # the driver hands each message over in a task of its own
-            await asyncio.sleep(0)
-        await self._wait_for(min(limit, len(self._buffer) + ready), _ARRIVES_WITHIN)
-
-    async def _wait_for(self, count: int, seconds: float) -> None:
-        """Wait until so many messages are here, or none has come for so many seconds."""
-        while len(self._buffer) < count:
-            self._came.clear()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._came.wait()
-            except TimeoutError:
-                return
-            if not self._channel.is_open:
-                raise BrokerUnavailable(f"rabbitmq at {self._channel.place.address} closed the connection")
+        await some_turns()
+        await self._arrivals.wait_for(min(limit, len(self._arrivals) + ready), _ARRIVES_WITHIN)
 
     async def attend(self, queues: Sequence[str]) -> None:
         await self._declare([need for queue in queues for need in self._routes.needs_of_delays(queue)])
 
-    async def _listen_to(self, queues: Sequence[str]) -> None:
-        await self.attend(queues)
-        self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
-        await self._channel.consume(queues, quorum=self._quorum)
-        self._queues = tuple(queues)
+    async def _listen(self) -> None:
+        """Have messages come from the queues that were claimed from last."""
+        async with self._listening:  # the claim and the lease come here at once
+            queues = self._wanted
+            if self._queues == queues:
+                return
+            await self.attend(queues)
+            self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
+            await self._channel.consume(queues, quorum=self._quorum)
+            self._queues = queues
 
     async def _declare(self, needs: Sequence[Declared]) -> None:
         await asyncio.to_thread(self._publisher.declare, needs, deadline_at=time.monotonic() + _PUBLISH_WITHIN)
-
-    def _take(self, limit: int) -> list[Delivery]:
-        taken: list[Delivery] = []
-        room_bytes = CLAIM_MAX_BYTES
-        while self._buffer and len(taken) < limit:
-            room_bytes -= self._buffer[0].message.size_bytes
-            if taken and room_bytes < 0:
-                break
-            taken.append(self._buffer.popleft())
-        return taken
-
-    def _receive(self, message: Delivered, serial: int) -> None:
-        """Keep a message that has come until it is claimed; adopt it when its run is under way here."""
-        if serial != self._serial:
-            return
-        place = Place(serial, message.tag)
-        queue = self._channel.queue_of(message.consumer)
-        carried = message.carried
-        counts = read_counts(carried.headers)
-        try:
-            whole = read_carried(carried, queue=queue, sent_to=sent_to(message.exchange, message.key, queue))
-            read, fault = within_limit(whole, self._message_max_bytes)
-        except EncodeError as error:
-            whole, fault = _unreadable(message, queue), str(error)
-            read = msgspec.structs.replace(whole, headers=b"")
-        run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
-        redelivered = message.redelivered
-        if redelivered and self._holdings.adopt(run, place):
-            return
-        if redelivered and run in self._given_back:
-            self._given_back.discard(run)
-            redelivered = False
-        self._last_tag += 1
-        delivery = Delivery(
-            tag=self._last_tag,
-            owner=serial,
-            message=read,
-            crashes=counts.crashes,
-            node_losses=counts.node_losses // _LOSSES_PER_NODE,
-            releases=counts.releases,
-            redelivered=redelivered or counts.node_losses > 0,
-            fault=fault,
-        )
-        self._holdings.add(Held(delivery, run, place))
-        if whole is not read:
-            self._whole[delivery.tag] = whole
-        astray = is_astray(message.exchange, message.key, queue)
-        if not astray and (
-            not redelivered or fault is not None
-        ):  # of the latter a copy would lack what cannot be handed over
-            self._offer(delivery)
-            return
-        is_done = self._holdings.has_ended(run) or astray
-        self._came_back.append(CameBack(delivery, counts, ended=is_done))
-        if self._counting is None or self._counting.done():
-            self._counting = asyncio.get_running_loop().create_task(self._count_losses())
-
-    def _offer(self, delivery: Delivery) -> None:
-        self._buffer.append(delivery)
-        self._came.set()
-
-    async def _count_losses(self) -> None:
-        """Publish what somebody else has held before anew, with one loss more; the copies are what runs.
-
-        What has ended here already is only acknowledged.
-        """
-        while self._came_back:
-            batch, self._came_back = self._came_back, []
-            now = self._clock.now()
-            copies = [
-                self._routes.outgoing(one.delivery.message, now=now, counts=one.more) for one in batch if not one.ended
-            ]
-            try:
-                await self._publish(copies)
-                await self._ack([one.delivery.tag for one in batch])
-            except OperationalError as error:
-                logger.warning("%d messages that came back cannot be counted, and run uncounted: %s", len(batch), error)
-                for one in batch:
-                    if self._holdings.get(one.delivery.tag) is not None:
-                        self._offer(one.delivery)
 
     # -- settling -----------------------------------------------------------------------------------------------
 
@@ -335,11 +243,12 @@ class AmqpConsumer(Consumer):
                 outgoing += await self._publish_to_exchange(message, now)
         for one in mine:
             if one.dead_reason is not None:
-                whole = self._whole.get(one.delivery.tag, one.delivery.message)
+                whole = self._arrivals.whole(one.delivery)
                 outgoing.append(self._dead_letters.outgoing(whole, one.dead_reason, died_at=now))
-        if outgoing:
-            await self._publish(outgoing)
-        await self._ack([one.delivery.tag for one in mine])
+        await self._publish(outgoing)
+        tags = [one.delivery.tag for one in mine]
+        await self._claims.end(tags)
+        self._arrivals.forget(tags)
         return refused
 
     async def _publish_to_exchange(self, message: Message, now: float) -> list[Outgoing]:
@@ -357,7 +266,7 @@ class AmqpConsumer(Consumer):
         refused = []
         for one in settlements:
             tag = one.delivery.tag
-            if tag in mine or self._holdings.get(tag) is None:
+            if tag in mine or tag not in self._holdings:
                 refused.append(one)
             else:
                 mine[tag] = one
@@ -369,69 +278,81 @@ class AmqpConsumer(Consumer):
         deadline_at = time.monotonic() + _PUBLISH_WITHIN
         await asyncio.to_thread(self._publisher.publish, outgoing, deadline_at=deadline_at)
 
-    async def _ack(self, tags: Sequence[int]) -> None:
-        """Acknowledge what is held under these tags; what has lost its channel, when it comes again."""
-        if not self._is_ready():
-            self._note_lost()
-        places = [self._holdings.end(tag) for tag in tags]
-        for tag in tags:
-            self._whole.pop(tag, None)
-        await self._channel.ack([place.tag for place in places if place is not None], oldest=self._holdings.oldest())
-
     async def release(self, releases: Sequence[Release]) -> None:
         now = self._clock.now()
-        anew: list[Outgoing] = []
-        tags: list[int] = []
+        anew: list[tuple[Held, Outgoing]] = []
         back: list[int] = []
         for release in releases:
             delivery = release.delivery
-            if self._holdings.get(delivery.tag) is None:
+            held = self._holdings.get(delivery.tag)
+            if held is None:
                 continue
-            soon = release.eta_at is None or release.eta_at - now < HELD_BY_NODES
-            if release.cause is ReleaseCause.UNCOUNTED and soon:
-                if release.eta_at is None:
+            if release.cause is ReleaseCause.UNCOUNTED:
+                if release.eta_at is not None and release.eta_at - now < HELD_BY_NODES:
+                    self._arrivals.offer_later(delivery, release.eta_at - now)
+                    continue
+                if release.eta_at is None and (held.place is None or not held.place.is_copy):
                     back.append(delivery.tag)
-                else:
-                    self._hold(delivery, release.eta_at - now)
-                continue
+                    continue
+            counts = _counts(held)
             counts = Counts(
-                delivery.crashes + (release.cause is ReleaseCause.CRASH),
-                delivery.node_losses * _LOSSES_PER_NODE,
-                delivery.releases + (release.cause is ReleaseCause.UNKNOWN_TASK),
+                counts.crashes + (release.cause is ReleaseCause.CRASH),
+                counts.node_losses,
+                counts.releases + (release.cause is ReleaseCause.UNKNOWN_TASK),
             )
-            anew.append(self._routes.outgoing(delivery.message, now=now, counts=counts, due_at=release.eta_at))
-            tags.append(delivery.tag)
-        if anew:
-            await self._publish(anew)
-            await self._ack(tags)
+            anew.append((held, self._routes.outgoing(delivery.message, now=now, counts=counts, due_at=release.eta_at)))
+        await self._replace(anew)
         if back:
-            await self._give_back(back)
+            await self._claims.give_back(back)
 
-    def _hold(self, delivery: Delivery, seconds: float) -> None:
-        """Offer a message again in a moment, which is too short for the ladder."""
-        loop = asyncio.get_running_loop()
-
-        def due() -> None:
-            self._timers.pop(delivery.tag, None)
-            if self._holdings.get(delivery.tag) is not None:
-                self._offer(delivery)
-
-        self._timers[delivery.tag] = loop.call_later(max(0.0, seconds), due)
-
-    async def _give_back(self, tags: Sequence[int]) -> None:
-        self._given_back |= {held.run for tag in tags if (held := self._holdings.get(tag)) is not None}
-        places = [self._holdings.remove(tag) for tag in tags]
-        await self._channel.give_back([place.tag for place in places if place is not None])
+    async def _replace(self, anew: Sequence[tuple[Held, Outgoing]]) -> None:
+        """Publish messages in the place of what is held."""
+        if anew:
+            await self._publish([outgoing for _, outgoing in anew])
+            await self._claims.end([held.delivery.tag for held, _ in anew])
 
     # -- what the server sees to, or cannot do ------------------------------------------------------------------
 
     async def extend(self) -> None:
         await self._connect()
-        if self._buffer and time.monotonic() - self._claimed_at > _KEPT_FOR and not self._quorum:
-            unclaimed = [delivery.tag for delivery in self._buffer]
-            self._buffer.clear()
-            await self._channel.allow(max(1, len(self._holdings) - len(unclaimed)))
-            await self._give_back(unclaimed)
+        if self._wanted and not self._queues:  # also while there is no room to claim: what runs is to be adopted
+            await self._channel.allow(max(1, len(self._holdings)))
+            await self._listen()
+        if self._arrivals and time.monotonic() - self._claimed_at > _KEPT_FOR and not self._quorum:
+            await self._give_back_unclaimed()
+        self._hold.runs.note(self._arrivals.last_tag, time.monotonic())
+        await self._send_on(self._arrivals.take_all(upto=self._hold.runs.old(time.monotonic())))
+        self._hold.look(waiting=self._arrivals.waiting)
+
+    async def _give_back_unclaimed(self) -> None:
+        """Give back what nobody has claimed, and have nothing come in its place."""
+        unclaimed = self._arrivals.take_all()
+        stay = self._holdings.count_placed() - len(unclaimed)
+        if stay > 0:
+            await self._channel.allow(stay)
+        else:  # no number says that none is to come
+            await self._stop_listening()
+        await self._claims.give_back(delivery.tag for delivery in unclaimed)
+
+    async def take_no_more(self) -> None:
+        if self._channel.is_open:
+            await self._stop_listening()
+            await some_turns()
+            await self._claims.give_back(delivery.tag for delivery in self._arrivals.take_all())
+
+    async def _stop_listening(self) -> None:
+        self._wanted = ()
+        async with self._listening:
+            self._queues = ()
+            await self._channel.consume((), quorum=())
+
+    async def _send_on(self, unclaimed: Iterable[Delivery]) -> None:
+        """Put what nobody has claimed for long at the end of its queue, before the server takes everything back."""
+        now = self._clock.now()
+        held = [one for delivery in unclaimed if (one := self._holdings.get(delivery.tag)) is not None]
+        await self._replace(
+            [(one, self._routes.outgoing(one.delivery.message, now=now, counts=_counts(one))) for one in held]
+        )
 
     async def recover(self) -> int:
         return 0
@@ -440,15 +361,15 @@ class AmqpConsumer(Consumer):
         return []
 
     async def reconcile(self, held: Collection[int]) -> int:
-        kept = {*held, *self._timers, *(delivery.tag for delivery in self._buffer)}
-        parked = [one.delivery.tag for one in self._holdings.besides(kept) if one.place is not None]
-        if parked and not self._came_back and (self._counting is None or self._counting.done()):
-            await self._give_back(parked)
-            return len(parked)
-        return 0
+        kept = {*held, *self._arrivals.waiting}
+        parked = [one for one in self._holdings.besides(kept) if one.place is not None]
+        if not parked or self._arrivals.counts_losses:
+            return 0
+        await self.release([Release(delivery=one.delivery) for one in parked])
+        return len(parked)
 
     def holds(self, delivery: Delivery) -> bool:
-        return self._holdings.get(delivery.tag) is not None
+        return delivery.tag in self._holdings
 
     def note_started(self, delivery: Delivery) -> None:
         return  # the server marks what comes back from a dead node
@@ -466,17 +387,11 @@ class AmqpConsumer(Consumer):
         raise _needs_store("a concurrency key")
 
 
+def _counts(held: Held) -> Counts:
+    return Counts(held.delivery.crashes, held.losses, held.delivery.releases)
+
+
 def _needs_store(what: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
         f"{what} needs a broker that keeps a store, and RabbitMQ has none; use redis:// or sqlite:// for these tasks"
-    )
-
-
-def _unreadable(delivered: Delivered, queue: str) -> Message:
-    """Return a message whose headers cannot be told, with what they are made of in their place."""
-    return Message(
-        task_id=str(delivered.carried.properties.get("correlation_id") or ""),
-        queue=queue,
-        headers=dumps(unread(delivered.raw), name="headers"),
-        body=delivered.carried.body,
     )

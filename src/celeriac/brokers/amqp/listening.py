@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, read_notice, reply_queue
-from celeriac.brokers.amqp.channel import LOST, after_the_end, dial, received
+from celeriac.brokers.amqp.channel import LOST, dial, received, some_turns
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
@@ -119,4 +119,4 @@ class Listening:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
                 async with asyncio.timeout(_WITHIN):
                     await connection.close()
-            await after_the_end()
+            await some_turns()

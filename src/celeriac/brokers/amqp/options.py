@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from celeriac.brokers.amqp.topology import CONSUMER_TIMEOUT
 from celeriac.brokers.option_values import checked, flag, seconds, seconds_or_none
 from celeriac.masking import is_secret
 
@@ -34,6 +35,7 @@ class AmqpOptions(msgspec.Struct, frozen=True, kw_only=True):
         queue_type: of queues that nobody has declared: ``classic`` or ``quorum``; None leaves it to the server.
         max_priority: ``x-max-priority`` of those.
         delayed_queue_type: of the queues of the ladder.
+        consumer_timeout: seconds after which the server takes back what a worker has not acknowledged; inf: never.
     """
 
     connect_timeout: float | None = 4.0
@@ -52,6 +54,7 @@ class AmqpOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue_type: str | None = None
     max_priority: int | None = None
     delayed_queue_type: str = "quorum"
+    consumer_timeout: float = CONSUMER_TIMEOUT
 
     def naps(self) -> Iterator[float]:
         """Yield the seconds to wait before each further attempt to connect."""

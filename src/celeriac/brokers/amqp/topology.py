@@ -7,6 +7,7 @@ bind it to every queue of ours directly, so that queues of direct exchanges are 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -32,6 +33,18 @@ REVOCATIONS: Final = "celeriac.revoked"
 
 QUORUM: Final = ("x-queue-type", "quorum")
 """Argument of a queue whose messages are on several servers."""
+
+CONSUMER_TIMEOUT: Final = 1800.0
+"""Seconds that RabbitMQ waits for an acknowledgement, unless it was told otherwise."""
+
+HOLDS: Final = "celeriac.hold."
+"""What the names of queues begin with in which nodes keep copies of long runs."""
+
+HOLD_TTL: Final = 20.0
+"""Seconds after which a copy of a long run that nobody holds goes back to the queue of its task."""
+
+_HOLD_EXPIRES: Final = 86_400.0
+_NAME_MAX: Final = 255
 
 _BITS: Final = re.compile(r"(?:[01]\.){28}")
 _ANY_BITS: Final = "*." * LEVELS
@@ -179,6 +192,37 @@ def revocation_stream(expires: float) -> Queue:
             ("x-max-length-bytes", 64_000_000),
         ),
     )
+
+
+def hold_queue(token: str, queue: str, queue_type: str) -> Queue:
+    """Return the queue in which one node keeps copies of its long runs from one queue of tasks.
+
+    What lies there for `HOLD_TTL`, because its node has gone, is sent back to the queue of tasks. A quorum queue keeps
+    it until it has arrived there. The queue itself goes when nobody has used it for a day.
+
+    Args:
+        token: names the node, and nothing else ever.
+        queue_type: ``classic`` or ``quorum``.
+    """
+    arguments: dict[str, Any] = {
+        "x-queue-type": queue_type,
+        "x-message-ttl": int(HOLD_TTL * 1000),
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-expires": int(_HOLD_EXPIRES * 1000),
+    }
+    if queue_type == "quorum":
+        arguments |= {"x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
+    return Queue(name=_within_name_max(f"{HOLDS}{token}.{queue}"), arguments=tuple(arguments.items()))
+
+
+def _within_name_max(name: str) -> str:
+    """Return a name as it is, or, where it is too long for AMQP, its beginning and what tells it from others."""
+    encoded = name.encode()
+    if len(encoded) <= _NAME_MAX:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: _NAME_MAX - 17].decode(errors='ignore')}.{digest}"
 
 
 def ladder(queue_type: str = "quorum") -> Iterator[Declared]:

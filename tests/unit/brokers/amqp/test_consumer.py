@@ -10,7 +10,7 @@ import pytest
 from celeriac.brokers.amqp.consumer import AmqpConsumer
 from celeriac.brokers.base import Claim, Settlement
 from celeriac.testing.brokers.suite import publish
-from celeriac.testing.worlds import Node, a_message
+from celeriac.testing.worlds import Node, a_message, task_ids
 from tests.unit.brokers.amqp_world import AmqpWorld
 
 STAYS_AWAY = 0.5
@@ -26,6 +26,26 @@ def world(amqp_url, request):
 def insides(node: Node) -> AmqpConsumer:
     assert isinstance(node.consumer, AmqpConsumer)
     return node.consumer
+
+
+def test_a_node_that_takes_no_more_keeps_what_it_has_and_leaves_the_rest(world):
+    publish(world.broker(), *(a_message(f"id-{number}") for number in range(5)))
+    node, other = world.node(), world.node(name="w2@host")
+    kept = node.claim(limit=2)
+
+    node.do(node.consumer.take_no_more())
+
+    taken: list[str] = []
+    while len(taken) < 3:
+        deliveries = other.claim(wait=1.0)
+        assert deliveries, "the rest has not come back"
+        taken += task_ids(deliveries)
+        other.finish(*deliveries)
+    assert sorted([*task_ids(kept), *taken]) == [f"id-{number}" for number in range(5)]
+    assert node.finish(*kept) == []
+    node.extend()
+    publish(world.broker(), a_message("later"))
+    assert task_ids(other.claim(wait=2.0)) == ["later"]
 
 
 def test_what_uses_a_lost_connection_at_once_connects_once(world):
@@ -62,3 +82,48 @@ def test_an_ending_waits_for_no_connection(world):
 
     assert node.claim(wait=STAYS_AWAY) == []
     assert world.node(name="w2@host").claim(wait=STAYS_AWAY) == [], "it was acknowledged when it came again"
+
+
+def test_what_runs_is_adopted_also_while_there_is_no_room_to_claim(world):
+    publish(world.broker(), a_message("under way"))
+    node = world.node()
+    [delivery] = node.claim(wait=2.0)
+
+    node.do(insides(node)._channel.close())
+    node.extend()
+
+    held = insides(node)._holdings.get(delivery.tag)
+    assert held is not None
+    for _ in range(50):
+        if held.place is not None:
+            break
+        node.do(asyncio.sleep(0.1))
+    assert held.place is not None
+    assert node.finish(delivery) == []
+
+
+def test_what_is_given_back_is_not_taken_along_by_what_is_acknowledged(world):
+    count = 30
+    publish(world.broker(), *(a_message(f"id-{number:03}") for number in range(count)))
+    node, other = world.node(), world.node(name="w2@host")
+    deliveries = node.claim(limit=count, wait=2.0)
+    while len(deliveries) < count:
+        deliveries += node.claim(limit=count, wait=2.0)
+    back, done = deliveries[: count // 2], deliveries[count // 2 :]
+
+    async def both_at_once() -> None:
+        consumer = insides(node)
+        await asyncio.gather(
+            consumer._claims.give_back(one.tag for one in back), consumer._claims.end(one.tag for one in done)
+        )
+
+    node.do(both_at_once())
+    node.do(node.consumer.take_no_more())
+
+    again: list[str] = []
+    while len(again) < len(back):
+        found = other.claim(limit=count, wait=2.0)
+        assert found, "some were lost"
+        again += task_ids(found)
+        other.finish(*found)
+    assert sorted(again) == task_ids(back)

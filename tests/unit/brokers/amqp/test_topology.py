@@ -8,6 +8,7 @@ from celeriac.brokers.amqp.topology import (
     DELIVERY,
     LONGEST_DELAY,
     Binding,
+    hold_queue,
     is_astray,
     key_to_queue,
     ladder,
@@ -73,3 +74,20 @@ def test_the_ladder_has_an_end(seconds):
 def test_what_comes_into_a_queue_tells_where_it_was_sent(exchange, key, sent, astray):
     assert sent_to(exchange, key, "q") == sent
     assert is_astray(exchange, key, "q") == astray
+
+
+def test_each_node_has_queues_of_copies_of_its_own_however_long_names_are():
+    names = {hold_queue(token, queue, "quorum").name for token in ("a", "b") for queue in ("q", "q" * 255, "q" * 254)}
+
+    assert len(names) == 6
+    assert all(len(name.encode()) <= 255 for name in names)
+    assert "celeriac.hold.a.q" in names
+
+
+def test_copies_that_nobody_holds_go_back_to_the_queue_of_their_task():
+    for queue_type in ("classic", "quorum"):
+        arguments = dict(hold_queue("a", "q", queue_type).arguments)
+
+        assert (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"]) == ("", "q")
+        assert arguments["x-message-ttl"] == 20_000
+        assert arguments["x-expires"] > 1000 * arguments["x-message-ttl"]
