@@ -48,6 +48,8 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
+_LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
+
 
 class WorkerChannel:
     """Hold the connection of one node.
@@ -264,7 +266,7 @@ class WorkerChannel:
         try:
             async with asyncio.timeout(_WITHIN):
                 return await call
-        except (*LOST, asyncio.CancelledError) as error:
+        except _LOST_MEANWHILE as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             await self.close()  # whatever it was, messages may be lost on this channel: begin anew
