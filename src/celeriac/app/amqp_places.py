@@ -48,7 +48,7 @@ def broker_on_rabbitmq(url: str, conf: Settings) -> tuple[AmqpPlace, AmqpOptions
         "tls_hostname": details.get("server_hostname"),
         "max_connections": conf.broker_pool_limit or None,
         "acquire_timeout": conf.broker_pool_acquire_timeout,
-        "queue_type": conf.task_default_queue_type,
+        "queue_type": conf.task_create_missing_queue_type,
         "max_priority": conf.task_queue_max_priority,
         "delayed_queue_type": conf.broker_native_delayed_delivery_queue_type,
         "consumer_timeout": conf.broker_consumer_timeout or math.inf,

@@ -63,6 +63,7 @@ SETTINGS_OF_STORES: Final = (
     "result_failure_expires",
     "result_persistent",
     "result_serializer",
+    "task_create_missing_queue_type",
     "task_default_exchange",
     "task_default_exchange_type",
     "task_default_queue",

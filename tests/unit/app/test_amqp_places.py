@@ -42,13 +42,25 @@ def test_settings_reach_the_connections():
         broker_login_method="AMQPLAIN",
         broker_pool_limit=7,
         broker_pool_acquire_timeout=0.5,
-        task_default_queue_type="quorum",
+        task_create_missing_queue_type="quorum",
         broker_native_delayed_delivery_queue_type="classic",
     ).options
 
     assert (options.connect_timeout, options.heartbeat, options.login_method) == (2, 10, "AMQPLAIN")
     assert (options.max_connections, options.acquire_timeout) == (7, 0.5)
     assert (options.queue_type, options.delayed_queue_type) == ("quorum", "classic")
+
+
+def test_callers_and_nodes_declare_alike_what_is_not_listed():
+    app = Celery("app", broker="amqp://h//", set_as_current=False)
+    app.conf.task_default_queue_type = "quorum"
+    assert isinstance(app.broker, AmqpBroker)
+    by_caller = app.broker._routes.needs_of("not listed")
+
+    app.select_queues(["not listed"])
+
+    assert app.broker._routes.needs_of("not listed") == by_caller
+    assert app.broker._routes.is_quorum("celery")
 
 
 def test_a_silent_node_is_noticed_soon_unless_somebody_says_otherwise():
