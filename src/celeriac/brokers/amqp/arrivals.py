@@ -158,6 +158,10 @@ class Arrivals:
             for tag in tags:
                 self._whole.pop(tag, None)
 
+    def prune(self) -> None:
+        """Keep nothing more of what is not held, however that came."""
+        self.forget([tag for tag in self._whole if tag not in self._holdings])
+
     @property
     def waiting(self) -> frozenset[int]:
         """Tags of what nobody has claimed yet."""
@@ -174,15 +178,19 @@ class Arrivals:
             await self._counting
 
     def lose_channel(self) -> None:
-        """Forget what has come and nobody has claimed: it comes again."""
-        for delivery in self._buffer:
-            held = self._holdings.remove(delivery.tag)
-            if held is not None:
-                self._claims.given_back.add(held.run)
-        self._buffer.clear()
+        """Forget what has come and nobody has claimed: it comes again, but for what comes as a copy."""
+        came, self._buffer = self._buffer, deque()
+        for delivery in came:
+            held = self._holdings.get(delivery.tag)
+            if held is not None and held.acked_on:
+                self._buffer.append(delivery)
+            elif held is not None:
+                self._holdings.remove(delivery.tag)
+                self._claims.note_given_back(held.run)
 
     def close(self) -> None:
-        """Offer nothing later."""
+        """Offer nothing more, and nothing later."""
+        self._buffer.clear()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -198,6 +206,7 @@ class Arrivals:
         if serial != self._channel.serial:
             return
         place = Place(serial, message.tag)
+        self._holdings.note_place(place)  # first of all: what cannot be read stays with the server
         carried = message.carried
         if COPY in carried.headers and self._hold.take(carried.headers, place):
             return
@@ -215,11 +224,9 @@ class Arrivals:
             if self._holdings.adopt(run, place):
                 return
             if self._holdings.is_spare(run, serial):
-                self._holdings.note_place(place)
                 self._claims.drop(place)
                 return
-            if run in self._claims.given_back:
-                self._claims.given_back.discard(run)
+            if self._claims.was_given_back(run):
                 redelivered = False
         self.last_tag += 1
         delivery = Delivery(

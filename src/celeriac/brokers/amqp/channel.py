@@ -51,6 +51,10 @@ LOST: Final[tuple[type[BaseException], ...]] = (
 _LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
 
 
+class ChannelRefused(BrokerUnavailable):
+    """Say that the server has closed a channel for what was asked on it. What the connection had is lost with it."""
+
+
 class WorkerChannel:
     """Hold the connection of one node.
 
@@ -106,8 +110,10 @@ class WorkerChannel:
                 async with asyncio.timeout(self.options.connect_timeout or _WITHIN):
                     self._connection, self._wire = await dial(self.place, self.options, endpoint)
                     self._channel = await self._connection.channel(publisher_confirms=False)
-            except LOST as error:
+            except _LOST_MEANWHILE as error:
                 await self.close()
+                if _is_cancelled(error):
+                    raise
                 last = unreachable(error, endpoint.address, self.options.connect_timeout or _WITHIN)
                 continue
             self._first = number % len(endpoints)
@@ -119,10 +125,12 @@ class WorkerChannel:
         raise last
 
     def _receive(self, serial: int, message: Delivered) -> None:
-        self.receive(message, serial)
+        if self._channel is not None:  # else it is being closed, and what still comes goes back
+            self.receive(message, serial)
 
     def _receive_copy(self, serial: int, message: Delivered) -> None:
-        self.receive_copy(message, serial)
+        if self.is_open:  # the server may have closed the other channel alone
+            self.receive_copy(message, serial)
 
     async def close(self) -> None:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
@@ -141,6 +149,7 @@ class WorkerChannel:
         Args:
             quorum: those of them that are quorum queues, whose prefetch is fixed and their own.
         """
+        await self._see_that_it_is_open()
         self._quorum = set(quorum)
         for queue in [queue for queue in self._consuming if queue not in queues]:
             await self._do(self._channel.basic_cancel(self._consuming.pop(queue)))
@@ -155,6 +164,7 @@ class WorkerChannel:
 
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
         """Be told the offsets of what comes into a stream, from its last chunk on, over a channel of its own."""
+        await self._see_that_it_is_open()
         channel = await self._do(self._connection.channel(publisher_confirms=False))
         await self._do(channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
 
@@ -170,32 +180,45 @@ class WorkerChannel:
         wire.watch(number, come)
         await self._do(channel.basic_consume(stream, _taken_before, arguments={OFFSET: "last"}))
 
-    async def receive_copies(self, copies: Queue, queue: str) -> None:
+    async def receive_copies(self, copies: Queue) -> None:
         """Declare a queue of copies, and have what is in it come.
 
-        Args:
-            queue: what the copies are from.
+        One call at a time.
+
+        Raises:
+            ChannelRefused: the server does not let us.
         """
-        if self._copies is None:
-            self._copies = await self._do(self._connection.channel(publisher_confirms=False))
-            self._copies.closing.add_done_callback(self._note_closed)
-            self._wire.watch(self._copies.number, partial(self._receive_copy, self.serial))
+        channel = await self._channel_of_copies()
         arguments = dict(copies.arguments)
-        await self._do(self._copies.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
-        await self._do(self._copies.basic_consume(copies.name, _taken_before, consumer_tag=f"celeriac-{new_id()}"))
+        await self._do(channel.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
+        await self._do(channel.basic_consume(copies.name, _taken_before, consumer_tag=f"celeriac-{new_id()}"))
+
+    async def _channel_of_copies(self) -> Any:
+        await self._see_that_it_is_open()
+        if self._copies is None:
+            connection = self._connection
+            channel = await self._do(connection.channel(publisher_confirms=False))
+            if connection is not self._connection:
+                lost = ConnectionError("it was closed meanwhile")
+                raise self._lost(lost) from lost
+            self._copies = channel
+            channel.closing.add_done_callback(self._note_closed)
+            self._wire.watch(channel.number, partial(self._receive_copy, self.serial))
+        return self._copies
 
     async def count_copies(self, names: Collection[str]) -> int:
         """Count the copies that wait in queues; those that have been sent before are received by then."""
-        if self._copies is None:
+        copies = self._copies
+        if copies is None:
             return 0
-        counts = [(await self._do(self._copies.queue_declare(name, passive=True))).message_count or 0 for name in names]
+        counts = [(await self._do(copies.queue_declare(name, passive=True))).message_count or 0 for name in names]
         await some_turns()
         return sum(counts)
 
     async def end_copies(self, names: Collection[str]) -> None:
         """Delete queues of copies that are empty."""
         for name in names:
-            if not await self.count_copies([name]):
+            if self._copies is not None and not await self.count_copies([name]):
                 await self._do(self._copies.queue_delete(name))
 
     async def ack_copies(self, tags: Collection[int]) -> None:
@@ -211,23 +234,24 @@ class WorkerChannel:
         """Return the queue that a consumer's messages come from."""
         return self._queues[consumer_tag]
 
-    async def allow(self, count: int) -> None:
+    async def allow(self, count: int, *, exactly: bool = False) -> None:
         """Let so many messages be unacknowledged, more or less: each change is a round trip.
 
         Quorum queues know no limit of a whole channel; where there are any, each queue has its own.
         """
         if self._quorum:
             return
-        wanted = count if count <= _EXACT_UP_TO else (count + _STEP - 1) // _STEP * _STEP
+        wanted = count if exactly or count <= _EXACT_UP_TO else (count + _STEP - 1) // _STEP * _STEP
         if wanted != self._prefetch:
+            await self._see_that_it_is_open()
             self._prefetch = min(wanted, _PREFETCH_MAX)
             await self._do(self._channel.basic_qos(prefetch_count=self._prefetch, global_=True))
 
     async def waiting(self, queues: Collection[str]) -> int:
         """Count what waits in queues, and is with nobody."""
-        counts = [
-            (await self._do(self._channel.queue_declare(queue, passive=True))).message_count or 0 for queue in queues
-        ]
+        await self._see_that_it_is_open()
+        channel = self._channel
+        counts = [(await self._do(channel.queue_declare(queue, passive=True))).message_count or 0 for queue in queues]
         return sum(counts)
 
     async def ack(self, tags: Collection[int], *, oldest: int | None) -> None:
@@ -252,25 +276,36 @@ class WorkerChannel:
 
     async def _write(self, frames: bytes) -> None:
         """Send what the server does not answer; the driver would take a turn of the loop for each of it."""
+        await self._see_that_it_is_open()
+        self._wire.write(frames)
+
+    async def _see_that_it_is_open(self) -> None:
         if not self.is_open:
             await self.close()
             lost = ConnectionError("it was closed meanwhile")
-            raise unanswered(lost, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from lost
+            raise self._lost(lost) from lost
         try:
             self._wire.write(frames)
         except ConnectionError as error:
             await self.close()
-            raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
+            raise self._lost(error) from error
 
     async def _do(self, call: Any) -> Any:
+        connection = self._connection
         try:
             async with asyncio.timeout(_WITHIN):
                 return await call
         except _LOST_MEANWHILE as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if _is_cancelled(error):
                 raise
-            await self.close()  # whatever it was, messages may be lost on this channel: begin anew
-            raise unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True) from error
+            if connection is self._connection:
+                await self.close()  # whatever it was, messages may be lost on this channel: begin anew
+            raise self._lost(error) from error
+
+    def _lost(self, error: BaseException) -> BrokerUnavailable:
+        if isinstance(error, aiormq.exceptions.ChannelClosed):
+            return ChannelRefused(f"rabbitmq at {self.place.address} has closed a worker's channel: {error}")
+        return unanswered(error, self.place.address, "a worker's channel was lost", _WITHIN, sent=True)
 
 
 async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> tuple[Any, Wire]:
@@ -292,10 +327,10 @@ async def some_turns() -> None:
         await asyncio.sleep(0)
 
 
-def _is_cancelled() -> bool:
+def _is_cancelled(error: BaseException) -> bool:
     """Say whether somebody cancels this task; the driver raises the same where a connection is closed meanwhile."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _ignore(message: Delivered, serial: int) -> None:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from celeriac.brokers.amqp.channel import WorkerChannel
-from celeriac.brokers.amqp.held import Holdings, Place
+from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.exceptions import BrokerUnavailable
 
 logger: Final = logging.getLogger("celeriac.amqp")
 
+_GIVEN_BACK_MAX: Final = 10_000
+
 
 class Claims:
-    """End what is held by one node.
-
-    Attributes:
-        given_back: runs that were given back, and come again to whoever is there.
-    """
+    """End what is held by one node."""
 
     def __init__(self, channel: WorkerChannel, holdings: Holdings) -> None:
         self._channel = channel
@@ -31,21 +30,41 @@ class Claims:
         self._writing = asyncio.Lock()
         self._spent: list[Place] = []
         self._sweeping: asyncio.Task[None] | None = None
-        self.given_back: set[str] = set()
+        self._given_back: OrderedDict[str, None] = OrderedDict()
 
-    async def end(self, tags: Iterable[int]) -> None:
-        """Acknowledge what is held under these tags; what has lost its channel is when it comes again."""
+    @property
+    def given_back(self) -> int:
+        """Number of runs that were given back, and come again to whoever is there; not those of long ago."""
+        return len(self._given_back)
+
+    def note_given_back(self, run: str) -> None:
+        """Know that a run comes again, and that nobody had begun it."""
+        self._given_back[run] = None
+        if len(self._given_back) > _GIVEN_BACK_MAX:
+            self._given_back.popitem(last=False)
+
+    def was_given_back(self, run: str) -> bool:
+        """Say whether a run that has come again was given back here."""
+        return self._given_back.pop(run, False) is None
+
+    def forget_given_back(self) -> None:
+        """Know of nothing that was given back."""
+        self._given_back.clear()
+
+    async def end(self, tags: Iterable[int], *, goes_on: bool = False) -> None:
+        """Acknowledge what is held under these tags; what has lost its channel is when it comes again.
+
+        Args:
+            goes_on: the same runs were published anew. What a copy stood for is told from those by the copy alone.
+        """
         if not self._channel.is_open:
             self._holdings.lose_channel()
         ended = [held for tag in tags if (held := self._holdings.remove(tag)) is not None]
-        for held in ended:
-            if held.place is None:
-                self._holdings.note_ended(held.run)
+        self._note_ended([held for held in ended if held.place is None], goes_on)
         placed = [held for held in ended if held.place is not None]
         acked = await self._ack([held.place for held in placed if held.place is not None])
         if acked < len(placed):
-            for held in placed:
-                self._holdings.note_ended(held.run)
+            self._note_ended(placed, goes_on)
         lost = len(ended) - acked
         if lost:
             logger.info(
@@ -53,12 +72,24 @@ class Claims:
                 lost,
             )
 
+    def _note_ended(self, ended: Iterable[Held], goes_on: bool) -> None:
+        for held in ended:
+            if not (goes_on and held.acked_on):
+                self._holdings.note_ended(held.run)
+
     async def give_back(self, tags: Iterable[int]) -> None:
-        """Give messages back to where they were in their queues; what has lost its channel is there already."""
+        """Give messages back to where they were in their queues; what has lost its channel is there already.
+
+        Args:
+            tags: of what no copy stands for: a copy of ours that came again would be taken for the end of its run.
+        """
         if not self._channel.is_open:
             self._holdings.lose_channel()
         back = [held for tag in tags if (held := self._holdings.remove(tag)) is not None]
-        self.given_back |= {held.run for held in back}
+        for held in back:
+            self.note_given_back(held.run)
+        if not back:
+            return
         async with self._writing:
             places = self._present(held.place for held in back if held.place is not None)
             await self._channel.give_back([place.tag for place in places])

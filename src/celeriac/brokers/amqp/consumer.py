@@ -95,6 +95,7 @@ class AmqpConsumer(Consumer):
             self._holdings,
             self._claims,
             self._publish,
+            self._declare,
             lambda held: _counts(held).more,
             timeout=options.consumer_timeout,
             queue_type=options.delayed_queue_type,
@@ -133,13 +134,15 @@ class AmqpConsumer(Consumer):
 
     async def close(self) -> None:
         self._is_open = False
-        self._arrivals.close()
-        await self._hold.close()
-        await self._channel.close()
-        self._lose_channel()
-        self._holdings.clear()
-        self._claims.given_back.clear()
-        self._wanted = ()
+        try:
+            await self._hold.close()
+        finally:
+            await self._channel.close()
+            self._lose_channel()
+            self._arrivals.close()
+            self._holdings.clear()
+            self._claims.forget_given_back()
+            self._wanted = ()
 
     async def _connect(self) -> None:
         """Make sure that there is a connection; what the one before has delivered is to be adopted."""
@@ -151,6 +154,7 @@ class AmqpConsumer(Consumer):
             self._learn(self._channel.closed_because)
             self._lose_channel()
             await self._channel.open()
+            self._lose_channel()  # the connection before may have brought some more until it was closed
             try:
                 await self._declare([revocation_stream(REVOCATION_EXPIRES)])
                 await self._channel.follow(REVOCATIONS, self._note_revoked)
@@ -192,7 +196,7 @@ class AmqpConsumer(Consumer):
         if not self._is_open:
             raise BrokerUnavailable("this consumer is not open; call open() first")
         await self._connect()
-        await self._channel.allow(len(self._holdings) - len(self._arrivals) + limit)
+        await self._channel.allow(max(limit, self._holdings.needs_room - len(self._arrivals) + limit))
         self._wanted = tuple(queues)
         await self._listen()
         self._claimed_at = time.monotonic()
@@ -206,7 +210,7 @@ class AmqpConsumer(Consumer):
         """Wait until all is here that the server has for us now. What it sent before it answers is here by then."""
         await self._arrivals.counted()
         if self._claims.given_back:  # it comes again at once, to us or to somebody else
-            await self._arrivals.wait_for(len(self._arrivals) + len(self._claims.given_back), _COMES_AGAIN_WITHIN)
+            await self._arrivals.wait_for(len(self._arrivals) + self._claims.given_back, _COMES_AGAIN_WITHIN)
         ready = await self._channel.waiting(queues)
         await some_turns()
         await self._arrivals.wait_for(min(limit, len(self._arrivals) + ready), _ARRIVES_WITHIN)
@@ -288,11 +292,13 @@ class AmqpConsumer(Consumer):
             if held is None:
                 continue
             if release.cause is ReleaseCause.UNCOUNTED:
-                if release.eta_at is not None and release.eta_at - now < HELD_BY_NODES:
-                    self._arrivals.offer_later(delivery, release.eta_at - now)
-                    continue
-                if release.eta_at is None and (held.place is None or not held.place.is_copy):
+                if held.acked_on:
+                    pass  # a copy stands for it, and whoever gets that takes it for the end
+                elif release.eta_at is None:
                     back.append(delivery.tag)
+                    continue
+                elif release.eta_at - now < HELD_BY_NODES:
+                    self._arrivals.offer_later(delivery, release.eta_at - now)
                     continue
             counts = _counts(held)
             counts = Counts(
@@ -301,25 +307,25 @@ class AmqpConsumer(Consumer):
                 counts.releases + (release.cause is ReleaseCause.UNKNOWN_TASK),
             )
             anew.append((held, self._routes.outgoing(delivery.message, now=now, counts=counts, due_at=release.eta_at)))
+        await self._claims.give_back(back)  # at once: no copy is to come before
         await self._replace(anew)
-        if back:
-            await self._claims.give_back(back)
 
     async def _replace(self, anew: Sequence[tuple[Held, Outgoing]]) -> None:
         """Publish messages in the place of what is held."""
         if anew:
             await self._publish([outgoing for _, outgoing in anew])
-            await self._claims.end([held.delivery.tag for held, _ in anew])
+            await self._claims.end([held.delivery.tag for held, _ in anew], goes_on=True)
 
     # -- what the server sees to, or cannot do ------------------------------------------------------------------
 
     async def extend(self) -> None:
         await self._connect()
-        if self._wanted and not self._queues:  # also while there is no room to claim: what runs is to be adopted
-            await self._channel.allow(max(1, len(self._holdings)))
+        if self._wanted and not self._queues and self._holdings.count_unplaced():
+            await self._channel.allow(self._holdings.needs_room, exactly=True)  # for what runs is to be adopted
             await self._listen()
         if self._arrivals and time.monotonic() - self._claimed_at > _KEPT_FOR and not self._quorum:
             await self._give_back_unclaimed()
+        self._arrivals.prune()
         self._hold.runs.note(self._arrivals.last_tag, time.monotonic())
         await self._send_on(self._arrivals.take_all(upto=self._hold.runs.old(time.monotonic())))
         self._hold.look(waiting=self._arrivals.waiting)
@@ -329,16 +335,16 @@ class AmqpConsumer(Consumer):
         unclaimed = self._arrivals.take_all()
         stay = self._holdings.count_placed() - len(unclaimed)
         if stay > 0:
-            await self._channel.allow(stay)
+            await self._channel.allow(stay, exactly=True)
         else:  # no number says that none is to come
             await self._stop_listening()
-        await self._claims.give_back(delivery.tag for delivery in unclaimed)
+        await self._give_back(unclaimed)
 
     async def take_no_more(self) -> None:
         if self._channel.is_open:
             await self._stop_listening()
             await some_turns()
-            await self._claims.give_back(delivery.tag for delivery in self._arrivals.take_all())
+            await self._give_back(self._arrivals.take_all())
 
     async def _stop_listening(self) -> None:
         self._wanted = ()
@@ -347,11 +353,27 @@ class AmqpConsumer(Consumer):
             await self._channel.consume((), quorum=())
 
     async def _send_on(self, unclaimed: Iterable[Delivery]) -> None:
-        """Put what nobody has claimed for long at the end of its queue, before the server takes everything back."""
+        """Put what nobody has claimed for long at the end of its queue, before the server takes everything back.
+
+        What was not handed over whole cannot be published, and goes back to where it was.
+        """
+        held = self._held(unclaimed)
+        await self._claims.give_back(one.delivery.tag for one in held if one.delivery.fault is not None)
+        await self._put_anew(one for one in held if one.delivery.fault is None)
+
+    async def _give_back(self, unclaimed: Iterable[Delivery]) -> None:
+        """Give back what nobody has claimed: as it is, or anew when a copy stands for it."""
+        held = self._held(unclaimed)
+        await self._claims.give_back(one.delivery.tag for one in held if not one.acked_on)
+        await self._put_anew(one for one in held if one.acked_on)
+
+    def _held(self, deliveries: Iterable[Delivery]) -> list[Held]:
+        return [held for one in deliveries if (held := self._holdings.get(one.tag)) is not None]
+
+    async def _put_anew(self, all_held: Iterable[Held]) -> None:
         now = self._clock.now()
-        held = [one for delivery in unclaimed if (one := self._holdings.get(delivery.tag)) is not None]
         await self._replace(
-            [(one, self._routes.outgoing(one.delivery.message, now=now, counts=_counts(one))) for one in held]
+            [(one, self._routes.outgoing(one.delivery.message, now=now, counts=_counts(one))) for one in all_held]
         )
 
     async def recover(self) -> int:

@@ -39,8 +39,8 @@ class Held(msgspec.Struct, gc=False):
         run: what it is a run of; the same message has it again.
         place: None while its channel is gone.
         losses: how often it has come back.
-        acked_on: serial of the connection on which the message was acknowledged because a copy stands for it; 0 when
-            there is none.
+        acked_on: serial of the last connection of which the message cannot come again as if nothing stood for it: it
+            was acknowledged there because a copy stands for it, or it was known before; 0 when there is no copy.
     """
 
     delivery: Delivery
@@ -58,6 +58,7 @@ class Holdings:
         self._by_run: dict[str, Held] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._unacked: dict[int, None] = {}
+        self._by_copy: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._by_tag)
@@ -99,6 +100,8 @@ class Holdings:
         if held is None or held.place is not None:
             return False
         held.place = place
+        if held.acked_on:
+            held.acked_on = place.serial
         self.note_place(place)
         return True
 
@@ -114,8 +117,11 @@ class Holdings:
         """Let a copy stand for what is held; return where what stood for it until now is to be acknowledged."""
         held = self._by_tag[tag]
         before, held.place = held.place, place
-        if place.is_copy and before is not None and not before.is_copy:
-            held.acked_on = before.serial
+        held.acked_on = held.acked_on or (place.serial - 1 if before is None else before.serial)
+        if place.is_copy:
+            self._by_copy.add(tag)
+        else:  # it comes from the queue of its task, where it went when it had waited long enough
+            self._by_copy.discard(tag)
         self.note_place(place)
         return before
 
@@ -132,6 +138,7 @@ class Holdings:
     def remove(self, tag: int) -> Held | None:
         """Hold a message no longer, and return it; where it was is to be left (`leave`)."""
         held = self._by_tag.pop(tag, None)
+        self._by_copy.discard(tag)
         if held is not None and self._by_run.get(held.run) is held:
             del self._by_run[held.run]
         return held
@@ -139,17 +146,27 @@ class Holdings:
     def lose_channel(self) -> None:
         """Note that the connection is gone: whatever is held has to be adopted before it can be acknowledged."""
         self._unacked.clear()
+        self._by_copy.clear()
         for held in self._by_tag.values():
             held.place = None
 
     def clear(self) -> None:
         """Hold nothing, and know of nothing that has ended."""
-        for each in (self._by_tag, self._by_run, self._ended, self._unacked):
+        for each in (self._by_tag, self._by_run, self._ended, self._unacked, self._by_copy):
             each.clear()
 
+    @property
+    def needs_room(self) -> int:
+        """Number of messages that the server has to let us have at once: what copies stand for is not among them."""
+        return len(self._by_tag) - len(self._by_copy)
+
     def count_placed(self) -> int:
-        """Count what can be acknowledged on the present connection."""
-        return sum(held.place is not None for held in self._by_tag.values())
+        """Count what of that can be acknowledged on the present connection."""
+        return sum(held.place is not None and not held.place.is_copy for held in self._by_tag.values())
+
+    def count_unplaced(self) -> int:
+        """Count what has lost its channel, and is to come again."""
+        return sum(held.place is None for held in self._by_tag.values())
 
     def oldest(self) -> int | None:
         """Return the lowest tag of the present channel that is not acknowledged, or None when there is none."""

@@ -34,10 +34,12 @@ class _Copied(msgspec.Struct, gc=False):
     Attributes:
         at: monotonic instant of the last one.
         is_awaited: it was published, and has not come.
+        is_impossible: there cannot be one.
     """
 
     at: float
     is_awaited: bool
+    is_impossible: bool = False
 
 
 class LongRuns:
@@ -83,6 +85,8 @@ class LongRuns:
         return due
 
     def _is_stale(self, held: Held, copied: _Copied, now: float) -> bool:
+        if copied.is_impossible:
+            return False
         if held.place is not None and not held.place.is_copy:
             return True  # the copy has come back by way of the queue
         large = held.delivery.message.size_bytes > _LARGE_BYTES
@@ -101,6 +105,10 @@ class LongRuns:
         """Know that copies may not be on their way: they are due again."""
         for tag in tags:
             self._copied.pop(tag, None)
+
+    def note_impossible(self, tag: int) -> None:
+        """Know that no copy can be made, and that none is to be tried again."""
+        self._copied[tag] = _Copied(0.0, is_awaited=False, is_impossible=True)
 
     def note_come(self, tag: int) -> None:
         """Know that a copy is here."""
@@ -124,7 +132,7 @@ class LongRuns:
 
     def any_left(self, holdings: Holdings) -> bool:
         """Say whether something is held that has been copied."""
-        return any(tag in holdings for tag in self._copied)
+        return any(tag in holdings and not copied.is_impossible for tag, copied in self._copied.items())
 
     def clear(self) -> None:
         """Know of nothing."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.base import Delivery
 from celeriac.testing.worlds import a_message
@@ -114,6 +116,49 @@ def test_a_message_that_comes_again_beside_its_copy_is_known_on_later_connection
     assert holdings.is_spare("run-1", 2)
     assert not holdings.is_spare("run-1", 2), "it comes once"
     assert not holdings.is_spare("run-2", 2)
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_a_message_is_known_that_comes_again_after_the_copy_that_never_came_before(is_copy):
+    holdings = Holdings()
+    holdings.add(held(1))
+    holdings.lose_channel()
+
+    assert holdings.move(1, Place(2, 7, is_copy=is_copy)) is None
+
+    assert holdings.is_spare("run-1", 2)
+
+
+def test_a_message_that_comes_again_sooner_than_its_copy_is_known_once():
+    holdings = Holdings()
+    holdings.add(held(1))
+    holdings.move(1, COPY)
+    holdings.lose_channel()
+
+    assert holdings.adopt("run-1", Place(2, 7))
+    assert holdings.move(1, Place(2, 8, is_copy=True)) == Place(2, 7)
+
+    assert not holdings.is_spare("run-1", 2), "another message of that run"
+    assert holdings.is_spare("run-1", 3)
+
+
+def test_what_copies_stand_for_needs_no_room():
+    holdings = Holdings()
+    for tag in (1, 2, 3):
+        holdings.add(held(tag))
+    assert holdings.needs_room == 3
+
+    holdings.move(1, COPY)
+    holdings.move(2, Place(1, 51, is_copy=True))
+    assert (holdings.needs_room, holdings.count_placed()) == (1, 1)
+
+    holdings.move(2, Place(1, 4))
+    assert holdings.needs_room == 2, "it came by the queue of its task"
+    holdings.remove(1)
+    assert holdings.needs_room == 2
+    holdings.move(3, COPY)
+    holdings.lose_channel()
+    assert (holdings.needs_room, holdings.count_placed(), holdings.count_unplaced()) == (2, 0, 2)
 
 
 def test_what_is_oldest_is_told_by_tags():
