@@ -277,7 +277,11 @@ class WorkerChannel:
     async def _write(self, frames: bytes) -> None:
         """Send what the server does not answer; the driver would take a turn of the loop for each of it."""
         await self._see_that_it_is_open()
-        self._wire.write(frames)
+        try:
+            self._wire.write(frames)
+        except ConnectionError as error:
+            await self.close()
+            raise self._lost(error) from error
 
     async def _see_that_it_is_open(self) -> None:
         if not self.is_open:

@@ -127,3 +127,22 @@ def test_what_is_given_back_is_not_taken_along_by_what_is_acknowledged(world):
         again += task_ids(found)
         other.finish(*found)
     assert sorted(again) == task_ids(back)
+
+
+def test_an_ending_on_a_connection_that_is_being_closed_is_told_when_its_message_comes_again(world):
+    publish(world.broker(), a_message("under way"))
+    node = world.node()
+    [delivery] = node.claim(wait=2.0)
+    insides(node)._channel._wire._writer = Closing()  # type: ignore[assignment]  # as uvloop's is for a moment
+
+    assert node.finish(delivery) == []
+
+    assert node.claim(wait=STAYS_AWAY) == []
+    assert world.node(name="w2@host").claim(wait=STAYS_AWAY) == [], "it was acknowledged when it came again"
+
+
+class Closing:
+    """Be what writes to a server that has said goodbye."""
+
+    def write(self, frames: bytes) -> None:
+        raise RuntimeError("Cannot call write() after write_eof()")

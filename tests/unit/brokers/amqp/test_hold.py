@@ -230,3 +230,41 @@ def test_many_at_once_are_kept(world):
     assert node.finish(*deliveries) == []
     node.close()
     assert claimed(world.node(), within=2 * STAYS) == []
+
+
+def test_what_is_given_back_without_a_connection_is_there_once(world):
+    node, delivery = under_way(world)
+    keep(node, until=lambda: is_copied(node))
+
+    cut(node)
+    node.release(delivery)
+
+    [again] = claimed(node)
+    assert again.message.task_id == "long"
+    assert node.finish(again) == []
+    assert claimed(node, within=2 * STAYS) == []
+
+
+def test_what_is_given_back_for_a_moment_comes_again_once(world):
+    node, delivery = under_way(world)
+    keep(node, until=lambda: is_copied(node))
+
+    node.release(delivery, eta_at=time.time() + 0.5)
+
+    [again] = claimed(node)
+    assert node.finish(again) == []
+    assert claimed(node, within=2 * STAYS) == []
+
+
+def test_what_came_with_faults_goes_back_as_it_is(world):
+    publish(world.broker(), a_message("long", body=b"[[" + b"1," * 1000 + b"1], {}, {}]"))
+    node = world.node(world.broker(message_max_bytes=1000))
+    [delivery] = claimed(node)
+    assert delivery.fault is not None
+    assert delivery.message.body == b""
+
+    node.do(insides(node)._send_on([delivery]))
+    node.close()
+
+    [again] = claimed(world.node())
+    assert len(again.message.body) > 1000
