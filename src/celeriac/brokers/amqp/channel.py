@@ -288,11 +288,6 @@ class WorkerChannel:
             await self.close()
             lost = ConnectionError("it was closed meanwhile")
             raise self._lost(lost) from lost
-        try:
-            self._wire.write(frames)
-        except ConnectionError as error:
-            await self.close()
-            raise self._lost(error) from error
 
     async def _do(self, call: Any) -> Any:
         connection = self._connection
