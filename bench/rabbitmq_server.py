@@ -98,7 +98,7 @@ class RabbitServer:
         """Run `rabbitmqctl` and return what it says."""
         argv = [str(Path(_program()).with_name("rabbitmqctl")), *words]
         return subprocess.run(
-            argv, env=self._environment(), capture_output=True, text=True, timeout=60, check=True
+            argv, env=self._environment(), capture_output=True, text=True, timeout=120, check=True
         ).stdout
 
     def _environment(self) -> dict[str, str]:
