@@ -331,11 +331,14 @@ class AmqpConsumer(Consumer):
         self._hold.look(waiting=self._arrivals.waiting)
 
     async def _give_back_unclaimed(self) -> None:
-        """Give back what nobody has claimed, and have nothing come in its place."""
+        """Give back what nobody has claimed, and have nothing come in its place.
+
+        But for one message, where a queue would end with its last consumer.
+        """
         unclaimed = self._arrivals.take_all()
         stay = self._holdings.count_placed() - len(unclaimed)
-        if stay > 0:
-            await self._channel.allow(stay, exactly=True)
+        if stay > 0 or any(self._routes.is_temporary(queue) for queue in self._queues):
+            await self._channel.allow(max(1, stay), exactly=True)
         else:  # no number says that none is to come
             await self._stop_listening()
         await self._give_back(unclaimed)

@@ -75,6 +75,11 @@ class Routes:
         """Say whether a queue is declared as a quorum queue."""
         return any(isinstance(need, Queue) and need.is_quorum for need in self.needs_of(queue))
 
+    def is_temporary(self, queue: str) -> bool:
+        """Say whether a queue ends with its last consumer, and what is in it as well."""
+        declared = self.declared.queue(queue)
+        return declared is not None and declared.is_temporary
+
     def outgoing(
         self, message: Message, *, now: float, counts: Counts = NO_COUNTS, due_at: float | None = None
     ) -> Outgoing:

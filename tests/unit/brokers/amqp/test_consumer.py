@@ -9,6 +9,7 @@ import pytest
 
 from celeriac.brokers.amqp.consumer import AmqpConsumer
 from celeriac.brokers.base import Claim, Settlement
+from celeriac.brokers.topology import Exchange, Queue
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import Node, a_message, task_ids
 from tests.unit.brokers.amqp_world import AmqpWorld
@@ -46,6 +47,30 @@ def test_a_node_that_takes_no_more_keeps_what_it_has_and_leaves_the_rest(world):
     node.extend()
     publish(world.broker(), a_message("later"))
     assert task_ids(other.claim(wait=2.0)) == ["later"]
+
+
+def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(amqp_url):
+    world = AmqpWorld(amqp_url)
+    broker = world.broker()
+    broker.declare([Queue("q", Exchange("q"), "q", auto_delete=True)])
+    node = world.node(broker)
+    assert node.claim() == []
+    publish(broker, a_message("id-1"), a_message("id-2"))
+    consumer = insides(node)
+    node.do(consumer._arrivals.wait_for(2, 10.0))
+    consumer._claimed_at -= 10.0
+
+    node.extend()
+
+    assert len(consumer._arrivals) < 2, "some was given back"
+    found: list[str] = []
+    while len(found) < 2:
+        deliveries = node.claim(wait=5.0)
+        assert deliveries, "what was given back is lost"
+        found += task_ids(deliveries)
+        node.finish(*deliveries)
+    assert sorted(found) == ["id-1", "id-2"]
+    world.end()
 
 
 def test_what_uses_a_lost_connection_at_once_connects_once(world):
