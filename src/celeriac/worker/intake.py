@@ -15,6 +15,7 @@ from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
+from celeriac.clock import until_tick
 from celeriac.exceptions import DecodeError, ImproperlyConfigured, LeaseLost, OperationalError
 from celeriac.states import READY_STATES
 from celeriac.wire.forms import RecordForm
@@ -215,7 +216,7 @@ class Intake:
         if room <= 0:
             await self._wait_for_room()
             return
-        burst, wait, held = self._burst, CLAIM_WAIT, 0
+        burst, wait, held = self._burst, until_tick(CLAIM_WAIT), 0
         if burst is not None:  # what is called after a killed run is held by nobody but the slots
             held = len(self._holdings) + self._slots.unanswered
             wait = burst.wait(held)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from celeriac.brokers.base import Consumer, Incarnation
+from celeriac.clock import until_tick
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.worker.background import Background
 from celeriac.worker.held import Holdings
@@ -78,7 +79,7 @@ class Leases:
                 logger.warning("%s; trying again in %.0f s", exc, seconds)
             except Exception:
                 logger.exception("the lease could not be seen to; trying again in %.0f s", seconds)
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(until_tick(seconds))
 
     async def _beat(self) -> None:
         await self._consumer.extend()

@@ -14,6 +14,7 @@ from celeriac.app.application import Celery
 from celeriac.app.events import task_events
 from celeriac.app.events.task_events import Says, sender_name
 from celeriac.app.task import Task
+from celeriac.clock import until_tick
 from celeriac.message import Message
 from celeriac.wire.events import SOFTWARE, hours_west, made
 from celeriac.wire.jsontypes import dumps_text
@@ -112,7 +113,7 @@ class NodeEvents:
     async def _beat_on(self) -> None:
         assert self._freq is not None
         while True:
-            await asyncio.sleep(self._freq)
+            await asyncio.sleep(until_tick(self._freq))
             self._note_zone()
             self._tell("worker-heartbeat")
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from celeriac.app.revoking import revocations_of
 from celeriac.brokers.revocations import Revocation, error_of
+from celeriac.clock import until_tick
 from celeriac.exceptions import OperationalError
 from celeriac.wire.stamps import Stamps, is_stamp_id, stamp_ids, stamps_of
 from celeriac.worker.background import Background
@@ -157,7 +158,7 @@ class Revoking:
     async def _look(self) -> None:
         in_trouble = False
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(until_tick(LOOK_EVERY))
             if not len(self._holdings):
                 continue  # the next claim tells
             try:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
+from celeriac.clock import until_tick
 from celeriac.worker.children import Child
 from celeriac.worker.slots import Slots
 
@@ -31,7 +32,7 @@ class StalledWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
+        self._timer = self._loop.call_later(until_tick(_LOOK_EVERY), self._look)
 
     def stop(self) -> None:
         """Look no more. May be called twice."""

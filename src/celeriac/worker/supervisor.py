@@ -18,6 +18,7 @@ from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.joins import JOINS_QUEUE
+from celeriac.clock import until_tick
 from celeriac.exceptions import LeaseLost, OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker import state as worker_state
@@ -368,7 +369,8 @@ class Supervisor:
 
     async def _give_back_what_cannot_start(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY)
+            # While a body is free nothing waits; what comes right after a look is young enough until the next but one.
+            await asyncio.sleep(until_tick(2 * _LOOK_EVERY if self._slots.idle else _LOOK_EVERY))
             if not self._slots.idle:
                 stale = self._slots.withdraw(claimed_before=time.monotonic() - START_WITHIN)
                 self._endings.hand_back([held for held in stale if not held.acked])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from celeriac.clock import until_tick
 from celeriac.exceptions import OperationalError
 from celeriac.worker.background import Background
 
@@ -58,7 +59,7 @@ class Watchdog:
     async def _run(self) -> None:
         rebuilt_at = 0.0
         while True:
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(until_tick(_LOOK_EVERY))
             now = time.monotonic()
             if not self._is_idle() or now - self._completed_at() < STALLED_AFTER:
                 continue

@@ -34,7 +34,7 @@ from celeriac.brokers.declared import Declared
 from celeriac.brokers.exchanges import spread
 from celeriac.brokers.leases import ANSWER_WITHIN, Watcher
 from celeriac.brokers.sqlite import keys, rooms
-from celeriac.brokers.sqlite.bell import BLIND_NAP, Watch
+from celeriac.brokers.sqlite.bell import Watch
 from celeriac.brokers.sqlite.bindings import BEHIND, bind, end_with, read_bindings
 from celeriac.brokers.sqlite.claims import Taker, is_worth_it, next_due
 from celeriac.brokers.sqlite.owners import DeadOwner, OwnerFile, remove_files, started_by
@@ -42,14 +42,13 @@ from celeriac.brokers.sqlite.revoked import VERSION, version_of
 from celeriac.brokers.sqlite.rows import KEEP_LETTER, dead_row_of
 from celeriac.brokers.sqlite.store import Store
 from celeriac.brokers.topology import Binding
-from celeriac.clock import Clock
+from celeriac.clock import Clock, until_tick
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
 from celeriac.message import Message
 
 T = TypeVar("T")
 
 _WRITE_TIMEOUT: Final = 2.0
-_LOOK_EVERY: Final = 0.1
 
 _SETTLE: Final = "DELETE FROM message WHERE id = ? AND owner = ?"
 _BURY: Final = """
@@ -231,7 +230,7 @@ class SqliteConsumer(Consumer):
         seen = self._data_version()
         until = loop.time() + timeout
         # The bell is what wakes; looking by itself is for watches that turn out blind (other kernels, odd mounts).
-        nap = _LOOK_EVERY if watch.descriptor is not None else BLIND_NAP
+        nap = watch.nap
         timer: asyncio.TimerHandle
 
         def look() -> None:
@@ -245,9 +244,9 @@ class SqliteConsumer(Consumer):
             if over:
                 _end(woken)
             else:
-                timer = loop.call_later(min(nap, until - loop.time()), look)
+                timer = loop.call_later(min(until_tick(nap), until - loop.time()), look)
 
-        timer = loop.call_later(min(nap, timeout), look)
+        timer = loop.call_later(min(until_tick(nap), timeout), look)
         if watch.descriptor is not None:
             loop.add_reader(watch.descriptor, _end, woken)
         try:

@@ -7,17 +7,17 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from celeriac.brokers.sqlite.bell import BLIND_NAP
 from celeriac.brokers.sqlite.notices import RANGE, read_rows, since
 from celeriac.brokers.sqlite.store import Store
 from celeriac.brokers.subscription import Subscription
 from celeriac.brokers.topics import Topic
+from celeriac.clock import until_tick
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 
 logger: Final = logging.getLogger("celeriac.bus")
 
 _NET: Final = 0.5
-"""Seconds after which to look although no bell rang, for watches that turn out blind."""
+"""Seconds after which to look although no bell rang, for watches that turn out blind: what is said may be lost."""
 
 _BUSY_NAP: Final = 0.001
 """Seconds until the next look, when this one would have had to wait for another thread."""
@@ -41,12 +41,12 @@ class Listening:
         self._in_trouble = False
         self._watch_file(store)
         self._number = _range_of(store)[1]
-        self._timer = self._loop.call_later(self._net, self._look)
+        self._timer = self._loop.call_later(until_tick(self._net), self._look)
 
     def _watch_file(self, store: Store) -> None:
         self._store = store  # held on to: its bell must not be closed meanwhile
         watch = self._watch = store.work.watch()
-        self._net = BLIND_NAP if watch.descriptor is None else _NET
+        self._net = watch.nap if watch.descriptor is None else _NET
         if watch.descriptor is not None:
             self._loop.add_reader(watch.descriptor, self._look)
 
@@ -62,7 +62,7 @@ class Listening:
 
     def _look(self) -> None:
         self._timer.cancel()
-        nap = self._net
+        nap = until_tick(self._net)
         try:
             self._watch.drain()
             if not self._store.is_current():
