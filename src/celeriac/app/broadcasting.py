@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from celeriac.app.current import current_app
+from celeriac.app.mailboxes import control_mailbox
 from celeriac.ids import new_id
 from celeriac.wire.control import Command, answers_of, clock_of, commands_of, read_answer, write_command
 
@@ -89,7 +90,7 @@ class Broadcasting:
             bus.broadcast([write_command(asked, exchange=commands_of(namespace))], deadline_at=deadline_at)
             return None
         seconds = ANSWERS_WITHIN if timeout is None else timeout
-        with bus.inbox(answers_of(namespace), deadline_at=deadline_at) as inbox:
+        with bus.inbox(answers_of(namespace), deadline_at=deadline_at, mailbox=control_mailbox(self.app)) as inbox:
             ticket = new_id()
             reply_to = (inbox.exchange, inbox.routing_key)
             asked = msgspec.structs.replace(asked, ticket=ticket, reply_to=reply_to)

@@ -19,6 +19,7 @@ from typing import Final, Self
 import msgspec
 
 from celeriac.brokers.base import MESSAGE_MAX_BYTES
+from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.subscription import KEEP, Subscription
 from celeriac.brokers.topics import Topic
 from celeriac.exceptions import MessageTooLarge
@@ -35,11 +36,13 @@ class BusCapabilities(msgspec.Struct, frozen=True, kw_only=True):
         crosses_processes: other processes hear what is said.
         crosses_machines: other machines do, too.
         reaches_celery: Celery's own workers, clients and monitors take part.
+        has_mailboxes: each listener has a queue of its own, which is kept as its `Mailbox` says.
     """
 
     crosses_processes: bool
     crosses_machines: bool
     reaches_celery: bool
+    has_mailboxes: bool = False
 
 
 class Bus(ABC):
@@ -73,13 +76,16 @@ class Bus(ABC):
         """
 
     @abstractmethod
-    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> Inbox:
+    def inbox(
+        self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES, mailbox: Mailbox = MAILBOX
+    ) -> Inbox:
         """Open an inbox of the caller's own, before it asks.
 
         Args:
             exchange: the conversation in which answers are given, such as ``reply.celery.pidbox``.
             deadline_at: monotonic instant by which the call has ended.
             expires: seconds after which it is forgotten when its asker has died: neither closed it nor collected.
+            mailbox: how its queue is kept, where there is one; its `expires` counts if it is less.
 
         Raises:
             BrokerUnavailable: it is not open by then.
@@ -143,13 +149,16 @@ class Station(ABC):
         """Put answers into inboxes, as `Bus.reply` does."""
 
     @abstractmethod
-    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+    async def subscribe(
+        self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP, mailbox: Mailbox = MAILBOX
+    ) -> Subscription:
         """Begin to listen. What is said after this has returned is heard.
 
         Args:
             topics: what to hear; what several of them include comes once.
             deadline_at: monotonic instant by which the call has ended.
             keep: notices that may wait to be fetched; the oldest make room for newer ones.
+            mailbox: how its queue is kept, where there is one.
 
         Raises:
             BrokerUnavailable: it could not begin by then.

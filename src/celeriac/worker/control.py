@@ -13,6 +13,7 @@ import time
 from typing import Any, Final
 
 from celeriac.app.application import Celery
+from celeriac.app.mailboxes import control_mailbox
 from celeriac.brokers.bus import Station
 from celeriac.brokers.topics import Topic
 from celeriac.exceptions import CeleriacError, DecodeError, EncodeError, ImproperlyConfigured, MessageTooLarge
@@ -93,13 +94,18 @@ class Control:
         except ImproperlyConfigured as exc:
             logger.info("this node hears no control commands: %s", exc)
             return
+        try:
+            mailbox = control_mailbox(self._app, self._node)
+        except ImproperlyConfigured as exc:
+            logger.error("this node hears no control commands: %s", exc)
+            return
         backoff = Backoff()
         topics = [Topic(commands_of(self._app.conf.control_exchange))]
         if self._elections is not None:
             topics.append(self._elections.topic)
         while True:
             try:
-                heard = await station.subscribe(topics, deadline_at=time.monotonic() + _WITHIN)
+                heard = await station.subscribe(topics, deadline_at=time.monotonic() + _WITHIN, mailbox=mailbox)
                 # What was said while nobody listened: it may be stored.
                 await self._helm.revoking.refresh()
                 while notices := await heard.hear():

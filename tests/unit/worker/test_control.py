@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from celeriac import Celery
 from celeriac.worker.control import Control
 
 
@@ -14,7 +15,7 @@ class BrokenStation:
         self.tries = 0
         self.tried_again = asyncio.Event()
 
-    async def subscribe(self, topics: object, *, deadline_at: float) -> None:
+    async def subscribe(self, topics: object, *, deadline_at: float, mailbox: object) -> None:
         self.tries += 1
         if self.tries == 2:
             self.tried_again.set()
@@ -26,7 +27,7 @@ class BrokenStation:
 
 async def test_whatever_fails_is_tried_again_and_keeps_no_node_from_ending(caplog):
     station = BrokenStation()
-    conf = SimpleNamespace(worker_enable_remote_control=True, control_exchange="celery")
+    conf = Celery("shop", set_as_current=False).conf
     app: Any = SimpleNamespace(conf=conf, bus=SimpleNamespace(station=lambda: station))
     helm: Any = None
     control = Control(app, "node@host", helm)

@@ -12,23 +12,30 @@ class EventSettings(Group):
 
     TITLE = "Events"
 
-    event_queue_expires: float | None = later(
+    event_queue_expires: float | None = works(
         or_none(SECONDS),
         60.0,
-        "Seconds after which the queue of a gone monitor is deleted.",
+        "RabbitMQ: seconds after which the queue of a gone monitor is deleted; None: never. On others monitors have no "
+        "queues: neither this nor the next four settings have any effect there.",
         old="CELERY_EVENT_QUEUE_EXPIRES",
     )
-    event_queue_ttl: float | None = later(
-        or_none(SECONDS), 5.0, "Seconds for which an event waits for a monitor.", old="CELERY_EVENT_QUEUE_TTL"
+    event_queue_ttl: float | None = works(
+        or_none(SECONDS), 5.0, "RabbitMQ: seconds for which an event waits for a monitor.", old="CELERY_EVENT_QUEUE_TTL"
     )
-    event_queue_prefix: str = later(
-        TEXT, "celeryev", "What names of monitors' queues begin with.", old="CELERY_EVENT_QUEUE_PREFIX"
+    event_queue_prefix: str = works(
+        TEXT, "celeryev", "RabbitMQ: what names of monitors' queues begin with.", old="CELERY_EVENT_QUEUE_PREFIX"
     )
-    event_queue_exclusive: bool = later(
-        FLAG, True, "Such a queue belongs to one connection.", old="CELERY_EVENT_QUEUE_EXCLUSIVE"
+    event_queue_exclusive: bool = works(
+        FLAG,
+        True,
+        "RabbitMQ: such a queue belongs to one connection, and goes with it.",
+        old="CELERY_EVENT_QUEUE_EXCLUSIVE",
     )
-    event_queue_durable: bool = later(
-        FLAG, False, "Such a queue outlives a restart of the broker.", old="CELERY_EVENT_QUEUE_DURABLE"
+    event_queue_durable: bool = works(
+        FLAG,
+        False,
+        "RabbitMQ: such a queue outlives a restart; a receiver with the same `node_id` finds it again.",
+        old="CELERY_EVENT_QUEUE_DURABLE",
     )
     event_serializer: str = works(SERIALIZER, "json", "How events are written.", old="CELERY_EVENT_SERIALIZER")
     event_exchange: str = works(TEXT, "celeryev", "Exchange of events.", old="CELERY_EVENT_EXCHANGE")
@@ -45,17 +52,28 @@ class ControlSettings(Group):
 
     TITLE = "Remote control"
 
-    control_queue_ttl: float | None = later(
-        or_none(SECONDS), 300.0, "Seconds for which a command waits for a node.", old="CONTROL_QUEUE_TTL"
+    control_queue_ttl: float | None = works(
+        or_none(SECONDS),
+        300.0,
+        "RabbitMQ: seconds for which a command waits for a node, or an answer for who asked. On others there are no "
+        "such queues, and this and the next three settings have no effect.",
+        old="CONTROL_QUEUE_TTL",
     )
-    control_queue_expires: float | None = later(
-        or_none(SECONDS), 10.0, "Seconds after which the queue of a gone node is deleted.", old="CONTROL_QUEUE_EXPIRES"
+    control_queue_expires: float | None = works(
+        or_none(SECONDS),
+        10.0,
+        "RabbitMQ: seconds after which the queue of a gone node, or of somebody who asked, is deleted; None: never.",
+        old="CONTROL_QUEUE_EXPIRES",
     )
-    control_queue_exclusive: bool = later(
-        FLAG, True, "Such a queue belongs to one connection.", old="CONTROL_QUEUE_EXCLUSIVE"
+    control_queue_exclusive: bool = works(
+        FLAG, True, "RabbitMQ: such a queue goes with its connection.", old="CONTROL_QUEUE_EXCLUSIVE"
     )
-    control_queue_durable: bool = later(
-        FLAG, False, "Such a queue outlives a restart of the broker.", old="CONTROL_QUEUE_DURABLE"
+    control_queue_durable: bool = works(
+        FLAG,
+        False,
+        "RabbitMQ: such a queue outlives a restart; a node that comes back under its name in time obeys what was said "
+        "meanwhile.",
+        old="CONTROL_QUEUE_DURABLE",
     )
     control_exchange: str = works(TEXT, "celery", "Exchange of commands, before '.pidbox'.", old="CONTROL_EXCHANGE")
 

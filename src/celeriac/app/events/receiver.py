@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.current import current_app
+from celeriac.app.mailboxes import event_mailbox
 from celeriac.brokers.subscription import Subscription
 from celeriac.brokers.topics import Topic
 from celeriac.exceptions import CeleriacError, DecodeError
@@ -38,10 +39,11 @@ class EventReceiver:
         channel: of no effect; taken because Celery has it.
         handlers: functions by type of event; ``*`` takes those of all other types.
         routing_key: which events to hear: a pattern of types with dots, such as ``worker.#``.
-        node_id: of no effect, as are `queue_prefix`, `queue_ttl`, `queue_expires`, `queue_exclusive` and
-            `queue_durable`: nothing is kept for a receiver that does not listen.
+        node_id: what this receiver is called; None is an id.
         app: None is the current one.
         accept: serializers that may be read besides JSON; None is `event_serializer`. Never pickles.
+        queue_prefix, queue_ttl, queue_expires, queue_exclusive, queue_durable: of its queue, on RabbitMQ; None is what
+            the settings say (`event_queue_prefix` and so on).
 
     Attributes:
         should_stop: set it to end `capture` within a second.
@@ -70,6 +72,15 @@ class EventReceiver:
         names = {self.app.conf.event_serializer} if accept is None else accept
         accepted = (serializer_named(name) for name in names)
         self._content_types = frozenset({JSON_CONTENT, *(one.content_type for one in accepted if one.plain)})
+        self._mailbox = event_mailbox(
+            self.app,
+            self.node_id,
+            prefix=queue_prefix,
+            ttl=queue_ttl,
+            expires=queue_expires,
+            exclusive=queue_exclusive,
+            durable=queue_durable,
+        )
         self._complained = False
 
     def process(self, type: str, event: Event) -> None:
@@ -104,7 +115,8 @@ class EventReceiver:
             station = self.app.bus.station()
             try:
                 topics = [Topic(self.app.conf.event_exchange, self.routing_key)]
-                heard = runner.run(station.subscribe(topics, deadline_at=time.monotonic() + _CONNECT_WITHIN))
+                deadline_at = time.monotonic() + _CONNECT_WITHIN
+                heard = runner.run(station.subscribe(topics, deadline_at=deadline_at, mailbox=self._mailbox))
                 if wakeup:
                     self.wakeup_workers()
                 for count, notice in enumerate(self._notices(runner, heard, timeout), start=1):

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
@@ -19,6 +21,7 @@ from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.topology import Binding, Exchange, Queue
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
+from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.subscription import KEEP, Subscription
 from celeriac.brokers.topics import Topic
 from celeriac.ids import new_id
@@ -29,14 +32,15 @@ from celeriac.wire.properties import PERSISTENT
 logger: Final = logging.getLogger("celeriac.bus")
 
 _TRANSIENT: Final = 1
-_QUEUE_EXPIRES: Final = 10.0
 _STEP: Final = 1.0
 
 
 class AmqpBus(Bus):
     """Say things to whoever listens in one virtual host."""
 
-    capabilities = BusCapabilities(crosses_processes=True, crosses_machines=True, reaches_celery=True)
+    capabilities = BusCapabilities(
+        crosses_processes=True, crosses_machines=True, reaches_celery=True, has_mailboxes=True
+    )
 
     def __init__(self, place: AmqpPlace, options: AmqpOptions, publisher: Publisher) -> None:
         self.place = place
@@ -55,8 +59,11 @@ class AmqpBus(Bus):
     def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         self.broadcast(notices, deadline_at=deadline_at)
 
-    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> AmqpInbox:
-        inbox = AmqpInbox(self.place, self.options, exchange, expires)
+    def inbox(
+        self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES, mailbox: Mailbox = MAILBOX
+    ) -> AmqpInbox:
+        expires = expires if mailbox.expires is None else min(expires, mailbox.expires)
+        inbox = AmqpInbox(self.place, self.options, exchange, msgspec.structs.replace(mailbox, expires=expires))
         inbox.open(deadline_at)
         return inbox
 
@@ -70,12 +77,12 @@ class AmqpBus(Bus):
 class AmqpInbox(Inbox):
     """Receive answers in a queue of its own connection, which goes with it."""
 
-    def __init__(self, place: AmqpPlace, options: AmqpOptions, exchange: str, expires: float) -> None:
+    def __init__(self, place: AmqpPlace, options: AmqpOptions, exchange: str, mailbox: Mailbox) -> None:
         self.exchange = exchange
         self.routing_key = new_id()
         self._place = place
         self._options = options
-        self._queue = reply_queue(f"{self.routing_key}.{exchange}", expires)
+        self._queue = listener_queue(f"{self.routing_key}.{exchange}", mailbox)
         self._connection: Any = None
         self._found: deque[Notice] = deque()
         self._closed = False
@@ -150,10 +157,12 @@ class AmqpStation(Station):
     async def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         await asyncio.to_thread(self._bus.reply, notices, deadline_at=deadline_at)
 
-    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+    async def subscribe(
+        self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP, mailbox: Mailbox = MAILBOX
+    ) -> Subscription:
         from celeriac.brokers.amqp.listening import Listening
 
-        listening = Listening(self._bus.place, self._bus.options, topics, keep)
+        listening = Listening(self._bus.place, self._bus.options, topics, keep, mailbox)
         self._listening.append(listening)
         await listening.start(deadline_at)
         return listening.subscription
@@ -172,10 +181,25 @@ def exchange_of(name: str) -> Exchange:
     return Exchange(name=name, type="topic")
 
 
-def reply_queue(name: str, expires: float = _QUEUE_EXPIRES) -> Queue:
-    """Return a queue that goes with its connection, and with its listener in any case."""
-    arguments = (("x-expires", max(1, int(expires * 1000))), ("x-message-ttl", int(REPLY_EXPIRES * 1000)))
-    return Queue(name=name, durable=False, auto_delete=True, exclusive=True, arguments=arguments)
+def listener_queue(name: str, mailbox: Mailbox) -> Queue:
+    """Return the queue of a listener, kept as Celery has it kept."""
+    seconds = {"x-expires": mailbox.expires, "x-message-ttl": mailbox.ttl}
+    return Queue(
+        name=name,
+        durable=mailbox.durable,
+        auto_delete=not mailbox.durable,
+        exclusive=mailbox.exclusive,
+        arguments=tuple((key, max(1, int(value * 1000))) for key, value in seconds.items() if value is not None),
+    )
+
+
+def name_of_queue(topics: Sequence[Topic], mailbox: Mailbox) -> str:
+    """Return what the queue of a listener is called."""
+    if mailbox.name and not mailbox.exclusive:
+        return mailbox.name
+    if mailbox.prefix:
+        return f"{mailbox.prefix}.{new_id()}"
+    return f"{new_id()}.{topics[0].exchange}" if topics else new_id()
 
 
 def _hearing(queue: Queue, topic: Topic) -> list[Exchange | Queue | Binding]:

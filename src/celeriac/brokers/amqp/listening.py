@@ -9,16 +9,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from celeriac.brokers.amqp.bus import hearing, read_notice, reply_queue
+from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
 from celeriac.brokers.amqp.channel import LOST, dial, received, some_turns
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.topology import Binding, Exchange
+from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.subscription import Subscription
 from celeriac.brokers.topics import Topic
 from celeriac.exceptions import EncodeError
-from celeriac.ids import new_id
 
 logger: Final = logging.getLogger("celeriac.bus")
 
@@ -29,11 +29,13 @@ _WITHIN: Final = 5.0
 class Listening:
     """Listen for one subscription."""
 
-    def __init__(self, place: AmqpPlace, options: AmqpOptions, topics: Sequence[Topic], keep: int) -> None:
+    def __init__(
+        self, place: AmqpPlace, options: AmqpOptions, topics: Sequence[Topic], keep: int, mailbox: Mailbox
+    ) -> None:
         self.subscription = Subscription(topics, keep, self.stop)
         self._place = place
         self._options = options
-        self._queue = reply_queue(f"{new_id()}.{topics[0].exchange}" if topics else new_id())
+        self._queue = listener_queue(name_of_queue(topics, mailbox), mailbox)
         self._connection: Any = None
         self._channel: Any = None
         self._keeper: asyncio.Task[None] | None = None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
+from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.subscription import KEEP, Subscription
 from celeriac.brokers.topics import Topic
 from celeriac.clock import SYSTEM_CLOCK, Clock
@@ -44,7 +45,9 @@ class MemoryBus(Bus):
         check_sizes(notices)
         self._room.post(notices, now=self._clock.monotonic())
 
-    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> MemoryInbox:
+    def inbox(
+        self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES, mailbox: Mailbox = MAILBOX
+    ) -> MemoryInbox:
         return MemoryInbox(self._room, exchange, expires, self._clock)
 
     def station(self) -> MemoryStation:
@@ -103,7 +106,9 @@ class MemoryStation(Station):
     async def reply(self, notices: Sequence[Notice], *, deadline_at: float) -> None:
         self._bus.reply(notices, deadline_at=deadline_at)
 
-    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+    async def subscribe(
+        self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP, mailbox: Mailbox = MAILBOX
+    ) -> Subscription:
         async def stop() -> None:
             with self._room.locked():
                 self._room.listeners.discard(subscription)

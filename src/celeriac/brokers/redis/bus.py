@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
+from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.channels import Channels, Inboxes
 from celeriac.brokers.redis.dialing import Word
@@ -84,7 +85,9 @@ class RedisBus(Bus):
             for key, args in self.answers(members, routing_key, envelopes):
                 link.run(script("answer"), [key], args, deadline_at=deadline_at, repeatable=False)
 
-    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> RedisInbox:
+    def inbox(
+        self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES, mailbox: Mailbox = MAILBOX
+    ) -> RedisInbox:
         inbox = RedisInbox(self, exchange, expires)
         inbox.stay(deadline_at)
         return inbox
@@ -199,7 +202,9 @@ class RedisStation(Station):
             for key, args in self._bus.answers(members, routing_key, envelopes):
                 await self._link.run(script("answer"), [key], args, timeout=deadline_at - time.monotonic())
 
-    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+    async def subscribe(
+        self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP, mailbox: Mailbox = MAILBOX
+    ) -> Subscription:
         listening = Listening(self._bus.place, self._bus.options, topics, keep)
         self._listening.append(listening)
         await listening.start(deadline_at)

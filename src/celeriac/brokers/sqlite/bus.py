@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
+from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.sqlite.listening import Listening
 from celeriac.brokers.sqlite.notices import (
     HAS_ANSWERS,
@@ -70,7 +71,9 @@ class SqliteBus(Bus):
         if notices:
             self._write(answering(notices, now=self._clock.now()), deadline_at, "answering").done.ring()
 
-    def inbox(self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES) -> SqliteInbox:
+    def inbox(
+        self, exchange: str, *, deadline_at: float, expires: float = REPLY_EXPIRES, mailbox: Mailbox = MAILBOX
+    ) -> SqliteInbox:
         inbox = SqliteInbox(self, exchange, expires, self._clock)
         inbox.stay(deadline_at)
         return inbox
@@ -173,7 +176,9 @@ class SqliteStation(Station):
         if notices:
             (await self._write(answering(notices, now=self._clock.now()), deadline_at, "answering")).done.ring()
 
-    async def subscribe(self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP) -> Subscription:
+    async def subscribe(
+        self, topics: Sequence[Topic], *, deadline_at: float, keep: int = KEEP, mailbox: Mailbox = MAILBOX
+    ) -> Subscription:
         store = await self._opened(deadline_at)
         listening = Listening(store, topics, keep, lambda: self._bus.store(time.monotonic() + _AT_LEAST))
         self._listening.append(listening)

@@ -7,8 +7,9 @@ import pytest
 
 from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.place import read_place
+from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.topics import Topic
-from celeriac.testing.buses import CONTROL, BusConformance, BusWorld, soon
+from celeriac.testing.buses import CONTROL, BusConformance, BusWorld, Ear, soon
 from celeriac.wire.notices import Notice
 
 
@@ -55,6 +56,44 @@ class TestRabbitBus(BusConformance):
         [heard] = ear.hear()
         assert json.loads(heard.headers) == headers
         assert msgspec.structs.replace(heard, headers=notice.headers) == notice
+
+    def test_queues_are_kept_as_their_mailboxes_say(self, bus, operator, rabbitmq):
+        kept = Mailbox(name="w1@here.shop.pidbox", ttl=7.0, expires=9.0, exclusive=False, durable=True)
+        prefixed = Mailbox(name="unused", prefix="watch", ttl=None, expires=None)
+
+        for mailbox in (kept, prefixed):
+            operator.do(operator.station.subscribe([Topic(CONTROL)], deadline_at=soon(), mailbox=mailbox))
+        inbox = bus.inbox("reply.shop", deadline_at=soon(), expires=60.0, mailbox=Mailbox(ttl=3.0, expires=9.0))
+
+        said = rabbitmq.server.ctl(
+            *("list_queues", "-q", "-p", bus.place.virtual_host, "--no-table-headers"),
+            *("name", "durable", "exclusive", "auto_delete", "arguments"),
+        )
+        inbox.close()
+        found = {name: rest for name, *rest in (line.split("\t") for line in said.splitlines() if line)}
+        [watching] = [found.pop(name) for name in list(found) if name.startswith("watch.")]
+        [asking] = [found.pop(name) for name in list(found) if name.endswith(".reply.shop")]
+        durable = found["w1@here.shop.pidbox"]
+        assert (durable[:3], watching[:3], asking[:3]) == (
+            ["true", "false", "false"],
+            ["false", "true", "true"],
+            ["false", "true", "true"],
+        )
+        assert ("9000" in durable[3], "7000" in durable[3], "000" in watching[3]) == (True, True, False)
+        assert ("9000" in asking[3], "3000" in asking[3]) == (True, True)
+
+    def test_who_comes_back_under_its_name_hears_what_was_said_meanwhile(self, world, bus):
+        mailbox = Mailbox(name="w1@here.shop.pidbox", expires=60.0, exclusive=False, durable=True)
+        first = world.operator()
+        first.do(first.station.subscribe([Topic(CONTROL)], deadline_at=soon(), mailbox=mailbox))
+        first.do(first.station.close())
+
+        bus.broadcast([Notice(exchange=CONTROL, body=b"meanwhile")], deadline_at=soon())
+
+        again = world.operator()
+        heard = Ear(again, again.do(again.station.subscribe([Topic(CONTROL)], deadline_at=soon(), mailbox=mailbox)))
+        [notice] = heard.hear()
+        assert notice.body == b"meanwhile"
 
 
 for name in OTHERWISE_HERE:
