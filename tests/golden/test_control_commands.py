@@ -74,18 +74,18 @@ class Heard:
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()))
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     async def _listen(self) -> None:
         async with self._app.bus.station() as station:
-            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 5)
+            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 60)
             self._ready.set()
             while not self._over.is_set():
                 self._commands += map(read_command, await subscription.hear(timeout=0.01))
 
     def take(self) -> Command:
         """Return the next command."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not self._commands:
             assert time.monotonic() < until, "nothing was said"
             time.sleep(0.001)
@@ -109,7 +109,7 @@ def node_at_work(place: str) -> Iterator[Celery]:
         stamped: dict[str, Any] = {"tenant": "t7", "stamped_headers": ["tenant"]}
         app.send_task("proj.tasks.sleep", (12,), task_id="active", **stamped)
         app.send_task("proj.tasks.add", (1, 2), task_id="reserved")
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not (app.control.inspect(limit=1).reserved() or {}).get(NODE) and time.monotonic() < until:
             time.sleep(0.01)
         yield app

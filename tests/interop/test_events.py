@@ -85,7 +85,7 @@ def test_our_receivers_see_celerys_nodes_and_tasks(open_fleet: Callable[..., Fle
         worker.stop()
         wait_until(lambda: not state.workers[name].alive)
         receiver.should_stop = True
-        hearing.join(10)
+        hearing.join(60)
 
     task = state.tasks[added]
     assert (task.name, task.args, task.result, task.worker) == ("shop.add", "(2, 3)", "5", state.workers[name])

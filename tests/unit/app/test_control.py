@@ -54,11 +54,11 @@ class Ear:
         self.over = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.listen()))
         self.thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     async def listen(self):
         async with self.app.bus.station() as station:
-            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 5)
+            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 60)
             self.ready.set()
             while not self.over.is_set():
                 for notice in await subscription.hear(timeout=0.01):
@@ -66,10 +66,10 @@ class Ear:
                     self.heard.append(command)
                     answers = [write_answer(command, name, {"ok": name}) for name in self.names if command.is_for(name)]
                     if command.ticket is not None:
-                        await station.reply(answers, deadline_at=time.monotonic() + 5)
+                        await station.reply(answers, deadline_at=time.monotonic() + 60)
 
     def wait(self):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not self.heard:
             assert time.monotonic() < until, "nothing was said"
             time.sleep(0.005)

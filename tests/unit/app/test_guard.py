@@ -87,7 +87,7 @@ def test_exceptions_from_other_threads_are_raised_in_bodies_only(body):
     thread.start()
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     told = 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while told < TOLD and thread.is_alive() and time.monotonic() < until:
         ident, carried = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_carrier(TaskCancelled("why", "amy")))
         if context.in_body:
@@ -130,13 +130,13 @@ async def interrupted_soon(body, exc, context=None):
     await asyncio.sleep(0.01)
     assert context.driver is not None
     context.driver.interrupt(exc)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await task
 
 
 async def test_a_coroutine_that_waits_is_interrupted_there():
     with pytest.raises(SoftTimeLimitExceeded):
-        await interrupted_soon(asyncio.sleep(60), SoftTimeLimitExceeded())
+        await interrupted_soon(asyncio.sleep(600), SoftTimeLimitExceeded())
 
 
 async def test_what_it_waits_for_is_cancelled_and_it_goes_on_as_it_likes():
@@ -144,7 +144,7 @@ async def test_what_it_waits_for_is_cancelled_and_it_goes_on_as_it_likes():
 
     async def part():
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.append("part")
 
@@ -164,7 +164,7 @@ async def test_what_it_waits_for_is_cancelled_and_it_goes_on_as_it_likes():
 async def test_a_timeout_around_it_is_not_taken_for_the_cause():
     async def body():
         async with asyncio.timeout(60):
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
     with pytest.raises(SoftTimeLimitExceeded):
         await interrupted_soon(body(), SoftTimeLimitExceeded())
@@ -194,14 +194,14 @@ async def test_one_that_is_told_while_it_works_is_interrupted_when_it_waits_next
         assert context.driver is not None
         context.driver._throw_soon(SoftTimeLimitExceeded())  # as the loop calls it, between two of its steps
         steps.append("worked on")
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     with pytest.raises(SoftTimeLimitExceeded):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await interruptible(body(), context)
     assert steps == ["worked on"]
 
 
 async def test_what_came_before_a_coroutine_has_begun_is_thrown_into_it():
     with pytest.raises(TaskCancelled):
-        await interruptible(asyncio.sleep(60), Context(interrupt=TaskCancelled()))
+        await interruptible(asyncio.sleep(600), Context(interrupt=TaskCancelled()))

@@ -61,7 +61,7 @@ def test_a_thread_that_comes_while_they_are_given_waits_for_them():
     shared_task(name="shop.second")(lambda: 2)
 
     app.finalize()
-    thread.join(5)
+    thread.join(60)
 
     assert seen == [True]
 

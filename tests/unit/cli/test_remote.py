@@ -32,11 +32,11 @@ class Played:
         self.ready, self.over = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.listen()))
         self.thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     async def listen(self):
         async with self.app.bus.station() as station:
-            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 5)
+            subscription = await station.subscribe([Topic("celery.pidbox")], deadline_at=time.monotonic() + 60)
             self.ready.set()
             while not self.over.is_set():
                 for notice in await subscription.hear(timeout=0.01):
@@ -44,7 +44,7 @@ class Played:
                     self.heard.append(command)
                     answer = write_answer(command, "w1@host", ANSWERS.get(command.method, {"ok": "done"}))
                     if answer is not None and command.is_for("w1@host"):
-                        await station.reply([answer], deadline_at=time.monotonic() + 5)
+                        await station.reply([answer], deadline_at=time.monotonic() + 60)
 
     def stop(self):
         self.over.set()

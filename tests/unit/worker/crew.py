@@ -132,7 +132,7 @@ async def turns(count: int) -> None:
 
 
 async def until(claim) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not claim():
             await asyncio.sleep(0.001)
 

@@ -55,7 +55,7 @@ def test_the_answer_waits_for_room_where_an_event_loop_has_made_the_end_non_bloc
 
     numbers = [decode_outcome(packets.receive(ours)).number for _ in range(sent + 1)]
 
-    answering.join(10)
+    answering.join(60)
     assert numbers == [*range(1, sent + 1), READY]
 
 

@@ -119,7 +119,7 @@ def test_commands_of_users_run_beside_the_loop_and_block_nobody(app: Celery):
 
     @inspect_command(alias="dump_stock")
     def stock(state: Any, item: str = "all") -> Any:
-        gate.wait(10)
+        gate.wait(60)
         return {item: [state.app.main, state.hostname]}
 
     with app.bus.inbox("reply.celery.pidbox", deadline_at=time.monotonic() + 5) as inbox:
@@ -139,7 +139,7 @@ def test_more_of_them_than_may_run_are_refused(app: Celery):
 
     @control_command()
     def hang(state: Any) -> str:
-        gate.wait(10)
+        gate.wait(60)
         return "done"
 
     for _ in range(16):

@@ -33,7 +33,7 @@ async def test_whatever_fails_is_tried_again_and_keeps_no_node_from_ending(caplo
     control = Control(app, "node@host", helm)
 
     control.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await station.tried_again.wait()
     await control.stop()
 

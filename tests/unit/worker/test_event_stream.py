@@ -44,7 +44,7 @@ async def test_events_of_tasks_go_out_together_and_the_others_alone():
     stream.add('{"n":1}')
     stream.add('{"n":2}')
     stream.add_single("worker.online", '{"n":3}')
-    await asyncio.wait_for(station.heard.wait(), 10)
+    await asyncio.wait_for(station.heard.wait(), 60)
     await stream.stop()
 
     assert [(notice.routing_key, json.loads(notice.body)) for notice in station.said] == [
@@ -94,7 +94,7 @@ async def test_events_that_cannot_be_said_are_lost_and_the_log_says_so_once(capl
         await asyncio.sleep(0.01)
     station.is_down = False
     stream.add('{"n":2}')
-    await asyncio.wait_for(station.heard.wait(), 10)
+    await asyncio.wait_for(station.heard.wait(), 60)
     await stream.stop()
 
     assert json.loads(station.said[-1].body)[-1] == {"n": 2}

@@ -101,7 +101,7 @@ async def test_what_was_claimed_under_a_lease_that_is_lost_meanwhile_does_not_be
 
         def slow(since: int) -> object:
             asked.set()
-            answer.wait(10)
+            answer.wait(60)
             return told(since)
 
         monkeypatch.setattr(app.broker, "revocations", slow)

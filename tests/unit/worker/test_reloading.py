@@ -72,7 +72,7 @@ async def test_a_change_is_told_once_in_the_loop_and_the_thread_ends(tmp_path):
 
     reloading.start()
     writer = write_until(done, tmp_path / "shop.py")
-    found = await asyncio.wait_for(heard.get(), 20)
+    found = await asyncio.wait_for(heard.get(), 60)
     done.set()
     writer.join()
     reloading.stop()

@@ -211,7 +211,7 @@ def test_a_receiver_that_hangs_holds_nobody_up(app, announcer):
     release = threading.Event()
 
     def hang(**said):
-        release.wait(10)
+        release.wait(60)
 
     task_revoked.connect(hang, weak=False)
     try:

@@ -63,7 +63,7 @@ async def node():
 
 
 async def settled(node: Node, *, left: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(node.holdings) > left:
             await asyncio.sleep(0)
 
@@ -141,7 +141,7 @@ async def test_a_member_of_a_chord_whose_outcome_the_store_refuses_is_counted_as
 
         settler.add(Ending(held, Settlement(delivery=delivery, result=a_result("m-1", SUCCESS))))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(holdings):
                 await asyncio.sleep(0)
         assert await settler.stop(1.0)

@@ -333,7 +333,7 @@ def test_threads_that_need_settings_at_once_all_get_them(folder):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert seen == [9] * 20
     assert len(conf.changes) == 20

@@ -30,7 +30,7 @@ class Listener:
         self.receiver.wakeup_workers = self._note_begin  # type: ignore[method-assign] # called when it listens
         self._thread = threading.Thread(target=self._hear, args=(limit,))
         self._thread.start()
-        assert self._begun.wait(10)
+        assert self._begun.wait(60)
 
     def _note_begin(self, channel: Any = None) -> None:
         self._begun.set()

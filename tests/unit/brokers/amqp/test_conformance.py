@@ -98,7 +98,7 @@ class TestRabbitMQ(
 
         taken: list[str] = []
         while len(taken) < len(ids):
-            found = node.claim(limit=12, wait=2.0)  # the server may push fewer at a time
+            found = node.claim(limit=12, wait=20.0)  # the server may push fewer at a time
             assert found
             taken += task_ids(found)
 
@@ -109,7 +109,7 @@ class TestRabbitMQ(
         version = 0
         for number in range(3):
             revoke(broker, revocation(node, f"revoked-{number}"))
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while (told := node.look(limit=1).revocations) <= version:
                 assert time.monotonic() < until, "it was not told"
             version = told

@@ -76,7 +76,7 @@ def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(am
 def test_what_uses_a_lost_connection_at_once_connects_once(world):
     publish(world.broker(), a_message("under way"))
     node = world.node()
-    [delivery] = node.claim(wait=2.0)
+    [delivery] = node.claim(wait=30.0)
     consumer = insides(node)
     before = consumer.owner
 
@@ -96,7 +96,7 @@ def test_what_uses_a_lost_connection_at_once_connects_once(world):
 def test_an_ending_waits_for_no_connection(world):
     publish(world.broker(), a_message("under way"))
     node = world.node()
-    [delivery] = node.claim(wait=2.0)
+    [delivery] = node.claim(wait=30.0)
 
     async def ends_without_connection() -> None:
         await insides(node)._channel.close()

@@ -239,7 +239,7 @@ def form_cluster(*servers):
     for other in servers[1:]:
         bus = redis.Redis(port=other.port).config_get("cluster-port")["cluster-port"]
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while any("cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")) for client in clients):
         assert time.monotonic() < until, "the cluster did not come up"
         time.sleep(0.05)

@@ -87,11 +87,11 @@ def test_a_sleeper_wakes_by_a_ring_of_another_bell_on_the_same_file(tmp_path: Pa
 
     sleeper = threading.Thread(target=sleep)
     sleeper.start()
-    asleep.wait(10)
+    asleep.wait(60)
     other.ring()
 
-    assert woken.wait(10)
-    sleeper.join(10)
+    assert woken.wait(60)
+    sleeper.join(60)
     other.close()
 
 

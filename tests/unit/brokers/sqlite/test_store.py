@@ -144,7 +144,7 @@ def test_a_reader_is_not_held_up_by_a_writer_that_waits(store: Store, path: Path
         waiting.start()
         counted = store.read(COUNT)
         still_waiting = waiting.is_alive()
-    waiting.join(10)
+    waiting.join(60)
 
     assert counted == [(0,)]
     assert still_waiting
