@@ -14,7 +14,7 @@ import pytest
 from bench.rabbitmq_server import RabbitMissing, RabbitServer
 from tests.servers.rabbitmq_keeper import shared_server
 
-_AT_ONCE = 25
+_AT_ONCE = 50
 
 
 class VirtualHosts:
