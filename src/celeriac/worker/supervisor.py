@@ -66,6 +66,7 @@ from celeriac.worker.time_limits import TimeKeeper, TimeLimits
 from celeriac.worker.under_way import UnderWay
 from celeriac.worker.upkeep import Upkeep
 from celeriac.worker.views import View
+from celeriac.worker.waiting import Patience, open_consumer
 from celeriac.worker.watchdog import Watchdog
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -125,7 +126,8 @@ class Supervisor:
         """
         if self._plan.hears_signals:
             self._listen_to_signals()
-        await self._consumer.open()
+        if not await open_consumer(self._consumer, self._app.broker, Patience.of(self._app.conf), self._stop):
+            return self._exit_code
         await self._consumer.attend(self._plan.queues)
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)

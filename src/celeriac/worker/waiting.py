@@ -6,6 +6,9 @@ waited for: nobody else will put right what is wrong with it.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import logging
 import random
 import time
@@ -14,7 +17,7 @@ from typing import Final
 import msgspec
 
 from celeriac.app.config import Settings
-from celeriac.brokers.base import Broker
+from celeriac.brokers.base import Broker, Consumer
 from celeriac.exceptions import OperationalError
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -48,27 +51,49 @@ def open_broker(broker: Broker, patience: Patience) -> None:
     Raises:
         OperationalError: it cannot be used, and waiting is no use or has been long enough.
     """
-    attempt = 0
-    while True:
+    for attempt in itertools.count():
         try:
             broker.open(deadline_at=time.monotonic() + _ATTEMPT_WITHIN)
         except OperationalError as error:
-            if not broker.capabilities.has_server or attempt == patience.attempts:
-                raise
-            wait = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
-            attempt += 1
-            of = f"/{patience.attempts}" if patience.attempts else ""
-            logger.error(
-                "Cannot connect to %s: %s Trying again in %.1f s (%d%s)",
-                broker.url,
-                _sentence(error),
-                wait,
-                attempt,
-                of,
-            )
-            time.sleep(wait)
+            wait = _wait_after(error, attempt, broker, patience)
         else:
             return
+        time.sleep(wait)
+
+
+async def open_consumer(consumer: Consumer, broker: Broker, patience: Patience, stop: asyncio.Event) -> bool:
+    """Register a node, as patiently as its broker was opened; return False when it was to stop before that.
+
+    Raises:
+        OperationalError: the broker cannot be used, and waiting is no use or has been long enough.
+    """
+    attempts = itertools.count()
+    while not stop.is_set():
+        try:
+            await consumer.open()
+        except OperationalError as error:
+            wait = _wait_after(error, next(attempts), broker, patience)
+        else:
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+    return False
+
+
+def _wait_after(error: OperationalError, attempt: int, broker: Broker, patience: Patience) -> float:
+    """Say that an attempt, counted from 0, has failed, and return the seconds until the next one.
+
+    Raises:
+        OperationalError: `error`, when there is to be none.
+    """
+    if not broker.capabilities.has_server or attempt == patience.attempts:
+        raise error
+    wait = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
+    of = f"/{patience.attempts}" if patience.attempts else ""
+    logger.error(
+        "Cannot connect to %s: %s Trying again in %.1f s (%d%s)", broker.url, _sentence(error), wait, attempt + 1, of
+    )
+    return wait
 
 
 def _sentence(error: OperationalError) -> str:
