@@ -88,7 +88,7 @@ def _wait_after(error: OperationalError, attempt: int, broker: Broker, patience:
     """
     if not broker.capabilities.has_server or attempt == patience.attempts:
         raise error
-    wait = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
+    wait: float = min(_FIRST_WAIT * 2 ** min(attempt, 8), _LONGEST_WAIT) * random.uniform(0.8, 1.0)
     of = f"/{patience.attempts}" if patience.attempts else ""
     logger.error(
         "Cannot connect to %s: %s Trying again in %.1f s (%d%s)", broker.url, _sentence(error), wait, attempt + 1, of
