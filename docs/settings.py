@@ -41,7 +41,7 @@ def row(setting: Setting) -> str:
 
 def _meaning(setting: Setting) -> Iterator[str]:
     if not setting.effective:
-        yield "*No effect yet.*"
+        yield f"*No effect: {setting.why}.*"
     yield setting.doc
 
 

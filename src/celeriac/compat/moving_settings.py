@@ -51,7 +51,7 @@ def _objections(line: int, key: str) -> Iterator[Said]:
         hint = f"; did you mean {near!r}?" if near else "; `app.conf.add_defaults` makes settings of names of your own"
         yield line, f"there is no setting {key!r}{hint}"
     elif not SETTINGS[name].effective:
-        yield line, f"the setting {name!r} has no effect in this version of celeriac"
+        yield line, f"the setting {name!r} has no effect in this version of celeriac: {SETTINGS[name].why}"
 
 
 def _assigned(tree: ast.Module) -> Iterator[ast.Name]:

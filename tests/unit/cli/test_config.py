@@ -112,4 +112,7 @@ def test_a_setting_without_effect_is_warned_of_in_one_line(tmp_path):
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout == "setting\tvalue\ns3_bucket\t'cache'\n"
-    assert run.stderr == ("Warning: s3_bucket (from arguments of the app) has no effect in this version of celeriac\n")
+    assert run.stderr == (
+        "Warning: s3_bucket (from arguments of the app) has no effect in this version of celeriac: cloud "
+        "stores keep no results in this version\n"
+    )

@@ -76,7 +76,11 @@ class BrokerSettings(Group):
         old="BROKER_CONNECTION_MAX_RETRIES",
     )
     broker_channel_error_retry: bool = later(
-        FLAG, False, "Connect again after an error of a channel, too.", old="BROKER_CHANNEL_ERROR_RETRY"
+        FLAG,
+        False,
+        "Connect again after an error of a channel, too.",
+        old="BROKER_CHANNEL_ERROR_RETRY",
+        why="a node connects again after every error of its broker",
     )
     broker_failover_strategy: Any = works(
         or_none(FUNCTION),
@@ -94,8 +98,9 @@ class BrokerSettings(Group):
     broker_heartbeat_checkrate: float = later(
         NUMBER,
         3.0,
-        "How often heartbeats are looked for during the time of one; here it is twice.",
+        "How often heartbeats are looked for during the time of one.",
         old="BROKER_HEARTBEAT_CHECKRATE",
+        why="heartbeats are looked for twice during the time of one",
     )
     broker_login_method: str | None = works(
         or_none(TEXT), None, "How AMQP logs in: 'PLAIN', 'AMQPLAIN' or 'EXTERNAL'.", old="BROKER_LOGIN_METHOD"

@@ -49,14 +49,24 @@ class GeneralSettings(Group):
         TEXT_LIST, (), "Modules that define tasks; a worker imports them.", old="CELERY_INCLUDE"
     )
     override_backends: Any = later(
-        or_none(MAPPING), None, "Names of result backends, and the classes to use for them.", old=None
+        or_none(MAPPING),
+        None,
+        "Names of result backends, and the classes to use for them.",
+        old=None,
+        why="results are kept in Redis, SQLite, memory or RabbitMQ; the URL in `result_backend` says where",
     )
     django_db_reuse_max: int | None = later(
         or_none(whole(at_least=1)),
         None,
         "Tasks after which a worker's Django database connection is closed.",
         old="CELERY_DB_REUSE_MAX",
+        why="celeriac has no part for Django yet",
     )
     visibility_timeout: float | None = later(
-        or_none(SECONDS), None, "Seconds until an unacknowledged message comes again, on some brokers.", old=None
+        or_none(SECONDS),
+        None,
+        "Seconds until an unacknowledged message comes again, on some brokers.",
+        old=None,
+        why="a message comes again when its node is dead, not after a time; where Celery's workers "
+        "share a queue in Redis, say it in `broker_transport_options`",
     )

@@ -11,6 +11,7 @@ class EventSettings(Group):
     """Say how events travel to those who watch."""
 
     TITLE = "Events"
+    WHY = "cameras run in the foreground; have a service manager start them"
 
     event_queue_expires: float | None = works(
         or_none(SECONDS),
@@ -82,6 +83,7 @@ class SecuritySettings(Group):
     """Say how messages are signed, and whose signatures count."""
 
     TITLE = "Signed messages"
+    WHY = "messages are not signed in this version"
 
     security_certificate: str | None = later(
         or_none(PATH), None, "File of the own certificate.", old="CELERY_SECURITY_CERTIFICATE"

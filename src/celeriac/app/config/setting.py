@@ -25,6 +25,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         old: the upper-case name that Celery had for it before version 4, or None.
         origin: whose name it is.
         effective: whether this version does anything with it.
+        why: why it does not, as the rest of a sentence.
         follows: the setting that it is like while it is None.
     """
 
@@ -36,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     old: str | None = None
     origin: Origin = "celery"
     effective: bool = True
+    why: str = ""
     follows: str | None = None
 
 
@@ -44,9 +46,11 @@ class Group:
 
     Attributes:
         TITLE: what the group is called in the documentation.
+        WHY: why those of its settings have no effect that have none, unless they say so themselves.
     """
 
     TITLE: str = ""
+    WHY: str = ""
 
 
 class Declared:
@@ -57,7 +61,10 @@ class Declared:
         self.setting: Setting
 
     def __set_name__(self, owner: type[Group], name: str) -> None:
-        self.setting = Setting(name=name, group=owner.TITLE, **self._described)
+        described = self._described
+        if not described.get("effective", True):
+            described = {**described, "why": described.get("why") or owner.WHY}
+        self.setting = Setting(name=name, group=owner.TITLE, **described)
 
 
 def works(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str | None = None) -> T:
@@ -65,9 +72,13 @@ def works(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str 
     return cast("T", Declared(kind=kind, default=default, doc=doc, old=old, follows=follows))
 
 
-def later(kind: Kind[T], default: T, doc: str, *, old: str | None, follows: str | None = None) -> T:
-    """Declare a setting of Celery that is checked, and has no effect in this version."""
-    return cast("T", Declared(kind=kind, default=default, doc=doc, old=old, follows=follows, effective=False))
+def later(kind: Kind[T], default: T, doc: str, *, old: str | None, why: str = "", follows: str | None = None) -> T:
+    """Declare a setting of Celery that is checked, and has no effect in this version.
+
+    Args:
+        why: the reason, as the rest of a sentence; nothing is that of its group.
+    """
+    return cast("T", Declared(kind=kind, default=default, doc=doc, old=old, why=why, follows=follows, effective=False))
 
 
 def ours(kind: Kind[T], default: T, doc: str, *, effective: bool = True) -> T:

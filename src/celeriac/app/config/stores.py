@@ -78,6 +78,7 @@ class DatabaseSettings(Group):
     """Say how results in an SQL database are kept, through SQLAlchemy."""
 
     TITLE = "SQLAlchemy"
+    WHY = "nothing keeps results through SQLAlchemy in this version"
 
     database_url: str | None = later(
         or_none(URL), None, "URL of the database, where `result_backend` has none.", old="CELERY_RESULT_DBURI"
@@ -112,6 +113,7 @@ class CacheSettings(Group):
     """Say how results in memcached are reached."""
 
     TITLE = "Memcached"
+    WHY = "memcached keeps no results in this version"
 
     cache_backend: str | None = later(
         or_none(URL), None, "URL of the cache, where `result_backend` has none.", old="CELERY_CACHE_BACKEND"
@@ -125,6 +127,7 @@ class DocumentStoreSettings(Group):
     """Say how results in document databases are kept."""
 
     TITLE = "Document databases"
+    WHY = "document databases keep no results in this version"
 
     mongodb_backend_settings: Mapping[str, Any] | None = later(
         or_none(MAPPING),
@@ -165,6 +168,7 @@ class CassandraSettings(Group):
     """Say how results in Cassandra are kept."""
 
     TITLE = "Cassandra"
+    WHY = "Cassandra keeps no results in this version"
 
     cassandra_servers: tuple[str, ...] | None = later(
         or_none(TEXT_LIST), None, "Hosts of the cluster.", old="CASSANDRA_SERVERS"
@@ -199,6 +203,7 @@ class CloudSettings(Group):
     """Say how results in the stores of cloud providers are kept."""
 
     TITLE = "Cloud stores"
+    WHY = "cloud stores keep no results in this version"
 
     s3_access_key_id: str | None = later(or_none(TEXT), None, "S3: id of the access key.", old="S3_ACCESS_KEY_ID")
     s3_secret_access_key: str | bytes | None = later(

@@ -26,7 +26,7 @@ def warn_without_effect(sources: Sources) -> Sources:
     }  # fmt: skip
     for name, said in new.items():
         warnings.warn(
-            f"{name} (from {said.origin}) has no effect in this version of celeriac",
+            f"{name} (from {said.origin}) has no effect in this version of celeriac: {SETTINGS[name].why}",
             SettingWithoutEffect,
             stacklevel=level_of_users(),
         )

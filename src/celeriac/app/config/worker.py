@@ -66,6 +66,7 @@ class WorkerSettings(Group):
         False,
         "Cancel late-acknowledged runs when the broker is lost.",
         old="CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS",
+        why="runs go on while the broker is away, and others begin them again only when their node is dead",
     )
     worker_soft_shutdown_timeout: float = works(
         SECONDS,
@@ -76,8 +77,9 @@ class WorkerSettings(Group):
     worker_enable_soft_shutdown_on_idle: bool = later(
         FLAG,
         False,
-        "Take that time also when nothing runs; here nothing could be lost then.",
+        "Take that time also when nothing runs.",
         old="CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE",
+        why="a node that runs nothing holds nothing that could be lost",
     )
     worker_stop_grace: float | None = ours(
         or_none(SECONDS), 30.0, "Seconds that a warm stop gives running tasks; None: as long as they take."
@@ -107,6 +109,7 @@ class WorkerSettings(Group):
         False,
         "Do not run a redelivered message whose result is stored already.",
         old="CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS",
+        why="what has ended is never run again where its result is kept, without asking for it",
     )
     worker_dispatch: str | type = ours(
         STRATEGY,
@@ -142,8 +145,9 @@ class WorkerSettings(Group):
     worker_lost_wait: float = later(
         SECONDS,
         10.0,
-        "Seconds before a run whose process is gone counts as lost; here a death is told at once.",
+        "Seconds before a run whose process is gone counts as lost.",
         old="CELERYD_WORKER_LOST_WAIT",
+        why="the death of a process is known at once, with its exit code",
     )
     worker_max_memory_per_child: int | None = works(
         or_none(_POSITIVE),
@@ -156,7 +160,11 @@ class WorkerSettings(Group):
     )
     worker_pool: str | type = works(POOL, "prefork", "What runs task bodies.", old="CELERYD_POOL")
     worker_pool_putlocks: bool = later(
-        FLAG, True, "Send a child no more than it can take.", old="CELERYD_POOL_PUTLOCKS"
+        FLAG,
+        True,
+        "Send a child no more than it can take.",
+        old="CELERYD_POOL_PUTLOCKS",
+        why="a child is sent what it has room for, always",
     )
     worker_pool_restarts: bool = works(
         FLAG, False, "Obey the control command that restarts the pool.", old="CELERYD_POOL_RESTARTS"
@@ -185,13 +193,18 @@ class WorkerSettings(Group):
         "One claim in so many begins with lower priorities, each in its turn, so that none waits for ever; None: none.",
     )
     worker_eta_task_limit: int | None = later(
-        or_none(_COUNT), None, "Messages that wait for their time in a worker.", old="CELERYD_ETA_TASK_LIMIT"
+        or_none(_COUNT),
+        None,
+        "Messages that wait for their time in a worker.",
+        old="CELERYD_ETA_TASK_LIMIT",
+        why="what is to run later waits in the broker, not in the worker",
     )
     worker_enable_prefetch_count_reduction: bool = later(
         FLAG,
         True,
         "Hold less after a lost connection, until what ran then has ended.",
         old="CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION",
+        why="what a node holds is known to the broker, and compared after each lost connection",
     )
     worker_disable_prefetch: bool = works(
         FLAG, False, "Claim a message only when a slot is free.", old="CELERYD_DISABLE_PREFETCH"
@@ -204,8 +217,9 @@ class WorkerSettings(Group):
     worker_state_db: str | None = later(
         or_none(PATH),
         None,
-        "File in which a worker of Celery remembers what was revoked; here the broker does.",
+        "File in which a worker of Celery remembers what was revoked.",
         old="CELERYD_STATE_DB",
+        why="what is revoked is kept by the broker, for all nodes and over restarts",
     )
     worker_task_log_datefmt: str | None = works(
         or_none(TEXT), None, "Format of the times in log lines of tasks.", old="CELERYD_TASK_LOG_DATEFMT"
@@ -223,23 +237,51 @@ class WorkerSettings(Group):
         old="CELERYD_TIMER",
     )
     worker_timer_precision: float = later(
-        SECONDS, 1.0, "Longest sleep of that timer, seconds.", old="CELERYD_TIMER_PRECISION"
+        SECONDS,
+        1.0,
+        "Longest sleep of the timer of Celery's worker, seconds.",
+        old="CELERYD_TIMER_PRECISION",
+        why="what is to run later waits in the broker, and no timer of a worker knows of it",
     )
     worker_detect_quorum_queues: bool = later(
-        FLAG, True, "See by itself whether queues of RabbitMQ are quorum queues.", old="CELERYD_DETECT_QUORUM_QUEUES"
+        FLAG,
+        True,
+        "See by itself whether queues of RabbitMQ are quorum queues.",
+        old="CELERYD_DETECT_QUORUM_QUEUES",
+        why="nodes do what works with queues of every type",
     )
     worker_logfile: str | None = works(or_none(PATH), None, "Where a worker logs; None: standard error.", old=None)
     worker_pidfile: str | None = works(or_none(PATH), None, "Where it writes its process id.", old=None)
-    worker_uid: str | int | None = later(or_none(ACCOUNT), None, "User that it becomes.", old=None)
-    worker_gid: str | int | None = later(or_none(ACCOUNT), None, "Group that it becomes.", old=None)
+    worker_uid: str | int | None = later(
+        or_none(ACCOUNT),
+        None,
+        "User that it becomes.",
+        old=None,
+        why="a worker becomes another user before it imports the app; say --uid",
+    )
+    worker_gid: str | int | None = later(
+        or_none(ACCOUNT),
+        None,
+        "Group that it becomes.",
+        old=None,
+        why="a worker becomes another group before it imports the app; say --gid",
+    )
     worker_umask: int | None = works(or_none(UMASK), None, "Its umask.", old=None)
-    worker_executable: str | None = later(or_none(PATH), None, "Python that it is started with.", old=None)
+    worker_executable: str | None = later(
+        or_none(PATH),
+        None,
+        "Python that it is started with.",
+        old=None,
+        why="the app is read by the interpreter that runs it; start the worker with another one: "
+        "path/to/python -m celeriac worker",
+    )
 
 
 class BeatSettings(Group):
     """Say what is sent by the clock, and how the scheduler runs."""
 
     TITLE = "Beat"
+    WHY = "schedules are not in this version"
 
     beat_enable_remote_control: bool = later(FLAG, False, "Answer pings.", old="CELERYBEAT_ENABLE_REMOTE_CONTROL")
     beat_remote_control_max_tick_age: float | None = later(

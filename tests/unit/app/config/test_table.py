@@ -16,11 +16,16 @@ def test_every_default_is_a_value_that_its_setting_accepts():
 
 
 def test_every_setting_has_a_type_for_readers_of_the_code():
-    assert set(get_type_hints(AllSettings)) - {"TITLE"} == set(SETTINGS)
+    assert set(get_type_hints(AllSettings)) - {"TITLE", "WHY"} == set(SETTINGS)
 
 
 def test_every_setting_is_explained():
     assert [name for name, setting in SETTINGS.items() if not setting.doc.endswith(".")] == []
+
+
+def test_every_setting_without_effect_says_why():
+    assert [name for name, setting in SETTINGS.items() if bool(setting.why) is setting.effective] == []
+    assert not any(setting.why.endswith(".") for setting in SETTINGS.values())
 
 
 def test_every_setting_is_in_one_group():

@@ -16,7 +16,8 @@ def test_a_setting_that_does_nothing_is_warned_of_with_its_origin():
         conf.update(worker_state_db="/var/state")
 
     assert [str(warning.message) for warning in caught] == [
-        "worker_state_db (from conf.update) has no effect in this version of celeriac"
+        "worker_state_db (from conf.update) has no effect in this version of celeriac: what is revoked is kept by the "
+        "broker, for all nodes and over restarts"
     ]
     assert caught[0].filename == __file__
 
