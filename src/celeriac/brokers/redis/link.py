@@ -19,8 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain, repeat
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -105,9 +104,12 @@ class Line:
         """
         sock = self.sock
         assert sock is not None
-        sock.settimeout(left(deadline_at))
-        self.asked = True
-        sock.sendall(packed)
+        if self._dull:
+            sock.settimeout(left(deadline_at))
+            self.asked = True
+            sock.sendall(packed)
+        else:
+            self._send_soon(sock, packed, deadline_at)
         return self.receive(deadline_at)
 
     def receive(self, deadline_at: float) -> Any:
@@ -123,10 +125,24 @@ class Line:
                 raise ConnectionResetError("the server closed the connection")
             reader.feed(buffer, 0, count)
             answer = reader.gets()
-            if answer is MORE:
+            if answer is MORE and self._dull:
                 sock.settimeout(left(deadline_at))
         self.used_at = monotonic()
         return answer
+
+    def _send_soon(self, sock: socket.socket, packed: bytes, deadline_at: float) -> None:
+        """Send without asking first whether there is room, which a socket with a timeout does each time."""
+        left(deadline_at)
+        if sock.gettimeout() != 0:
+            sock.setblocking(False)
+        self.asked = True
+        try:
+            sent = sock.send(packed)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(packed):
+            sock.settimeout(left(deadline_at))
+            sock.sendall(memoryview(packed)[sent:])
 
     def _read_soon(self, sock: socket.socket, deadline_at: float) -> int | None:
         """Read what comes within a moment; None when nothing has come, or it is not worth looking."""
@@ -134,7 +150,8 @@ class Line:
             self._dull -= 1
             return None
         buffer, until = self._buffer, monotonic() + _BRISK
-        sock.setblocking(False)
+        if sock.gettimeout() != 0:  # each change takes a call of the kernel
+            sock.setblocking(False)
         while True:
             try:
                 return sock.recv_into(buffer)
@@ -230,7 +247,7 @@ class Link:
         try:
             return session.run(script, keys, args, deadline_at=deadline_at, repeatable=repeatable)
         finally:
-            self._give_back(session)
+            self.give_back(session)
 
     def pipeline(
         self, commands: Sequence[Sequence[Word]], *, deadline_at: float, repeatable: bool = False
@@ -242,9 +259,8 @@ class Link:
         with self.session(deadline_at=deadline_at) as session:
             return session.pipeline(commands, deadline_at=deadline_at, repeatable=repeatable)
 
-    @contextmanager
-    def session(self, *, deadline_at: float | None = None) -> Iterator[Session]:
-        """Lend a connection for several commands in order.
+    def session(self, *, deadline_at: float | None = None) -> Session:
+        """Lend a connection for several commands in order, to a `with` statement.
 
         Args:
             deadline_at: until when to wait for one when all that may be open are in use; None: 3 s from now.
@@ -252,11 +268,7 @@ class Link:
         Raises:
             BrokerUnavailable: none became free.
         """
-        session = self._take(monotonic() + _SESSION_WITHIN if deadline_at is None else deadline_at)
-        try:
-            yield session
-        finally:
-            self._give_back(session)
+        return self._take(monotonic() + _SESSION_WITHIN if deadline_at is None else deadline_at)
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they are given back. May be called twice."""
@@ -309,8 +321,8 @@ class Link:
             "raise broker_pool_limit (results: redis_max_connections)"
         )
 
-    def _give_back(self, session: Session) -> None:
-        if session.pid != os.getpid():
+    def give_back(self, session: Session) -> None:
+        if session.pid != self._pid:  # the fork happened while it was lent
             return
         self._idle.append(session)
         if self._waiting:
@@ -371,6 +383,12 @@ class Session(Line):
         self._number = 0
         self.pid = os.getpid()
         self.producer = secrets.token_hex(8)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._link.give_back(self)
 
     def next_number(self) -> int:
         """Return the number of the next batch, from 1."""
