@@ -25,6 +25,7 @@ from celeriac.wire.limits import Limits
 from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
 from celeriac.wire.reprs import bounded_repr
+from celeriac.wire.templates import Template, template_of
 from celeriac.wire.times import iso_text, parse_iso
 from celeriac.wire.unique import OUR_HEADERS, ROOM_HEADER, without_unique
 
@@ -418,6 +419,16 @@ def call_of(
     if defaults.shows_otherwise:
         _show_arguments(fields, args, kwargs, defaults)
     return Call(task=name, id=task_id, args=args, kwargs=kwargs, **fields)
+
+
+def template_for(name: str, defaults: Defaults, origin: str) -> Template | None:
+    """Return what writes the calls of a task whose options say nothing, and that no run makes.
+
+    None where each of them has to be decided, or is written in protocol 1.
+    """
+    if not defaults.is_simple or defaults.rules.protocol == 1:
+        return None
+    return template_of(name, defaults.fields, origin=origin, limits=defaults.rules.limits)
 
 
 _OF_UNIQUENESS: Final = frozenset({"unique_for", "unique_key", "on_conflict"})

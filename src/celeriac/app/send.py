@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ import msgspec
 
 from celeriac.app.announcing import Announcement
 from celeriac.app.arguments import arguments_of, check_task_name
-from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of
+from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
 from celeriac.app.context import Context, worker_context
 from celeriac.app.options import (
     NOTHING_SAID,
@@ -40,18 +41,19 @@ from celeriac.ids import new_id, new_ids
 from celeriac.message import Message, OnConflict
 from celeriac.wire.protocol import Call, write_message
 from celeriac.wire.protocol1 import write_message_1
+from celeriac.wire.templates import Template
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
     from celeriac.app.task import Task
 
 _NO_OPTIONS: Final = CallOptions()
+_TEMPLATES_KEPT: Final = 4096
 
 
 class _ReplyQueue(threading.local):
-    """Remember what the queue for answers to this thread is called, in a process of that id."""
+    """Remember what the queue for answers to this thread is called."""
 
-    pid = 0
     name = ""
 
 
@@ -69,9 +71,11 @@ class Sender:
         self.app = app
         self.now: Callable[[], float] = time.time
         self._rules: SendingRules | None = None
-        self._origin = (0, "")
         self._names_reply_queue = False
+        self._origin = ""
         self._reply_queue = _ReplyQueue()
+        self._templates: dict[str, tuple[Defaults, Template | None]] = {}
+        _senders.add(self)
 
     def send(
         self,
@@ -91,8 +95,12 @@ class Sender:
             BrokerUnavailable: no confirmation within `task_publish_timeout`, or the call's own `timeout`.
             UniqueConflict: another run of the task has the call's unique key, and the call is to raise that.
         """
-        said = _read(task, options) if options else NOTHING_SAID
         parent = worker_context()
+        if parent is None and task_id is None and not options:
+            template = self._template(task)
+            if template is not None:
+                return self._send_plainly(template, task, args, kwargs)
+        said = _read(task, options) if options else NOTHING_SAID
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
         if options and (call.group, call.chord, call.chain) != (None, None, None):  # others count on it
             call = _yielding(call)
@@ -100,6 +108,14 @@ class Sender:
         message = self._encode(call, said, heard)
         conflicts = self._publish((message,), said, heard)
         return self._result(call, said, parent, _published_as(message, conflicts))
+
+    def _send_plainly(
+        self, template: Template, task: Task[..., Any] | str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> AsyncResult[Any]:
+        """Publish a call that says nothing but its arguments."""
+        task_id = new_id()
+        self._publish((self._fill(template, task, task_id, args, kwargs),), NOTHING_SAID, ())
+        return AsyncResult(task_id, app=self.app, ignored=template.ignores_result)
 
     async def asend(
         self,
@@ -144,8 +160,11 @@ class Sender:
         arguments = [arguments_of(args, kwargs) for args, kwargs in calls]
         ids = new_ids(len(arguments))
         heard: list[Announcement] = []
+        template = self._template(task) if parent is None and not options else None
         messages = [
             self._encode(self._call(task, args, kwargs, said, task_id, parent), said, heard)
+            if template is None
+            else self._fill(template, task, task_id, args, kwargs)
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
         for conflict in self._publish(messages, said, heard):
@@ -306,14 +325,47 @@ class Sender:
         parent: Context | None,
     ) -> Call:
         rules = self._rules_now()
-        if isinstance(task, str):
-            name, known = task, self.app.tasks.get(task)
-        else:
-            name, known = task.name, task
+        name, known = self._known(task)
         if said.others:
             known = said.others.get("task_type", known)
         defaults = self._defaults(name, known, rules)
         return call_of(name, args, kwargs, said, defaults, task=known, task_id=task_id, parent=parent, now=self.now())
+
+    def _known(self, task: Task[..., Any] | str) -> tuple[str, Task[..., Any] | None]:
+        return (task, self.app.tasks.get(task)) if isinstance(task, str) else (task.name, task)
+
+    def _template(self, task: Task[..., Any] | str) -> Template | None:
+        """Return what writes the calls of a task that say nothing but their arguments, and that no run makes.
+
+        None where that takes the long way, which comes to the same: where somebody listens, where the task has a say.
+        """
+        if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
+            return None
+        name, known = self._known(task)
+        defaults = self._defaults(name, known, self._rules_now())
+        kept = self._templates.get(name)
+        if kept is None or kept[0] is not defaults:
+            if len(self._templates) >= _TEMPLATES_KEPT:
+                self._templates.clear()
+            kept = self._templates[name] = defaults, template_for(name, defaults, self._origin_now())
+        return kept[1]
+
+    def _fill(
+        self,
+        template: Template,
+        task: Task[..., Any] | str,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Message:
+        reply_to = self._reply_queue_now() if self._names_reply_queue else None
+        try:
+            message = template.write(task_id, args, kwargs, reply_to)
+        except EncodeError as error:
+            raise _not_sent(self._known(task)[0], error) from error
+        if message is None:
+            message = self._write(self._call(task, args, kwargs, NOTHING_SAID, task_id, None), self._origin_now())
+        return message
 
     def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
         if task is None:
@@ -343,7 +395,7 @@ class Sender:
                 return write_message_1(call, limits=rules.limits, reply_to=reply_to)
             return write_message(call, origin=origin, limits=rules.limits, reply_to=reply_to)
         except EncodeError as error:
-            raise type(error)(f"task {call.task!r} cannot be sent: {error}") from error
+            raise _not_sent(call.task, error) from error
 
     def _announce(
         self, call: Call, origin: str, said: ReadOptions, heard: list[Announcement] | None
@@ -394,9 +446,8 @@ class Sender:
 
     def _reply_queue_now(self) -> str:
         queue = self._reply_queue
-        if queue.pid != os.getpid():
+        if not queue.name:
             queue.name = self.app.thread_oid
-            queue.pid = os.getpid()
         return queue.name
 
     @property
@@ -405,12 +456,19 @@ class Sender:
         return self._origin_now()
 
     def _origin_now(self) -> str:
-        pid, origin = self._origin
-        if pid != os.getpid():
-            pid = os.getpid()
-            origin = f"gen{pid}@{socket.gethostname()}"
-            self._origin = (pid, origin)
-        return origin
+        if not self._origin:
+            self._origin = f"gen{os.getpid()}@{socket.gethostname()}"
+        return self._origin
+
+    def _begin_process(self) -> None:
+        """Forget what is another one in each process."""
+        self._origin = ""
+        self._reply_queue = _ReplyQueue()
+        self._templates = {}
+
+
+def _not_sent(name: str, error: EncodeError) -> EncodeError:
+    return type(error)(f"task {name!r} cannot be sent: {error}")
 
 
 def _read(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
@@ -449,3 +507,15 @@ def _of_published(
 def _is_noted(parent: Context, said: ReadOptions) -> bool:
     """Say whether a call is to be among the children of the run that makes it."""
     return said.others.get("add_to_parent", True) and (parent.current is None or parent.current.trail)
+
+
+# To ask who this process is takes a call of the kernel, and was a tenth of what sending a call takes.
+_senders: weakref.WeakSet[Sender] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for sender in list(_senders):
+        sender._begin_process()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, os, sys
+import json, os, sqlite3, sys
 from celeriac import Celery
 
 app = Celery("shop", broker=sys.argv[1])
@@ -20,6 +20,11 @@ def pay(amount): ...
 def origin():
     return json.loads(app.sender.build(pay, (0,), {}).headers)["origin"]
 
+def origins():
+    with sqlite3.connect(sys.argv[1].removeprefix("sqlite:///")) as database:
+        rows = database.execute("SELECT headers FROM message ORDER BY id")
+        return [json.loads(headers)["origin"] for headers, in rows]
+
 pay.delay(1)
 parents = origin()
 reader, writer = os.pipe()
@@ -29,7 +34,8 @@ if os.fork() == 0:
 os.wait()
 third = pay.delay(3)
 print(json.dumps({"child": json.loads(os.read(reader, 1000)), "parent": [third.id, os.getpid(), parents],
-                  "ready": sum(depth.ready for depth in app.broker.depths())}))
+                  "ready": sum(depth.ready for depth in app.broker.depths()),
+                  "published": origins()}))
 """
 
 
@@ -47,3 +53,5 @@ def test_both_can_send_after_the_fork(told):
 def test_messages_name_the_process_that_sent_them(told):
     for _, pid, origin in (told["child"], told["parent"]):
         assert origin.startswith(f"gen{pid}@")
+    child, parent = told["child"][2], told["parent"][2]
+    assert told["published"] == [parent, child, parent]

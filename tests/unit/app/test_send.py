@@ -11,6 +11,7 @@ import pytest
 
 from celeriac import Celery
 from celeriac.app.context import Context, entered
+from celeriac.app.signals import before_task_publish
 from celeriac.exceptions import EncodeError, MessageTooLarge
 from tests.unit.app.messages import arguments_of, headers_of
 
@@ -289,6 +290,65 @@ class TestPublishing:
             app.sender.send_many(add, [((number,), {}) for number in range(10_001)])
 
         assert len(context.children) == 10_000
+
+
+def shape_of(message):
+    """Return what a message says, but for what is another one in each."""
+    headers = headers_of(message) | dict.fromkeys(("id", "root_id", "expires"))
+    body = None if message.content_type == "application/json" and headers.get("lang") is None else message.body
+    return headers, body, message.priority, message.content_type
+
+
+class TestShortWay:
+    """What only says its arguments is not worked out anew each time; nobody can tell."""
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"task_default_priority": 4},
+            {"task_protocol": 1},
+            {"task_serializer": "msgpack"},
+            {"task_compression": "zlib"},
+            {"task_routes": {"shop.*": {"queue": "celery", "priority": 2, "expires": 60}}},
+            {"task_repr_maxlevels": 1},
+        ],
+    )
+    @pytest.mark.parametrize("ways", ["one", "many"])
+    def test_settings_that_change_hold_for_the_next_call(self, app, add, sent, said, ways):
+        args, kwargs = ([[[1]]],), {"y": 2}
+
+        def send():
+            return app.sender.send_many(add, [(args, kwargs)]) if ways == "many" else add.delay(*args, **kwargs)
+
+        send()
+        app.conf.update(said)
+        send()
+
+        before, after = map(shape_of, sent())
+        assert before != after
+        assert after == shape_of(app.sender.build(add, args, kwargs))
+
+    def test_whoever_begins_to_listen_hears_of_the_next_call(self, add):
+        heard = []
+        add.delay(1)
+
+        @before_task_publish.connect(weak=False)
+        def hear(headers, **_):
+            heard.append(headers["id"])
+
+        try:
+            second = add.delay(2)
+        finally:
+            before_task_publish.disconnect(hear)
+        add.delay(3)
+
+        assert heard == [second.id]
+
+    def test_results_that_a_task_does_not_keep_are_not_waited_for(self, app):
+        @app.task(ignore_result=True)
+        def quiet(): ...
+
+        assert [quiet.delay().ignored, quiet.delay().ignored] == [True, True]
 
 
 class TestBatches:
