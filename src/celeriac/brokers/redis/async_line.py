@@ -60,9 +60,9 @@ class AsyncLine(asyncio.Protocol):
             self._waiting = None
 
     def close(self) -> None:
-        """Close the connection. May be called twice."""
+        """Close the connection, and send nothing any more that still waits for that. May be called twice."""
         self._has_ended = True
-        self._transport.close()
+        self._transport.abort()
 
     # -- called by the loop -------------------------------------------------------------------------------------
 
