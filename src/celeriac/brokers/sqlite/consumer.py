@@ -320,9 +320,13 @@ class SqliteConsumer(Consumer):
         """Take the messages out of the table; tell the settlements of those that were owned from the others."""
         if len(settlements) > 1:  # together, which is cheaper, unless that turns out to be wrong
             connection.execute("SAVEPOINT together")
-            if self._delete(connection, settlements) == len(settlements):
+            whole = self._delete(connection, settlements) == len(settlements)
+            if not whole:
+                connection.execute("ROLLBACK TO together")
+            # SQLite keeps a copy of each page that changes in a savepoint; of what follows it need not.
+            connection.execute("RELEASE together")
+            if whole:
                 return settlements, []
-            connection.execute("ROLLBACK TO together")
         accepted: list[Settlement] = []
         refused: list[Settlement] = []
         for one in settlements:

@@ -36,7 +36,13 @@ READ_TIMEOUT: Final = 3.0
 _TRY_LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _NAPS: Final = (0.0001, 0.0002, 0.0005, 0.001)
 _WAL_LIMIT: Final = 64 * 1024 * 1024
-_PRAGMAS: Final = ("secure_delete = OFF", f"journal_size_limit = {_WAL_LIMIT}", "busy_timeout = 100")
+# Copies of pages for savepoints stay in memory: on disk each transaction of 64 KiB makes, fills and removes a file.
+_PRAGMAS: Final = (
+    "secure_delete = OFF",
+    f"journal_size_limit = {_WAL_LIMIT}",
+    "busy_timeout = 100",
+    "temp_store = MEMORY",
+)
 _STAT_EVERY: Final = 1.0
 _VACUUM_PAGES: Final = 500
 _VACUUM_ABOVE: Final = 4_000  # free pages; 16 MB are kept for the next burst
