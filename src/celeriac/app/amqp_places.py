@@ -43,6 +43,7 @@ def broker_on_rabbitmq(url: str, conf: Settings) -> tuple[AmqpPlace, AmqpOptions
     fields: dict[str, Any] = {
         "connect_timeout": conf.broker_connection_timeout or None,
         "heartbeat": whole_heartbeat(conf.broker_heartbeat) if said_heartbeat else HEARTBEAT,
+        "heartbeat_looks": conf.broker_heartbeat_checkrate,
         "login_method": conf.broker_login_method,
         "tls": tls,
         "tls_hostname": details.get("server_hostname"),

@@ -25,6 +25,7 @@ SETTINGS_OF_STORES: Final = (
     "broker_consumer_timeout",
     "broker_failover_strategy",
     "broker_heartbeat",
+    "broker_heartbeat_checkrate",
     "broker_host",
     "broker_login_method",
     "broker_native_delayed_delivery_queue_type",

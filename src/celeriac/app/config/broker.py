@@ -95,12 +95,12 @@ class BrokerSettings(Group):
         "the work of a silent machine within 12 s; None or 0: never.",
         old="BROKER_HEARTBEAT",
     )
-    broker_heartbeat_checkrate: float = later(
+    broker_heartbeat_checkrate: float = works(
         NUMBER,
         3.0,
-        "How often heartbeats are looked for during the time of one.",
+        "How often a worker looks, during the time of one heartbeat, whether RabbitMQ has given a sign of life; after "
+        "two heartbeats without one it connects anew. 0: never.",
         old="BROKER_HEARTBEAT_CHECKRATE",
-        why="heartbeats are looked for twice during the time of one",
     )
     broker_login_method: str | None = works(
         or_none(TEXT), None, "How AMQP logs in: 'PLAIN', 'AMQPLAIN' or 'EXTERNAL'.", old="BROKER_LOGIN_METHOD"

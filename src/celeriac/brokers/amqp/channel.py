@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -143,23 +143,27 @@ class WorkerChannel:
                     await connection.close()
             await some_turns()
 
-    async def consume(self, queues: Collection[str], *, quorum: Collection[str]) -> None:
+    async def consume(self, queues: Mapping[str, Mapping[str, Any]], *, quorum: Collection[str]) -> None:
         """Have messages come from these queues, and from no others.
 
         Args:
+            queues: each with the arguments of its consumer; what is consumed already keeps those that it has.
             quorum: those of them that are quorum queues, whose prefetch is fixed and their own.
         """
         await self._see_that_it_is_open()
         self._quorum = set(quorum)
         for queue in [queue for queue in self._consuming if queue not in queues]:
             await self._do(self._channel.basic_cancel(self._consuming.pop(queue)))
-        for queue in queues:
+        for queue, arguments in queues.items():
             if queue not in self._consuming:
                 tag = f"celeriac-{self.serial}-{queue}"
                 self._queues[tag] = queue
                 if queue in self._quorum:
                     await self._do(self._channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
-                await self._do(self._channel.basic_consume(queue, _taken_before, consumer_tag=tag))
+                consuming = self._channel.basic_consume(
+                    queue, _taken_before, consumer_tag=tag, arguments=dict(arguments)
+                )
+                await self._do(consuming)
                 self._consuming[queue] = tag
 
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
@@ -315,9 +319,11 @@ async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> tu
     where = f"{endpoint.address}/{quote(place.virtual_host, safe='')}"
     said = urlencode({"heartbeat": options.heartbeat, "auth": options.login_method or "PLAIN"})
     told = {"product": "celeriac", **dict(options.client_properties)}
-    return await aiormq.connect(
+    connection = await aiormq.connect(
         f"{scheme}://{who}@{where}?{said}", transport_factory=wire, client_properties=told
-    ), wire
+    )
+    wire.end_when_silent(options.heartbeat, options.heartbeat_looks)
+    return connection, wire
 
 
 async def some_turns() -> None:

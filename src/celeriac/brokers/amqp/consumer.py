@@ -226,7 +226,8 @@ class AmqpConsumer(Consumer):
                 return
             await self.attend(queues)
             self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
-            await self._channel.consume(queues, quorum=self._quorum)
+            arguments = {queue: self._routes.consumer_arguments(queue) for queue in queues}
+            await self._channel.consume(arguments, quorum=self._quorum)
             self._queues = queues
 
     async def _declare(self, needs: Sequence[Declared]) -> None:
@@ -353,7 +354,7 @@ class AmqpConsumer(Consumer):
         self._wanted = ()
         async with self._listening:
             self._queues = ()
-            await self._channel.consume((), quorum=())
+            await self._channel.consume({}, quorum=())
 
     async def _send_on(self, unclaimed: Iterable[Delivery]) -> None:
         """Put what nobody has claimed for long at the end of its queue, before the server takes everything back.

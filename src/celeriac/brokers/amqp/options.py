@@ -23,6 +23,7 @@ class AmqpOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         connect_timeout: seconds for connecting, of the deadline of a call; None: all of it.
         heartbeat: seconds of silence that a worker agrees on with the server; three of them end a connection; 0: none.
+        heartbeat_looks: how often a worker looks, during that time, whether the server has given a sign of life.
         login_method: SASL's name; None: PLAIN.
         tls: None: no encryption.
         tls_hostname: whose certificate the server shows; None: that of the host that was connected to.
@@ -40,6 +41,7 @@ class AmqpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     connect_timeout: float | None = 4.0
     heartbeat: int = HEARTBEAT
+    heartbeat_looks: float = 3.0
     login_method: str | None = None
     tls: ssl.SSLContext | None = None
     tls_hostname: str | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, Outgoing, carry
 from celeriac.brokers.amqp.options import AmqpOptions
@@ -70,6 +70,11 @@ class Routes:
         """Return what must be there before something is delayed on its way to a queue."""
         ends = ladder_ends_of_celery(self.declared.leads_to(queue)) if self._celery_delays else ()
         return (*self._ladder, *self.needs_of(queue), ladder_end(queue), *ends)
+
+    def consumer_arguments(self, queue: str) -> Mapping[str, Any]:
+        """Return what a node says when it begins to consume a queue, such as its ``x-priority`` among consumers."""
+        declared = self.declared.queue(queue)
+        return {} if declared is None else declared.consumer_arguments or {}
 
     def is_quorum(self, queue: str) -> bool:
         """Say whether a queue is declared as a quorum queue."""

@@ -18,10 +18,15 @@ logger: Final = logging.getLogger("celeriac.amqp")
 
 _FRAME_TYPES: Final = (1, 2, 3, 8)
 _SIGN_OF_LIFE_EVERY: Final = 1.0
+_HEARTBEATS_MISSED: Final = 2
 
 
 class Reader(asyncio.StreamReader):
-    """Pass on to the driver what arrives, frame by frame, and take the deliveries of some channels out."""
+    """Pass on to the driver what arrives, frame by frame, and take the deliveries of some channels out.
+
+    Attributes:
+        arrivals: how often something has arrived.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
@@ -29,6 +34,7 @@ class Reader(asyncio.StreamReader):
         self._rest = b""
         self._watched: dict[int, Deliveries] = {}
         self._passed_at = 0.0
+        self.arrivals = 0
 
     def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
         """Hand the deliveries of a channel over as they arrive."""
@@ -36,6 +42,7 @@ class Reader(asyncio.StreamReader):
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         assert isinstance(data, (bytes, bytearray)), "transports give nothing else"
+        self.arrivals += 1
         data = self._rest + data if self._rest else bytes(data)
         size, at, taken = len(data), 0, 0
         watched = self._watched
@@ -97,6 +104,35 @@ class Wire(TransportFactory):
     def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
         """Hand the deliveries of a channel over as they arrive."""
         self._reader.watch(channel, deliver)
+
+    def end_when_silent(self, heartbeat: float, looks: float) -> None:
+        """End the connection when the server has given no sign of life during two heartbeats.
+
+        Looks count, not time: when this process was stopped there may be much to read first.
+
+        Args:
+            heartbeat: seconds within which the server gives one; 0: it gives none.
+            looks: how often to look during that time; 0: never.
+        """
+        loop = asyncio.get_running_loop()
+        reader, transport = self._reader, self._writer.transport
+        seen, silent = reader.arrivals, 0
+
+        def look() -> None:
+            nonlocal seen, silent
+            silent = silent + 1 if reader.arrivals == seen else 0
+            seen = reader.arrivals
+            if transport.is_closing():
+                return
+            if silent >= _HEARTBEATS_MISSED * looks:
+                logger.warning("rabbitmq has given no sign of life for %.1f s; connecting anew", silent * every)
+                transport.abort()
+            else:
+                loop.call_later(every, look)
+
+        if heartbeat > 0 and looks > 0:
+            every = heartbeat / looks
+            loop.call_later(every, look)
 
     def write(self, frames: bytes) -> None:
         """Send whole frames at once, beside what the driver sends.

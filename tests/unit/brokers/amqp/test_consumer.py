@@ -29,6 +29,14 @@ def insides(node: Node) -> AmqpConsumer:
     return node.consumer
 
 
+def queue_of(world: AmqpWorld, **options: object) -> Queue:
+    """Declare the queue that is there anyhow, and say more about it."""
+    kind = world._options.queue_type or "classic"
+    return Queue(
+        "q", Exchange("q"), "q", queue_arguments={} if kind == "classic" else {"x-queue-type": kind}, **options
+    )
+
+
 def test_a_node_that_takes_no_more_keeps_what_it_has_and_leaves_the_rest(world):
     publish(world.broker(), *(a_message(f"id-{number}") for number in range(5)))
     node, other = world.node(), world.node(name="w2@host")
@@ -152,6 +160,23 @@ def test_what_is_given_back_is_not_taken_along_by_what_is_acknowledged(world):
         again += task_ids(found)
         other.finish(*found)
     assert sorted(again) == task_ids(back)
+
+
+def test_consumers_say_what_their_queue_says_about_them(world):
+    """Of two nodes the one whose `x-priority` is higher has all that it takes."""
+    nodes = []
+    for priority in (1, 2):
+        broker = world.broker()
+        broker.declare([queue_of(world, consumer_arguments={"x-priority": priority})])
+        node = world.node(broker, name=f"w{priority}@host")
+        assert node.claim() == []
+        nodes.append(node)
+    low, high = nodes
+
+    publish(world.broker(), *(a_message(f"id-{number}") for number in range(5)))
+
+    assert low.claim(wait=STAYS_AWAY) == []
+    assert sorted(task_ids(high.claim())) == [f"id-{number}" for number in range(5)]
 
 
 def test_an_ending_on_a_connection_that_is_being_closed_is_told_when_its_message_comes_again(world):
