@@ -15,12 +15,12 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from celeriac.brokers.amqp.carried import Carried
-from celeriac.brokers.amqp.failures import unanswered, unreachable
+from celeriac.brokers.amqp.failures import refusal, unanswered, unreachable
 from celeriac.brokers.amqp.frames import Delivered, acks, give_backs
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.revoked import MARK, OFFSET
-from celeriac.brokers.amqp.topology import Queue
+from celeriac.brokers.amqp.topology import Binding, Declared, Exchange, Queue
 from celeriac.brokers.amqp.wire import Wire
 from celeriac.exceptions import BrokerUnavailable, ExtraMissing
 from celeriac.ids import new_id
@@ -165,6 +165,28 @@ class WorkerChannel:
                 )
                 await self._do(consuming)
                 self._consuming[queue] = tag
+
+    async def declare_own(self, needs: Collection[Declared]) -> None:
+        """Declare what belongs to this connection alone, and ends with it.
+
+        Raises:
+            ImproperlyConfigured: another connection has it, or it is otherwise.
+        """
+        if not needs:
+            return
+        await self._see_that_it_is_open()
+        channel = await self._do(self._connection.channel(publisher_confirms=False))  # of its own: it may be closed
+        for need in needs:
+            try:
+                async with asyncio.timeout(_WITHIN):
+                    await declare(channel, need)
+            except aiormq.exceptions.ChannelClosed as error:
+                raise refusal(error, self.place.address, "declaring queues") from error
+            except _LOST_MEANWHILE as error:
+                if _is_cancelled(error):
+                    raise
+                raise self._lost(error) from error
+        await self._do(channel.close())
 
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
         """Be told the offsets of what comes into a stream, from its last chunk on, over a channel of its own."""
@@ -324,6 +346,32 @@ async def dial(place: AmqpPlace, options: AmqpOptions, endpoint: Endpoint) -> tu
     )
     wire.end_when_silent(options.heartbeat, options.heartbeat_looks)
     return connection, wire
+
+
+async def declare(channel: Any, what: Declared) -> None:
+    """Declare one thing on a channel of aiormq; it is no error that it is there, if it is the same."""
+    match what:
+        case Exchange():
+            await channel.exchange_declare(
+                what.name,
+                exchange_type=what.type,
+                durable=what.durable,
+                auto_delete=what.auto_delete,
+                arguments=dict(what.arguments),
+            )
+        case Binding():
+            if what.to_exchange:
+                await channel.exchange_bind(what.target, what.source, what.key)
+            else:
+                await channel.queue_bind(what.target, what.source, what.key, arguments=dict(what.arguments))
+        case _:
+            await channel.queue_declare(
+                what.name,
+                durable=what.durable,
+                exclusive=what.exclusive,
+                auto_delete=what.auto_delete,
+                arguments=dict(what.arguments),
+            )
 
 
 async def some_turns() -> None:

@@ -217,6 +217,7 @@ class AmqpConsumer(Consumer):
 
     async def attend(self, queues: Sequence[str]) -> None:
         await self._declare([need for queue in queues for need in self._routes.needs_of_delays(queue)])
+        await self._channel.declare_own([need for queue in queues for need in self._routes.needs_of_node(queue)])
 
     async def _listen(self) -> None:
         """Have messages come from the queues that were claimed from last."""

@@ -60,6 +60,8 @@ _INEQUIVALENT: Final = re.compile(
 )
 
 
+_LOCKED: Final = re.compile(r"exclusive access to locked queue '(?P<name>[^']+)'")
+_UNFIT: Final = re.compile(r"invalid property '(?P<property>[^']+)' for queue '(?P<name>[^']+)'")
 _NO_EXCHANGE: Final = re.compile(r"no exchange '(?P<name>[^']+)'")
 _VALUE: Final = re.compile(r"the value (?P<value>.+) of type '\w+'")
 _IN_GENERAL: Final = "what `task_queues` says of it"
@@ -105,7 +107,8 @@ def refusal(error: Any, where: str, doing: str) -> OperationalError | Improperly
     """Say what the server will not do.
 
     Returns:
-        ImproperlyConfigured when a queue or an exchange is declared otherwise than it is: the text names the argument;
+        ImproperlyConfigured when a queue or an exchange is declared otherwise than it is: the text names the argument,
+        or when a queue is another connection's alone, or what its type cannot be;
         Unroutable when a message is for an exchange that is not there.
     """
     text = _said(error)
@@ -118,6 +121,19 @@ def refusal(error: Any, where: str, doing: str) -> OperationalError | Improperly
             f"{kind} {name!r} on rabbitmq at {where} has {argument} = {has or 'nothing'}, and the settings {says}; "
             f"change {_SETTINGS.get(argument, _IN_GENERAL)}, or delete the {kind} when nothing is in it any more: "
             "RabbitMQ never changes what is there"
+        )
+    unfit = _UNFIT.search(text)
+    if unfit:
+        return ImproperlyConfigured(
+            f"queue {unfit['name']!r} cannot be {unfit['property']} on rabbitmq at {where}: quorum queues and streams "
+            "are durable, and of no single connection; leave that out of `task_queues`, or its `x-queue-type`"
+        )
+    locked = _LOCKED.search(text)
+    if locked:
+        return ImproperlyConfigured(
+            f"queue {locked['name']!r} on rabbitmq at {where} is exclusive, and belongs to another connection; only "
+            "the node that has it can use it. Stop that node (that of a dead machine is forgotten within 12 s), or "
+            "leave `exclusive` out of `task_queues`"
         )
     missing = _NO_EXCHANGE.search(text)
     if missing:

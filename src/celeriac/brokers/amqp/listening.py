@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
-from celeriac.brokers.amqp.channel import LOST, dial, received, some_turns
+from celeriac.brokers.amqp.channel import LOST, declare, dial, received, some_turns
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
-from celeriac.brokers.amqp.topology import Binding, Exchange
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.subscription import Subscription
 from celeriac.brokers.topics import Topic
@@ -91,19 +90,7 @@ class Listening:
                     raise
         channel = self._channel = await self._connection.channel(publisher_confirms=False)
         for part in hearing(self._queue, self.subscription.topics):
-            match part:
-                case Exchange():
-                    await channel.exchange_declare(part.name, exchange_type=part.type, durable=part.durable)
-                case Binding():
-                    await channel.queue_bind(part.target, part.source, part.key)
-                case _:
-                    await channel.queue_declare(
-                        part.name,
-                        durable=part.durable,
-                        exclusive=part.exclusive,
-                        auto_delete=part.auto_delete,
-                        arguments=dict(part.arguments),
-                    )
+            await declare(channel, part)
         await channel.basic_consume(self._queue.name, self._hear, no_ack=True)
 
     async def _hear(self, message: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from celeriac.brokers.amqp.carried import NO_COUNTS, Carried, Counts, Outgoing, carry
@@ -20,6 +20,7 @@ from celeriac.brokers.amqp.topology import (
     ladder_ends_of_celery,
     plain_queue_parts,
     queue_arguments,
+    shared_parts,
     up_the_ladder,
 )
 from celeriac.brokers.amqp.topology import Declared as Need
@@ -53,12 +54,12 @@ class Routes:
         self._celery_delays |= any(QUORUM in queue_arguments(queue) for queue in known)
 
     def needs_of(self, queue: str) -> tuple[Need, ...]:
-        """Return what must be there before a queue of tasks is used."""
+        """Return what must be there before a queue of tasks is used, but for what only its node can declare."""
         needs = self._needs.get(queue)
         if needs is None:
             declared = self.declared.queue(queue)
             if declared is not None:
-                needs = tuple(declared_parts(declared))
+                needs = tuple(shared_parts(declared) if declared.exclusive else declared_parts(declared))
             else:
                 needs = tuple(plain_queue_parts(queue, self._options.queue_type, self._options.max_priority))
             if len(self._needs) >= _REMEMBERED:
@@ -67,9 +68,25 @@ class Routes:
         return needs
 
     def needs_of_delays(self, queue: str) -> tuple[Need, ...]:
-        """Return what must be there before something is delayed on its way to a queue."""
-        ends = ladder_ends_of_celery(self.declared.leads_to(queue)) if self._celery_delays else ()
-        return (*self._ladder, *self.needs_of(queue), ladder_end(queue), *ends)
+        """Return what must be there before something is delayed on its way to a queue, likewise."""
+        ends = () if self._is_exclusive(queue) else self._ladder_ends(queue)
+        return (*self._ladder, *self.needs_of(queue), *ends)
+
+    def needs_of_node(self, queue: str) -> tuple[Need, ...]:
+        """Return what a node declares on the connection that it consumes on: nobody else may, nor after it has gone."""
+        declared = self.declared.queue(queue)
+        if declared is None or not self._is_exclusive(queue):
+            return ()
+        return (*declared_parts(declared), *self._ladder_ends(queue))
+
+    def _is_exclusive(self, queue: str) -> bool:
+        declared = self.declared.queue(queue)
+        return declared is not None and declared.exclusive
+
+    def _ladder_ends(self, queue: str) -> Iterator[Need]:
+        yield ladder_end(queue)
+        if self._celery_delays:
+            yield from ladder_ends_of_celery(self.declared.leads_to(queue))
 
     def consumer_arguments(self, queue: str) -> Mapping[str, Any]:
         """Return what a node says when it begins to consume a queue, such as its ``x-priority`` among consumers."""
@@ -78,7 +95,8 @@ class Routes:
 
     def is_quorum(self, queue: str) -> bool:
         """Say whether a queue is declared as a quorum queue."""
-        return any(isinstance(need, Queue) and need.is_quorum for need in self.needs_of(queue))
+        needs = (*self.needs_of(queue), *self.needs_of_node(queue))
+        return any(isinstance(need, Queue) and need.is_quorum for need in needs)
 
     def is_temporary(self, queue: str) -> bool:
         """Say whether a queue ends with its last consumer, and what is in it as well."""
@@ -122,5 +140,6 @@ class Routes:
         if seconds < 1 or not self._celery_delays or route.kind not in (TOPIC, FANOUT) or not bound:
             return Outgoing(carried, route.exchange, route.routing_key, tuple(needs), mandatory)
         exchange, key = up_the_ladder(min(seconds, LONGEST_DELAY), route.routing_key)
-        ends = [end for queue in bound for end in ladder_ends_of_celery(self.declared.leads_to(queue))]
+        shared = [queue for queue in bound if not self._is_exclusive(queue)]
+        ends = [end for queue in shared for end in ladder_ends_of_celery(self.declared.leads_to(queue))]
         return Outgoing(carried, exchange, key, (*self._ladder, *needs, *ends), mandatory)

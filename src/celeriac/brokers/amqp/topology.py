@@ -112,15 +112,7 @@ def plain_queue_parts(name: str, queue_type: str | None, max_priority: int | Non
 
 def declared_parts(queue: topology.Queue) -> Iterator[Declared]:
     """Yield what makes a queue usable that somebody has declared, as kombu declares it."""
-    for each in _exchanges_of(queue):
-        if each.name and not each.no_declare and not each.name.startswith("amq."):
-            yield Exchange(
-                name=each.name,
-                type=each.type,
-                durable=each.durable,
-                auto_delete=each.auto_delete,
-                arguments=_pairs(each.arguments),
-            )
+    yield from shared_parts(queue)
     if not queue.no_declare:
         yield Queue(
             name=queue.name,
@@ -132,6 +124,19 @@ def declared_parts(queue: topology.Queue) -> Iterator[Declared]:
         for lead in queue.leads_here():
             arguments = _pairs(lead.arguments)
             yield Binding(source=lead.exchange, target=queue.name, key=lead.routing_key, arguments=arguments)
+
+
+def shared_parts(queue: topology.Queue) -> Iterator[Declared]:
+    """Yield what of that is not the queue's own: its exchanges."""
+    for each in _exchanges_of(queue):
+        if each.name and not each.no_declare and not each.name.startswith("amq."):
+            yield Exchange(
+                name=each.name,
+                type=each.type,
+                durable=each.durable,
+                auto_delete=each.auto_delete,
+                arguments=_pairs(each.arguments),
+            )
 
 
 def _exchanges_of(queue: topology.Queue) -> Iterator[topology.Exchange]:

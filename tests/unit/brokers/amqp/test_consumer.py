@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from celeriac.brokers.amqp.consumer import AmqpConsumer
 from celeriac.brokers.base import Claim, Settlement
 from celeriac.brokers.topology import Exchange, Queue
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import Node, a_message, task_ids
 from tests.unit.brokers.amqp_world import AmqpWorld
@@ -29,7 +32,14 @@ def insides(node: Node) -> AmqpConsumer:
     return node.consumer
 
 
-def queue_of(world: AmqpWorld, **options: object) -> Queue:
+@pytest.fixture
+def classic(amqp_url):
+    world = AmqpWorld(amqp_url)
+    yield world
+    world.end()
+
+
+def queue_of(world: AmqpWorld, **options: Any) -> Queue:
     """Declare the queue that is there anyhow, and say more about it."""
     kind = world._options.queue_type or "classic"
     return Queue(
@@ -57,8 +67,8 @@ def test_a_node_that_takes_no_more_keeps_what_it_has_and_leaves_the_rest(world):
     assert task_ids(other.claim(wait=2.0)) == ["later"]
 
 
-def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(amqp_url):
-    world = AmqpWorld(amqp_url)
+def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(classic):
+    world = classic
     broker = world.broker()
     broker.declare([Queue("q", Exchange("q"), "q", auto_delete=True)])
     node = world.node(broker)
@@ -78,7 +88,6 @@ def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(am
         found += task_ids(deliveries)
         node.finish(*deliveries)
     assert sorted(found) == ["id-1", "id-2"]
-    world.end()
 
 
 def test_what_uses_a_lost_connection_at_once_connects_once(world):
@@ -177,6 +186,55 @@ def test_consumers_say_what_their_queue_says_about_them(world):
 
     assert low.claim(wait=STAYS_AWAY) == []
     assert sorted(task_ids(high.claim())) == [f"id-{number}" for number in range(5)]
+
+
+def test_an_exclusive_queue_is_for_one_node_and_for_all_callers(classic):
+    world = classic
+    first, second = (world.broker() for _ in range(2))
+    for broker in (first, second):
+        broker.declare([queue_of(world, exclusive=True)])
+    node = world.node(first)
+    assert node.claim() == []
+
+    publish(second, a_message("at once"), a_message("later", eta_at=time.time() + 3.0))
+
+    [at_once] = node.claim(wait=5.0)
+    assert at_once.message.task_id == "at once"
+    [later] = node.claim(wait=10.0)
+    assert later.message.task_id == "later"
+    assert node.finish(at_once, later) == []
+    with pytest.raises(ImproperlyConfigured, match=r"queue 'q' .* is exclusive, and belongs to another connection"):
+        second.purge("q")
+    other = world.node(second, name="w2@host")
+    with pytest.raises(ImproperlyConfigured, match="Stop that node"):
+        other.claim()
+    publish(second, a_message("still there"))
+    [still_there] = node.claim(wait=5.0)
+    assert node.finish(still_there) == []
+
+
+def test_a_quorum_queue_cannot_be_exclusive(classic):
+    broker = classic.broker()
+    broker.declare([Queue("q", Exchange("q"), "q", queue_arguments={"x-queue-type": "quorum"}, exclusive=True)])
+
+    with pytest.raises(ImproperlyConfigured, match="queue 'q' cannot be"):
+        classic.node(broker).claim()
+
+
+def test_a_node_that_has_lost_its_connection_has_its_exclusive_queue_again(classic):
+    world = classic
+    broker = world.broker()
+    broker.declare([queue_of(world, exclusive=True)])
+    node = world.node(broker)
+    assert node.claim() == []
+
+    node.do(insides(node)._channel.close())
+    assert node.claim() == []
+
+    publish(broker, a_message("id-1"))
+    assert task_ids(node.claim(wait=5.0)) == ["id-1"]
+    world.kill(node)
+    assert world.node(broker, name="w2@host").claim() == [], "the queue of a dead node is another's"
 
 
 def test_an_ending_on_a_connection_that_is_being_closed_is_told_when_its_message_comes_again(world):
