@@ -49,7 +49,6 @@ NEEDLESS_OPTIONS: Final = {
 """Options with a value, likewise."""
 
 LATER_COMMANDS: Final = {
-    "amqp": Later("RabbitMQ"),
     "beat": Later(_SCHEDULES, _CRON),
     "flower": Later("the web page"),
     "graph": Later("pictures of nodes", "`celeriac inspect stats` shows their numbers."),

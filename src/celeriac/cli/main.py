@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "dlq": Lazy("celeriac.cli.dlq:dlq", "Look at dead letters; replay or discard them."),
     "migrate": Lazy("celeriac.cli.migrate:migrate", "Give messages back to Celery's workers."),
     "list": Lazy("celeriac.cli.listing:listing", "See what leads to queues."),
+    "amqp": Lazy("celeriac.cli.amqp:amqp", "Give single commands to RabbitMQ."),
     "route": Lazy("celeriac.cli.route:route", "See where calls go, and why."),
     "migrate-from-celery": Lazy(
         "celeriac.cli.migrate_from_celery:migrate_from_celery",

@@ -33,6 +33,7 @@ from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
 
 if TYPE_CHECKING:
+    from celeriac.brokers.amqp.administration import Administration
     from celeriac.brokers.amqp.checkup import Examination
 
 
@@ -178,6 +179,12 @@ class AmqpBroker(Broker):
 
     def bus(self) -> AmqpBus:
         return AmqpBus(self.place, self.options, self._publisher)
+
+    def administration(self) -> Administration:
+        """Return what gives single commands to the server, for people."""
+        from celeriac.brokers.amqp.administration import Administration
+
+        return Administration(self._publisher)
 
     def consumer(self, incarnation: Incarnation) -> Consumer:
         from celeriac.brokers.amqp.channel import WorkerChannel
