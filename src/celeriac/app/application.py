@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import msgspec
 
@@ -25,8 +25,8 @@ from celeriac.app.eager import Eager
 from celeriac.app.entry import run_command, run_worker
 from celeriac.app.group_result import GroupResult as GroupOfResults
 from celeriac.app.group_result import group_class, set_class
-from celeriac.app.imports import Loader
 from celeriac.app.lamport import LamportClock
+from celeriac.app.loaders import VARIABLE, BaseLoader, connect_hooks, loader_class, says_settings, source_of
 from celeriac.app.log_setup import Logging
 from celeriac.app.missing import missing_of_app
 from celeriac.app.oids import oid_of_process, oid_of_thread
@@ -89,6 +89,7 @@ class Celery(Registering, Configured):
         config_source: what to read settings from; see `config_from_object`.
         config_source_silent: read nothing when that is not there.
         namespace: what names of settings begin with there, such as ``CELERY``.
+        loader: the class of `app.loader`, or its path; None: what `CELERY_LOADER` names, else celeriac's own.
         settings: any other setting.
 
     Attributes:
@@ -100,6 +101,9 @@ class Celery(Registering, Configured):
         finalized: its tasks are complete.
         on_configure, on_after_configure, on_after_finalize, on_after_fork: signals of this app.
     """
+
+    loader_cls: ClassVar[type[BaseLoader] | str | None] = None
+    """The class of loaders that apps of this class have, where neither they nor the environment name one."""
 
     def __init__(
         self,
@@ -116,11 +120,13 @@ class Celery(Registering, Configured):
         config_source: Any = None,
         config_source_silent: bool = False,
         namespace: str | None = None,
+        loader: type[BaseLoader] | str | None = None,
         **settings: Any,
     ) -> None:
         named = {"broker_url": broker, "result_backend": backend, "include": include}
         named = {name: value for name, value in named.items() if value is not None}
         self.main = main
+        self._loader = loader
         self._set_up_settings(
             changes or {}, settings, named, source=config_source, silent=config_source_silent, namespace=namespace
         )
@@ -141,7 +147,11 @@ class Celery(Registering, Configured):
 
     def __reduce_keys__(self) -> dict[str, Any]:
         """Return the arguments with which an app like this one is made elsewhere; a subclass may add its own."""
-        own = {"task_cls": vars(self).get("task_cls"), "strict_typing": self.strict_typing}
+        own = {
+            "task_cls": vars(self).get("task_cls"),
+            "strict_typing": self.strict_typing,
+            **({"loader": self._loader} if self._loader is not None else {}),
+        }
         return {**super().__reduce_keys__(), **own}
 
     # -- sending ------------------------------------------------------------------------------------------------
@@ -217,9 +227,19 @@ class Celery(Registering, Configured):
         return oid_of_thread(self) if answers_to is None else answers_to
 
     @cached_property
-    def loader(self) -> Loader:
-        """Imports the modules of the app's tasks."""
-        return Loader(self)
+    def loader(self) -> BaseLoader:
+        """Imports the modules of the app's tasks; of the class that the app names, if any."""
+        loader = loader_class(self._loader, self.loader_cls)(self)
+        connect_hooks(loader)
+        return loader
+
+    def _before_settings(self) -> None:
+        super()._before_settings()
+        if (self._loader or self.loader_cls or os.environ.get(VARIABLE)) and self.conf.source is None:
+            loader = self.loader
+            source = source_of(loader) if says_settings(type(loader)) else None
+            if source is not None:
+                self.conf.read_object(source)
 
     @cached_property
     def AsyncResult(self) -> type[Result[Any]]:

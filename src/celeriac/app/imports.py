@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import traceback
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final
 
 from celeriac.exceptions import ImproperlyConfigured
-
-if TYPE_CHECKING:
-    from celeriac.app.config.settings import Settings
 
 _FROZEN: Final = "<frozen importlib"
 
@@ -83,49 +80,3 @@ def _is_ours(file: str) -> bool:
 
 
 _OUR_FOLDERS: Final = (Path(__file__).parents[1], Path(importlib.__file__).parent)
-
-
-class _Loads(Protocol):
-    """What a loader needs of its app."""
-
-    conf: Settings
-
-    def load_tasks(self) -> None:
-        """Import the modules that the settings name, and those to be discovered."""
-
-
-class Loader:
-    """Import modules for an app: what programs ask of `app.loader`. Celery's classes for that do not exist.
-
-    Args:
-        app: whose tasks they define.
-    """
-
-    def __init__(self, app: _Loads) -> None:
-        self.app = app
-
-    @property
-    def conf(self) -> Settings:
-        """The settings of the app."""
-        return self.app.conf
-
-    def import_default_modules(self) -> None:
-        """Import the modules of `imports` and `include` and those to be discovered, as a worker does.
-
-        Raises:
-            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
-        """
-        self.app.load_tasks()
-
-    def import_task_module(self, module: str) -> ModuleType:
-        """Import a module for the tasks that it defines.
-
-        Raises:
-            ImproperlyConfigured: it is not there, or raises; the text has its traceback.
-        """
-        import_tasks(module, "`app.loader.import_task_module`")
-        return importlib.import_module(module)
-
-    def import_module(self, module: str, package: str | None = None) -> ModuleType:
-        """Import any module, as `importlib.import_module` does."""
-        return importlib.import_module(module, package)

@@ -276,7 +276,16 @@ class Registering:
     def load_tasks(self) -> None:
         """Import the modules of `imports` and `include` and those to be discovered, so that `tasks` is complete.
 
-        Workers call it.
+        Workers call it. What is imported is up to the app's loader.
+
+        Raises:
+            ImproperlyConfigured: one is not there, or raises; the text has its traceback.
+        """
+        cast("Celery", self).loader.import_default_modules()
+        self.finalize()
+
+    def import_named_modules(self) -> None:
+        """Import the modules of `imports` and `include` and those to be discovered.
 
         Raises:
             ImproperlyConfigured: one is not there, or raises; the text has its traceback.
@@ -287,4 +296,3 @@ class Registering:
         for _, answer in import_modules.send(sender=self):
             if isinstance(answer, ImproperlyConfigured):
                 raise answer
-        self.finalize()

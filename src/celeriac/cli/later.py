@@ -58,6 +58,7 @@ LATER_COMMANDS: Final = {
 }
 """Commands of Celery that are to come."""
 
+LOADER_VARIABLE: Final = "CELERY_LOADER"
 CONFIG_VARIABLE: Final = "CELERIAC_CONFIG_MODULE"
 
 Decorated = Callable[..., Any]
@@ -65,7 +66,7 @@ Decorated = Callable[..., Any]
 
 def global_options_of_celery(command: Decorated) -> Decorated:
     """Add what Celery takes before every command. Help does not list it."""
-    command = _hidden(("--loader",), _refuse_loader, takes_value=True)(command)
+    command = _hidden(("--loader",), _name_loader, takes_value=True)(command)
     command = _hidden(("--config",), _name_settings, takes_value=True)(command)
     return _hidden(("--skip-checks",), _shrugging("no checks run at the start"), takes_value=False)(command)
 
@@ -102,13 +103,10 @@ def _shrugging(reason: str) -> Decorated:
     return shrug
 
 
-def _refuse_loader(context: click.Context, param: click.Parameter, given: object) -> None:
+def _name_loader(context: click.Context, param: click.Parameter, given: str | None) -> None:
+    """Have an app that names no loader have one of a class, in every process of this command."""
     if given:
-        raise click.UsageError(
-            "--loader does not exist in celeriac: there are no loaders. Settings come from `app.conf` and "
-            "`app.config_from_object`, task modules from `include`, hooks are signals (celeriac.signals).",
-            context,
-        )
+        os.environ[LOADER_VARIABLE] = given
 
 
 def _name_settings(context: click.Context, param: click.Parameter, given: str | None) -> None:

@@ -71,10 +71,6 @@ BOOTSTEPS: Final = _never(
     "a worker is not built of bootsteps; add steps of your own to `app.steps`, or connect to worker_init, worker_ready "
     "and worker_shutdown in celeriac.signals"
 )
-LOADERS: Final = _never(
-    "there are no loaders. Settings come from `app.conf` and `app.config_from_object`, task modules from `include`, "
-    "hooks are signals (celeriac.signals)"
-)
 BACKENDS: Final = _never(
     "a result backend is chosen by the scheme of `result_backend`; one of your own is a "
     "celeriac.backends.base.ResultBackend"
@@ -263,7 +259,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     },
     "celeriac.execute": no(_instead("`app.send_task`"), "send_task apply apply_async delay_task"),
     "celeriac.fixups": DJANGO,
-    "celeriac.loaders": LOADERS,
+    "celeriac.loaders": at("celeriac.app.loaders", "get_loader_cls=loader_class"),
+    "celeriac.loaders.app": at("celeriac.app.loaders", "AppLoader"),
+    "celeriac.loaders.base": at("celeriac.app.loaders", "BaseLoader"),
+    "celeriac.loaders.default": at("celeriac.app.loaders", "Loader DEFAULT_CONFIG_MODULE"),
     "celeriac.local": {
         **at("celeriac.app.current", "Proxy"),
         **at("celeriac.compat.functional", "maybe_evaluate"),

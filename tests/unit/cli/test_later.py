@@ -53,8 +53,9 @@ def test_a_module_of_settings_is_named_for_every_process_of_the_command(monkeypa
     assert os.environ.pop("CELERIAC_CONFIG_MODULE") == "shop_settings"
 
 
-def test_loaders_are_refused_for_good(command):
-    run = command("--loader=shop.loader:Loader", "queue", "list")
+def test_a_loader_is_named_for_every_process_of_the_command(monkeypatch, command):
+    monkeypatch.delenv("CELERY_LOADER", raising=False)
 
-    assert run.code == 2
-    assert "there are no loaders" in run.err
+    command("--loader=shop.loader:Loader", "worker", "--help")
+
+    assert os.environ.pop("CELERY_LOADER") == "shop.loader:Loader"

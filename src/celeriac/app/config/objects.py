@@ -50,6 +50,8 @@ class ConfigSource(msgspec.Struct, frozen=True):
                 return f"module {self.target.__name__}"
             case type():
                 return f"class {self.target.__module__}.{self.target.__qualname__}"
+            case _ if self.asked_by:
+                return f"{type(self.target).__name__}{by}"
         return f"{type(self.target).__name__} given to config_from_object"
 
     def read(self, names: Names) -> dict[str, Said]:

@@ -1,4 +1,3 @@
 from celery import Celery
 
-app = Celery("reports")
-app.config_from_envvar("REPORTS_SETTINGS")
+app = Celery("reports", loader="reports.loading:ReportsLoader")
