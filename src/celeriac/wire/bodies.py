@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableSequence, Sequence
+from copy import copy
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +51,9 @@ _NO_EMBED_TEXT: Final = '{"callbacks": null, "errbacks": null, "chain": null, "c
 
 _CHAIN: Final = b'"chain": [{'
 
+_WORTH_REMEMBERING: Final = 4096
+"""Bytes of steps that take longer to read than to compare."""
+
 
 class _Carrying(msgspec.Struct, gc=False):
     callbacks: list[Any] | None = None
@@ -80,21 +84,57 @@ def write_body(args: Sequence[Any], kwargs: Mapping[str, Any], embed: Embed, *, 
     kwargs_text = dumps_text(dict(kwargs), name="kwargs", max_depth=inner_depth) if kwargs else "{}"
     embed_text = _NO_EMBED_TEXT
     if embed is not NO_EMBED:
-        embed_text = _write_embed(embed, max_depth=inner_depth)
+        if isinstance(embed.chain, Steps):
+            return _write_carrying(f"[{args_text}, {kwargs_text}, ", embed, embed.chain, max_depth=inner_depth)
+        embed_text = dumps_text(msgspec.structs.asdict(embed), name="embed", max_depth=inner_depth)
     return f"[{args_text}, {kwargs_text}, {embed_text}]".encode()
 
 
-def _write_embed(embed: Embed, *, max_depth: int) -> str:
-    if not isinstance(embed.chain, Steps):
-        return dumps_text(msgspec.structs.asdict(embed), name="embed", max_depth=max_depth)
-    texts = []
-    for name, part in msgspec.structs.asdict(embed).items():
-        if part is embed.chain:
-            text = part.as_json(name="embed['chain']", max_depth=max_depth - 2)
-        else:
-            text = dumps_text(part, name=f"embed['{name}']", max_depth=max_depth - 1)
-        texts.append(f'"{name}": {text}')
-    return f"{{{', '.join(texts)}}}"
+def _write_carrying(begin: str, embed: Embed, steps: Steps, *, max_depth: int) -> bytes:
+    """Write a body of which the steps are copied once, whatever they weigh."""
+    texts = {
+        name: dumps_text(getattr(embed, name), name=f"embed['{name}']", max_depth=max_depth - 1)
+        for name in ("callbacks", "errbacks", "chord")
+    }
+    pieces = steps.as_json(name="embed['chain']", max_depth=max_depth - 2)
+    before = f'{begin}{{"callbacks": {texts["callbacks"]}, "errbacks": {texts["errbacks"]}, "chain": '.encode()
+    behind = f', "chord": {texts["chord"]}}}]'.encode()
+    body = b"".join((before, *pieces, behind))
+    _last.note(body, steps, len(before), len(body) - len(behind))
+    return body
+
+
+class _Last:
+    """Remember the body with steps that this process wrote last.
+
+    Nearly always it is the next one that it reads, where one node runs the whole of a chain. Then the steps, which are
+    all but some hundred bytes of it, are known.
+    """
+
+    def __init__(self) -> None:
+        self._written: tuple[bytes, Steps, int, int] | None = None
+
+    def note(self, body: bytes, steps: Steps, begin: int, end: int) -> None:
+        """Remember a body whose steps lie between two places of it, if they are worth it."""
+        if end - begin >= _WORTH_REMEMBERING and steps.are_untouched:
+            self._written = body, copy(steps), begin, end
+
+    def read(self, data: bytes, max_depth: int) -> Body | None:
+        """Read a body if it is that one."""
+        written = self._written
+        if written is None or written[0] != data:
+            return None
+        _, steps, begin, end = written
+        others = b"%b[]%b" % (data[:begin], data[end:])
+        if may_have_tags(others) or is_text_deeper(others, max_depth):
+            return None
+        body = _decode_body(others)
+        if body.embed is not None:
+            body.embed.chain = copy(steps)
+        return body
+
+
+_last: Final = _Last()
 
 
 def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
@@ -103,6 +143,13 @@ def read_body(data: bytes, *, max_depth: int) -> Body | dict[str, Any]:
     Raises:
         DecodeError: it is neither.
     """
+    if len(data) > _WORTH_REMEMBERING:
+        try:
+            body = _last.read(data, max_depth)
+        except UNREADABLE:
+            body = None
+        if body is not None:
+            return body
     if not may_have_tags(data) and not is_text_deeper(data, max_depth):
         try:
             # Raw parts are not looked at: bytes that are no UTF-8 would be found by who reads the step.

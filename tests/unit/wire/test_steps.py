@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from datetime import date
 
 import msgspec
 import pytest
@@ -103,3 +104,58 @@ def test_a_step_that_cannot_be_read_is_told_when_it_is_looked_at():
 
     with pytest.raises(DecodeError, match="a step of a chain"):
         broken[0]
+
+
+def test_what_is_left_of_a_chain_is_written_as_it_came_step_by_step():
+    steps = carried(CHAIN)
+
+    for left in (CHAIN[:2], CHAIN[:1], []):
+        steps, _ = steps.without_last()
+
+        written = write_body([], {}, Embed(chain=steps), max_depth=DEPTH)
+
+        embed = {"callbacks": None, "errbacks": None, "chain": left, "chord": None}
+        assert written == json.dumps([[], {}, embed]).encode()
+
+
+def test_what_is_left_of_a_chain_may_be_changed():
+    steps, _ = carried(CHAIN).without_last()
+    assert steps.are_signatures(())
+
+    steps[1]["args"] = [7]
+    steps.append({"task": 1})
+
+    written = write_body([], {}, Embed(chain=steps), max_depth=DEPTH)
+    assert json.loads(written)[2]["chain"] == [CHAIN[0], {**CHAIN[1], "args": [7]}, {"task": 1}]
+    assert not steps.are_signatures(())
+
+
+LONG = [step(f"step {number}", "x" * 100) for number in range(60)]
+
+
+def test_a_body_that_was_written_here_reads_as_anywhere_else():
+    others, _ = carried(LONG).without_last()
+    link = [step("called back")]
+    tagged = {"__type__": "date", "__value__": "2026-02-03"}
+    written = write_body([tagged, "é"], {"a": 1}, Embed(chain=others, callbacks=link), max_depth=DEPTH)
+    assert read_of(written) == ([date(2026, 2, 3), "é"], {"a": 1}, link, LONG[:-1])
+    again = write_body([1], {}, Embed(chain=others, errbacks=link), max_depth=DEPTH)
+    body = read_body(again, max_depth=DEPTH)
+    assert isinstance(body, Body)
+    assert body.embed is not None
+    assert (body.args, body.kwargs, body.embed.callbacks, body.embed.errbacks) == ([1], {}, None, link)
+    assert body.embed.chain is not None
+
+    body.embed.chain[0]["args"] = ["changed by who has read it"]
+    others[0]["args"] = ["changed by who has written it"]
+
+    assert read_of(again) == ([1], {}, None, LONG[:-1])
+    assert read_of(write_body([2], {}, Embed(chain=others), max_depth=DEPTH))[3][0] == others[0]
+
+
+def read_of(written: bytes) -> tuple[object, object, object, list[object]]:
+    body = read_body(written, max_depth=DEPTH)
+    assert isinstance(body, Body)
+    assert body.embed is not None
+    assert body.embed.chain is not None
+    return body.args, body.kwargs, body.embed.callbacks, [*body.embed.chain]
