@@ -14,7 +14,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -491,6 +491,22 @@ class Broker(ABC):
         return None
 
 
+class Taker(Protocol):
+    """Run what follows a run at once, where it could begin in the moment in which that run is settled."""
+
+    def room(self) -> tuple[Sequence[str], int]:
+        """Return the queues that are claimed from, and how many messages of theirs could begin now."""
+        ...
+
+    def accepts(self, message: Message) -> bool:
+        """Say whether nothing has to be asked before a message begins."""
+        ...
+
+    def take(self, claim: Claim) -> None:
+        """Have messages run that were claimed by a settlement. Called in the event loop of the consumer."""
+        ...
+
+
 class Consumer(ABC):
     """Claim and settle for one owner. The worker's side; used from one event loop.
 
@@ -549,6 +565,13 @@ class Consumer(ABC):
 
         What follows says KEEP, YIELD or REPLACE when it is unique, so none of it is left out. What goes to an exchange
         that leads nowhere becomes a dead letter: there is nobody who could be told.
+        """
+
+    def hand_over_to(self, taker: Taker) -> None:  # noqa: B027 - most have what follows claimed as anything else
+        """Let a settlement claim what it publishes, for this owner and in the same step, where nobody is passed over.
+
+        That is: it may be claimed at once, from queues of the taker, and nothing else could be claimed from any of
+        these. Called before the first settlement.
         """
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -14,9 +14,10 @@ import msgspec
 from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
-from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement
+from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement, Taker
 from celeriac.clock import until_tick
-from celeriac.exceptions import DecodeError, ImproperlyConfigured, LeaseLost, OperationalError
+from celeriac.exceptions import CeleriacError, DecodeError, ImproperlyConfigured, LeaseLost, OperationalError
+from celeriac.message import Message
 from celeriac.states import READY_STATES
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.limits import Limits
@@ -60,7 +61,7 @@ _FULL_LOOK: Final = 0.05
 _REFILL_SHARE: Final = 4
 
 
-class Intake:
+class Intake(Taker):
     """Keep the node's slots supplied, in one background task.
 
     Args:
@@ -152,20 +153,22 @@ class Intake:
         self._revoked = revoking.revoked
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
-        self._taking: asyncio.Future[None] | None = None
+        self._taking: set[asyncio.Future[None]] = set()
+        self._is_open = False
         self._clock_offset = time.time() - time.monotonic()
         self.completed_at = time.monotonic()
         """Monotonic instant at which the last claim was answered, with messages, with none or with an error."""
 
     def start(self) -> None:
         self.completed_at = time.monotonic()
+        self._is_open = True
         self._loop.start()
 
     async def stop(self) -> None:
         """Claim no more. May be called twice."""
+        self._is_open = False
         await self._loop.stop()
-        if self._taking is not None:
-            await asyncio.gather(self._taking, return_exceptions=True)
+        await asyncio.gather(*self._taking, return_exceptions=True)
 
     def freed(self) -> None:
         """Look again whether there is room."""
@@ -229,29 +232,61 @@ class Intake:
             left = await asyncio.to_thread(burst.look)
             if left is not None:
                 burst.finish(left)
-        runnable = self._decide_all(claim)  # at once: from here on the claim is held
-        if claim.revocations == self._revoked.version and self._may_begin(runnable):
-            self._slots.add(runnable)
-            self._slots.dispatch()
-        else:
-            # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
-            self._taking = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
-            await asyncio.shield(self._taking)
+        passing = self._begin(claim)
+        if passing is not None:
+            await asyncio.shield(passing)
         if self._on_waiting is not None and self._slots.behind:
             self._on_waiting()
         await asyncio.sleep(0)
 
-    def _without_cancelled(self, claim: Claim) -> Claim:
-        """Give back what a claim has taken from queues that were cancelled while it was under way."""
-        names = frozenset(self._consuming.claimed)
-        kept = []
-        for delivery in claim.deliveries:
-            if delivery.message.queue in names:
-                kept.append(delivery)
-                continue
+    def _begin(self, claim: Claim) -> asyncio.Future[None] | None:
+        """Have what was claimed run; return what is to be waited for when the store must be asked about it before."""
+        runnable = self._decide_all(claim)  # at once: from here on the claim is held
+        if claim.revocations == self._revoked.version and self._may_begin(runnable):
+            self._slots.add(runnable)
+            self._slots.dispatch()
+            return None
+        # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
+        passing = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
+        self._taking.add(passing)
+        passing.add_done_callback(self._taking.discard)
+        return passing
+
+    # -- what follows a run, claimed by the settlement of it ----------------------------------------------------
+
+    def room(self) -> tuple[Sequence[str], int]:
+        slots = self._slots
+        if not self._is_open or self._signals.is_behind or slots.waiting or not self._settler.one_store:
+            return (), 0
+        return self._consuming.claimed, sum(max(0, slot.capacity - slot.load) for slot in slots.slots)
+
+    def accepts(self, message: Message) -> bool:
+        try:
+            facts = read_intake(message, limits=self._limits, zone=self._zone, accept=self._accept)
+        except CeleriacError:
+            return False
+        task = self._tasks.get(facts.task)
+        return task is not None and task.acks_late and (self._none_limited or self._is_unlimited(facts.task))
+
+    def take(self, claim: Claim) -> None:
+        if self._is_open:
+            passing = self._begin(self._without_cancelled(claim))
+            if passing is not None:
+                passing.add_done_callback(_tell_of_failure)
+        else:
+            self._give_back(claim.deliveries)
+
+    def _give_back(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
             facts = Facts("", delivery.message.task_id, None, None, 0, None, 2)
             held = self._holdings.add(delivery, facts, now=time.monotonic(), expected=0.0)
             self._settler.add(Ending(held, Release(delivery=delivery)))
+
+    def _without_cancelled(self, claim: Claim) -> Claim:
+        """Give back what a claim has taken from queues that were cancelled while it was under way."""
+        names = frozenset(self._consuming.claimed)
+        self._give_back(delivery for delivery in claim.deliveries if delivery.message.queue not in names)
+        kept = [delivery for delivery in claim.deliveries if delivery.message.queue in names]
         return msgspec.structs.replace(claim, deliveries=kept)
 
     def _room(self) -> int:
@@ -462,3 +497,9 @@ class Intake:
                 self._settler.add(Ending(held, Settlement(delivery=held.delivery)))
                 runnable = [one for one in runnable if one is not held]
         return runnable
+
+
+def _tell_of_failure(passing: asyncio.Future[None]) -> None:
+    """Log why what a settlement had claimed was not begun; it goes back to its queue."""
+    if not passing.cancelled() and passing.exception() is not None:
+        logger.warning("what follows a run could not begin at once: %s", passing.exception())

@@ -288,6 +288,7 @@ class Supervisor:
             spare=None if scaling is None else lambda: scaling.scaler.spare,
             on_waiting=None if scaling is None else scaling.note_waiting,
         )
+        self._consumer.hand_over_to(self._intake)
         elections = None
         if plan.elects:
             handlers = {} if plan.worker is None else plan.worker.gossip.election_handlers

@@ -6,8 +6,10 @@ import time
 from datetime import UTC
 from uuid import uuid4
 
+import msgspec
+
 from celeriac import Celery
-from celeriac.brokers.base import Incarnation
+from celeriac.brokers.base import Claim, Incarnation
 from celeriac.brokers.revocations import Revocation
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.consuming import Consuming
@@ -51,7 +53,7 @@ class Node:
         self.consumer = app.broker.consumer(Incarnation.begin("w1@here"))
         self.holdings = Holdings()
         form = app.conf.record_form
-        settler = Settler(
+        self.settler = settler = Settler(
             self.consumer, app.broker, None, self.holdings, on_settled=lambda: None, done_at=str, form=form
         )
         signal = RevokedSignal(app, "w1@here", Announcer())
@@ -117,3 +119,83 @@ async def test_what_was_claimed_under_a_lease_that_is_lost_meanwhile_does_not_be
         await turn
 
         assert (children.slots.running, len(node.slots.waiting), len(node.holdings)) == (0, 0, 0)
+
+
+async def claimed_by(node: Node) -> Claim:
+    """Claim the one message that there is, as a settlement does that claims what it has published."""
+    return await node.consumer.claim(("celery",), limit=1, wait=0)
+
+
+async def test_what_a_settlement_has_claimed_begins_at_once(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t")(lambda: None)
+        node = Node(app, children)
+        await started(children, 1)
+        await node.consumer.open()
+        task.delay()
+        claim = await claimed_by(node)
+        assert node.intake.room() == ((), 0)
+        node.intake.start()
+        assert node.intake.room() == (("celery",), 1)
+
+        node.intake.take(claim)
+
+        assert (children.slots.running, len(node.holdings)) == (1, 1)
+        assert node.intake.room()[1] == 0
+        await node.intake.stop()
+
+
+async def test_what_a_settlement_claims_while_the_node_stops_goes_back(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t")(lambda: None)
+        node = Node(app, children)
+        await started(children, 1)
+        await node.consumer.open()
+        result = task.delay()
+        claim = await claimed_by(node)
+        node.intake.start()
+        await node.intake.stop()
+        assert node.intake.room() == ((), 0)
+        node.settler.start()
+
+        node.intake.take(claim)
+
+        assert children.slots.running == 0
+        await until(lambda: len(node.holdings) == 0)
+        assert [delivery.message.task_id for delivery in (await claimed_by(node)).deliveries] == [result.id]
+        await node.settler.stop(5)
+
+
+async def test_what_was_revoked_before_it_was_published_does_not_begin(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t")(lambda: None)
+        node = Node(app, children)
+        await started(children, 1)
+        await node.consumer.open()
+        revoked = Revocation(task_id="unwanted", at=0.0, expires_at=1e12)
+        app.broker.revoke([revoked], deadline_at=time.monotonic() + 5)
+        task.apply_async(task_id="unwanted")
+        claim = await claimed_by(node)
+        node.intake.start()
+        node.settler.start()
+
+        node.intake.take(claim)
+
+        await until(lambda: len(node.holdings) == 0)
+        assert children.slots.running == 0
+        assert (await claimed_by(node)).deliveries == []
+        await node.intake.stop()
+        await node.settler.stop(5)
+
+
+async def test_what_has_to_be_asked_about_is_not_taken_from_a_settlement(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        plain = app.task(name="plain")(lambda: None)
+        early = app.task(name="early", acks_late=False)(lambda: None)
+        limited = app.task(name="limited", rate_limit="1/h")(lambda: None)
+        app.finalize()
+        node = Node(app, children)
+        messages = [app.sender.build(task, (), {}) for task in (plain, early, limited, "unknown")]
+        messages.append(msgspec.structs.replace(messages[0], headers=b"[]"))
+
+        assert [node.intake.accepts(message) for message in messages] == [True, False, False, False, False]

@@ -61,6 +61,10 @@ class Lists:
         """Return the lists of all queues."""
         return self._places.keys()
 
+    def all_of(self, queues: Sequence[str]) -> Collection[bytes]:
+        """Return the lists of these queues, if a claim from them was the last one and names all lists; else none."""
+        return self._places.keys() if not self.many and tuple(queues) == self._asked_for else ()
+
     def queue_of(self, name: bytes) -> str:
         """Return the queue of a list that `choose` has named."""
         return self._queues[self._places[name][1]]

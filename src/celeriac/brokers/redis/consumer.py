@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from celeriac.brokers.base import (
     ResultSink,
     Room,
     Settlement,
+    Taker,
 )
 from celeriac.brokers.declared import Declared
 from celeriac.brokers.exchanges import is_said, spread
@@ -47,7 +49,7 @@ from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.ownership import ASK_WITHIN, NOBODY, SHARE, Ownership
 from celeriac.brokers.redis.place import RedisPlace
-from celeriac.brokers.redis.settling import Plan, ResultRow, planned, release_plan, unseen_plan
+from celeriac.brokers.redis.settling import HandOver, Plan, ResultRow, planned, release_plan, unseen_plan
 from celeriac.brokers.redis.uniqueness import may_be_unique
 from celeriac.brokers.redis.wakes import Wakes
 from celeriac.brokers.topology import Binding
@@ -110,6 +112,7 @@ class RedisConsumer(Consumer):
         self._watcher = Watcher()
         self._watched_in = 0
         self._maybe_ended: set[int] = set()
+        self._taker: Taker | None = None
         self._nothing_left: tuple[tuple[str, ...], Taken | None] = ((), None)
         self._looked_at = 0.0
         self._told_queues: frozenset[str] = frozenset()
@@ -291,8 +294,9 @@ class RedisConsumer(Consumer):
             results.join_within(joins, [one.joins for one in mine if one.joins is not None])
             database = getattr(results, "place", self.place).database
         accepted: set[int] = set()
+        handing = self._handing(mine)
         try:
-            for batch, plan in planned(mine, iter(rows), iter(joins), self._keys, self._envelopes):
+            for batch, plan in planned(mine, iter(rows), iter(joins), self._keys, self._envelopes, handing):
                 accepted |= await self._settle(batch, plan, database)
         except BaseException:
             self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages
@@ -341,23 +345,42 @@ class RedisConsumer(Consumer):
             for channel in self._channels.of(message.route.exchange, message.route.routing_key):
                 await self._link.call("PUBLISH", channel, envelope, timeout=ASK_WITHIN)
 
+    def hand_over_to(self, taker: Taker) -> None:
+        self._taker = taker
+
+    def _handing(self, settlements: Sequence[Settlement]) -> HandOver | None:
+        """Say which of the messages that these publish they may claim, if there are any."""
+        if self._taker is None or not any(one.publish for one in settlements):
+            return None
+        queues, most = self._taker.room()
+        lists = self._lists.all_of(queues)
+        if most <= 0 or not lists:
+            return None
+        first = self._own.set_aside(most)
+        return HandOver(lists, queues, deque(range(first, first + most)), self._taker.accepts)
+
     async def _settle(self, batch: Sequence[Settlement], plan: Plan, database: int) -> set[int]:
         """Settle what fits in one script, and return the tags of what was accepted."""
         keys, own = self._keys, self._own
         other = database != self.place.database
         words: list[Word] = [self.place.database if other else "", database if other else ""]
         names: list[bytes | str] = [own.held, own.started, keys.counts, keys.delayed, keys.delayed_counts]
+        then = [plan.encoded(), plan.encoded_hand_over(), *plan.strings]
         names += [keys.dead, keys.dead_last, keys.queues, keys.replaced, keys.unique_in_use, keys.bookings, *plan.names]
         tags = [one.delivery.tag for one in batch]
+        handing = own.claiming(len(plan.handed), first=min(plan.handed)) if plan.handed else nullcontext()
         try:
-            _, refused, failed = await own.ask(
-                "settle", names, words, noting=True, then=[plan.encoded(), *plan.strings], within=SETTLE_WITHIN
-            )
+            with handing:
+                _, refused, failed, *handed = await own.ask(
+                    "settle", names, words, noting=True, then=then, within=SETTLE_WITHIN
+                )
         except (BrokerUnavailable, asyncio.CancelledError):
             self._maybe_ended.update(tags)  # it may have taken place nevertheless
             raise
         except LeaseLost:
             return set()
+        if handed[0]:
+            self._hand_over(plan, *handed)
         accepted = set(tags)
         if refused:
             # What is named twice in a batch was accepted once.
@@ -372,6 +395,13 @@ class RedisConsumer(Consumer):
         if self._maybe_ended:
             self._maybe_ended -= accepted
         return accepted
+
+    def _hand_over(self, plan: Plan, tags: Sequence[int], now: bytes, revocations: bytes) -> None:
+        """Have the taker run what a settlement has claimed."""
+        assert self._taker is not None, "nothing is claimed for nobody"
+        owner = self._own.owner
+        deliveries = [Delivery(tag=tag, owner=owner, message=plan.handed[tag]) for tag in tags]
+        self._taker.take(Claim(deliveries, float(now), int(revocations)))
 
     # -- unique keys and rate limits ----------------------------------------------------------------------------
 

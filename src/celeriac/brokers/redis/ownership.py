@@ -117,13 +117,19 @@ class Ownership:
                 self.owner = NOBODY
                 self._forget()
 
+    def set_aside(self, most: int) -> int:
+        """Return the first of so many tags, which nothing else will have."""
+        first, self._next_tag = self._next_tag, self._next_tag + most
+        return first
+
     @contextmanager
-    def claiming(self, most: int) -> Iterator[int]:
-        """Set tags aside for a claim, and yield the first of them.
+    def claiming(self, most: int, *, first: int | None = None) -> Iterator[int]:
+        """Set tags aside for a claim, unless `first` was before, and yield the first of them.
 
         While the block runs they count as asked for. When it raises, what they name is given back before the next call.
         """
-        first, self._next_tag = self._next_tag, self._next_tag + most
+        if first is None:
+            first = self.set_aside(most)
         self._asked[first] = most
         owner = self.owner
         try:

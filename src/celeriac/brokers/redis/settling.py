@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -14,8 +15,10 @@ from celeriac.brokers.redis.bookings import booking_word, waits_for_start
 from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.joining import JoinNames, JoinRow, JoinWriter, steps_of
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.records import make_record
 from celeriac.ids import new_id
 from celeriac.message import Message
+from celeriac.wire.properties import reply_to_alone
 
 ResultRow = tuple[str, str, bytes, str, int, int]
 """Key, key of the attempt, record, state, attempt, lifetime in ms: as a result backend of this store writes them."""
@@ -25,21 +28,57 @@ BATCH_MAX_BYTES: Final = 32 * 1024 * 1024
 """What one script settles: others wait for the server meanwhile, and it takes no command of more than 1 GiB."""
 
 FIXED_KEYS: Final = 12
-FIXED_ARGS: Final = 8
+FIXED_ARGS: Final = 9
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class HandOver(msgspec.Struct):
+    """Say which messages that follow runs are to be claimed by the settlement of these.
+
+    Attributes:
+        lists: that have to be empty, so that nobody is passed over.
+        queues: from which they may be.
+        tags: set aside for them; those that the plan has given away are gone.
+        accepts: says whether a message could begin at once.
+    """
+
+    lists: Collection[bytes]
+    queues: Collection[str]
+    tags: deque[int]
+    accepts: Callable[[Message], bool]
+
+    def tag_for(self, message: Message) -> int:
+        """Return the tag that a message may be claimed under, or 0."""
+        properties = message.properties
+        if (
+            not self.tags
+            or message.eta_at is not None
+            or message.unique is not None
+            or message.queue not in self.queues
+            or (properties is not None and reply_to_alone(properties) is None)
+            or not self.accepts(message)
+        ):
+            return 0
+        return self.tags.popleft()
 
 
 class Plan:
     """Gather what a batch of settlements does.
 
+    Args:
+        handing: what may be claimed at once, or None.
+
     Attributes:
+        handed: the messages that the script may claim, by the tags that they have then, which follow each other.
         names: keys that the plan names, behind the script's own.
         strings: byte strings that it names, likewise.
         size_bytes: what all of it weighs, roughly.
     """
 
-    def __init__(self, keys: Keys, envelopes: Envelopes) -> None:
+    def __init__(self, keys: Keys, envelopes: Envelopes, handing: HandOver | None = None) -> None:
+        self.handed: dict[int, Message] = {}
+        self._handing = handing
         self.names: list[bytes | str] = []
         self.strings: list[bytes] = []
         self.size_bytes = 0
@@ -66,7 +105,7 @@ class Plan:
             delivery.tag,
             1 if delivery.redelivered else 0,
             self._result(row) if row is not None else 0,
-            [self._message(message) for message in settlement.publish] if settlement.publish else 0,
+            [self._message(message, self._handing) for message in settlement.publish] if settlement.publish else 0,
             self._letter(settlement) if settlement.dead_reason is not None else 0,
         )
         keeps = settlement.frees is not None or settlement.room is not None or delivery.booking is not None
@@ -82,6 +121,12 @@ class Plan:
     def encoded(self) -> bytes:
         return _encode(self._steps)
 
+    def encoded_hand_over(self) -> bytes:
+        """Write which lists must be empty before the script claims something; nothing when it is to claim nothing."""
+        if not self.handed or self._handing is None:
+            return b""
+        return _encode([self._name(self._keys.revoked_version), *map(self._name, self._handing.lists)])
+
     def _result(self, row: ResultRow) -> tuple[object, ...]:
         meta_key, attempt_key, record, state, retries, lifetime_ms = row
         names = self.names
@@ -90,16 +135,20 @@ class Plan:
         at = FIXED_KEYS + len(names)
         return (at - 1, at, self._string(record), state, retries, lifetime_ms)
 
-    def _message(self, message: Message) -> tuple[object, ...]:
+    def _message(self, message: Message, handing: HandOver | None = None) -> tuple[object, ...]:
         unique = new_id()
-        envelope = self._string(self._envelopes.write(message, unique))
-        list_name = self._name(self._keys.list_of(message.queue, message.priority))
+        envelope = self._envelopes.write(message, unique)
+        name = self._keys.list_of(message.queue, message.priority)
+        tag = 0 if handing is None else handing.tag_for(message)
+        if tag:
+            self.handed[tag] = message
+            envelope = make_record(name, envelope)  # here: a text of 100 kB that a script makes costs Redis 150 us
+        common = (self._name(name), self._string(envelope), message.eta_at or 0, unique, tag)
         if message.unique is None:
-            return (list_name, envelope, message.eta_at or 0, unique)
+            return common
         wanted = message.unique
         key = self._name(self._keys.unique(wanted.key))
-        mode = wanted.on_conflict.value
-        return (list_name, envelope, message.eta_at or 0, unique, key, message.task_id, wanted.lasts, mode)
+        return (*common, key, message.task_id, wanted.lasts, wanted.on_conflict.value)
 
     def _letter(self, settlement: Settlement) -> tuple[object, ...]:
         queue = settlement.delivery.message.queue
@@ -148,14 +197,17 @@ def planned(
     joins: Iterator[JoinRow],
     keys: Keys,
     envelopes: Envelopes,
+    handing: HandOver | None = None,
 ) -> Iterator[tuple[Sequence[Settlement], Plan]]:
     """Yield plans that are not too large for one script, each with its settlements, in order.
 
     Args:
         rows: one for each result of each settlement, in order; empty when records are kept elsewhere.
         joins: one for each settlement that changes joins, likewise.
+        handing: what of the messages that follow may be claimed at once, or None; the first plan does that, for a node
+            that ends more at a time has other work.
     """
-    plan, first = Plan(keys, envelopes), 0
+    plan, first = Plan(keys, envelopes, handing), 0
     for at, settlement in enumerate(settlements):
         if len(plan) == BATCH_MAX or plan.size_bytes >= BATCH_MAX_BYTES:
             yield settlements[first:at], plan

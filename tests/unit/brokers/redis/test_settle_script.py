@@ -32,9 +32,9 @@ def settle(client: Any, *tags: int) -> tuple[list[int], list[Any]]:
     for tag in tags:
         keys += [f"r{tag}".encode(), f"a{tag}".encode(), f"next{tag}".encode()]
         texts.append(f"follows {tag}".encode())
-        result = [len(keys) - 2, len(keys) - 1, 9, "SUCCESS", 0, DAY_MS]
-        plan.append([tag, 0, result, [[len(keys), 8 + len(texts), 0, ""]], 0])
-    arguments = [OWNER, "1", "0", "", "", "", "", msgspec.msgpack.encode(plan), *texts]
+        result = [len(keys) - 2, len(keys) - 1, 10, "SUCCESS", 0, DAY_MS]
+        plan.append([tag, 0, result, [[len(keys), 9 + len(texts), 0, "", 0]], 0])
+    arguments = [OWNER, "1", "0", "", "", "", "", msgspec.msgpack.encode(plan), "", *texts]
     done, *more = client.eval(script("settle").text, len(keys), *keys, *arguments)
     assert done == 0
     return more[0], more[1]

@@ -2,19 +2,23 @@
 --   KEYS  epochs, held, started, counts, delayed, delayed:counts, dead, dead:last, queues, replaced, unique,
 --         bookings, then those that the plan names
 --   ARGV  owner, epoch, ahead, database of the broker and of the results ('' twice when they are the same),
---         tags that have begun, tags that have ended, plan (msgpack), then the byte strings that the plan names
+--         tags that have begun, tags that have ended, plan (msgpack), what must be empty before something is claimed (msgpack:
+--         {version of what is revoked (KEYS), list (KEYS), …}, or '' when nothing is to be claimed), then the byte strings that
+--         the plan names
 -- The plan has for each claim {tag, 1 if it has counts, result or 0, {message, …} or 0, letter or 0}, and behind these what
 -- it kept from others or 0, {result, …} of runs that never begin because of it, and what it does to joins, if there is
 -- anything of the kind:
 --   result   {key, key of the attempt (KEYS), record (ARGV), state, retries, lifetime in ms or 0 for ever}
---   message  {list (KEYS), envelope (ARGV), due or 0, unique word, and if it wants a unique key: that (KEYS), task id,
---            seconds, mode}
+--   message  {list (KEYS), envelope (ARGV), due or 0, unique word, tag or 0, and if it wants a unique key: that (KEYS), task
+--            id, seconds, mode}. One with a tag is claimed under it when all lists are empty and nothing delayed is due, and
+--            its record stands in the place of its envelope
 --   kept     {unique key (KEYS) that ends with it or 0, id of its run, {limit, inside, called, aside (KEYS)} of its room or 0}
 --   letter   {sorted set of its queue's letters (KEYS), queue, reason (ARGV)}
 --   joins    {1 where items are in sorted sets, milliseconds for which results are kept, list for internal messages that
 --            were kept (KEYS), {step, …}}; steps as join.lua has them, those that count with a message or 0 at their end
--- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}}; claims are named by their position,
--- from 1. When nobody is that owner any more all are refused.
+-- Returns {1} when refused (`fence`), else {0, {claims refused}, {claim, error, …}, {tag of a message that was claimed, …},
+-- now, version of what is revoked}; claims are named by their position, from 1. When nobody is that owner any more all are
+-- refused.
 -- Claim by claim: the result is stored, joins are started and members counted, what follows published, the letter kept,
 -- joins are ended, and the claim deleted last. One that fails on the way stays claimed and the others go on. It fails
 -- before anything of it can be seen twice: its lists are looked at first, and what is done before it publishes may be
@@ -35,7 +39,7 @@ local plan = cmsgpack.unpack(ARGV[8])
 local held, refused, failed = KEYS[2], {}, {}
 if stands == 2 then
     for i = 1, #plan do refused[i] = i end
-    return {0, refused, failed}
+    return {0, refused, failed, {}}
 end
 allow_when_full(KEYS[4])
 local now = server_now(tonumber(ARGV[3]))
@@ -48,11 +52,30 @@ local function look_at_lists(messages)
     end
 end
 
+local emptied, version, handed = {}, nil, {}
+if ARGV[9] ~= '' then
+    for i, at in ipairs(cmsgpack.unpack(ARGV[9])) do
+        if i == 1 then version = KEYS[at] else emptied[#emptied + 1] = KEYS[at] end
+    end
+end
+
+-- Say whether a message that is published now would be the next one to be claimed.
+local function nothing_waits()
+    return redis.call('EXISTS', unpack(emptied)) == 0
+        and #redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', as_text(now), 'LIMIT', 0, 1) == 0
+end
+
 local function publish(messages)
     for _, m in ipairs(messages) do
-        local list, envelope, due, unique = KEYS[m[1]], ARGV[m[2]], m[3], m[4]
-        if m[5] then take_unique(KEYS[m[5]], KEYS[10], KEYS[11], m[6], m[7], due, m[8], now) end
-        if due == 0 then
+        local list, envelope, due, unique, tag = KEYS[m[1]], ARGV[m[2]], m[3], m[4], m[5]
+        if m[6] then take_unique(KEYS[m[6]], KEYS[10], KEYS[11], m[7], m[8], due, m[9], now) end
+        if tag ~= 0 and nothing_waits() then
+            redis.call('HSET', held, string.format('%d', tag), envelope)
+            handed[#handed + 1] = tag
+        elseif tag ~= 0 then
+            local _, at = list_of(envelope)
+            redis.call('LPUSH', list, string.sub(envelope, at))
+        elseif due == 0 then
             redis.call('LPUSH', list, envelope)
         else
             file(KEYS[5], KEYS[6], due, unique, list, #list .. ':' .. list .. envelope)
@@ -222,4 +245,6 @@ for _, room in pairs(left) do
     -- What fails here is seen to by the next one who enters, or by `let_in`.
     pcall(let_in, room[1], KEYS[room[2]], KEYS[room[3]], KEYS[room[4]], KEYS[5], KEYS[6], now)
 end
-return {0, refused, failed}
+if #handed == 0 then return {0, refused, failed, handed} end
+local revoked = redis.pcall('GET', version)
+return {0, refused, failed, handed, as_text(now), type(revoked) == 'string' and revoked or '0'}
