@@ -15,6 +15,7 @@ from celeriac.bootsteps import StartStopStep
 
 class Elected(StartStopStep):
     def start(self, worker):
+        worker.gossip.on.node_join.add(lambda other: note("joined", other.hostname, worker.hostname))
         worker.gossip.election_handlers["page"] = lambda action: note("paged", action, worker.hostname)
 
 
@@ -29,6 +30,8 @@ def test_one_of_several_nodes_is_elected_and_does_it(project: Project):
         project.start("--without-gossip" if name == "w3" else "--heartbeat-interval=1", name=name, concurrency=1)
     wait_until(lambda: len(project.app.control.ping(timeout=10, limit=3)) == 3, what="three nodes that listen")
 
+    wait_until(lambda: {("w1", "w2"), ("w1", "w3"), ("w2", "w1"), ("w2", "w3")} <= met(project), what="who joined")
+
     results = [project.app.signature("tasks.noted", (f"elected-{number}",)).election() for number in range(3)]
     project.app.control.election("page-1", "page", "anna")
 
@@ -39,3 +42,9 @@ def test_one_of_several_nodes_is_elected_and_does_it(project: Project):
     assert [project.began(f"elected-{number}") for number in range(3)] == [1, 1, 1]
     [paged] = [words for words in project.notes if words[0] == "paged"]
     assert (paged[1], paged[2].split("@")[0] in ("w1", "w2")) == ("anna", True)
+    assert len(met(project)) == 4  # the third one gossips with nobody
+
+
+def met(project: Project) -> set[tuple[str, str]]:
+    """Return which nodes have heard of which."""
+    return {(words[2].split("@")[0], words[1].split("@")[0]) for words in project.notes if words[0] == "joined"}

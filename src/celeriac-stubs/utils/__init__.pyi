@@ -1,4 +1,5 @@
 # Written by `python -m celeriac.compat.stubs` from celeriac/compat/paths.py.
+from celeriac.brokers.topology import worker_direct as worker_direct
 from celeriac.compat.functional import chunks as chunks
 from celeriac.compat.functional import maybe_list as maybe_list
 from celeriac.compat.functional import noop as noop
@@ -31,4 +32,5 @@ __all__ = [
     "noop",
     "symbol_by_name",
     "uuid",
+    "worker_direct",
 ]

@@ -139,7 +139,7 @@ class WorkerCommand(Command):
 @click.option("-E", "--task-events", "--events", "task_events", is_flag=True, help="Send events of tasks.")
 @click.option("--heartbeat-interval", type=seconds, metavar="SECONDS", help="Time between two heartbeat events.")
 @click.option("--without-heartbeat", is_flag=True, help="Send no heartbeat events.")
-@click.option("--without-gossip", is_flag=True, help="Take part in no elections.")
+@click.option("--without-gossip", is_flag=True, help="Take part in no elections; hear of no other nodes.")
 @click.option("-D", "--detach", is_flag=True, help="Work in the background.")
 @click.option("--uid", metavar="USER", help="Work as this user.")
 @click.option("--gid", metavar="GROUP", help="Work as this group.")

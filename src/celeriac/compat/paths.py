@@ -314,7 +314,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.compat.logs", "LOG_LEVELS"),
         **at("celeriac.compat.nodenames", "nodename nodesplit"),
         **no(_instead("functools.lru_cache"), "memoize"),
-        **no(KOMBU, "worker_direct"),
+        **at("celeriac.brokers.topology", "worker_direct"),
     },
     "celeriac.utils.abstract": {
         **at("celeriac.app.task", "CallableTask=Task"),

@@ -28,6 +28,8 @@ from celeriac.worker.commands.state import Helm, State
 from celeriac.worker.commands.table import command_named
 from celeriac.worker.daemons import in_daemon
 from celeriac.worker.elections import Elections
+from celeriac.worker.instance import Gossip
+from celeriac.worker.neighbours import Neighbours
 
 logger: Final = logging.getLogger("celeriac.worker")
 
@@ -52,13 +54,23 @@ class Control:
         node: name of this node.
         helm: what commands reach.
         elections: hears what is said of elections, in its order among the commands; None where none are held.
+        gossip: what steps want to hear of other nodes; None for nothing.
     """
 
-    def __init__(self, app: Celery, node: str, helm: Helm, elections: Elections | None = None) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        node: str,
+        helm: Helm,
+        elections: Elections | None = None,
+        gossip: Gossip | None = None,
+    ) -> None:
         self._app = app
         self._node = node
         self._helm = helm
         self._elections = elections
+        self._gossip = gossip
+        self._neighbours: Neighbours | None = None
         self._listening = Background(self._listen, "control")
         self._working = Background(self._work, "control-line")
         self._line: asyncio.Queue[tuple[Station, Command, Handler]] = asyncio.Queue(_LINE_MAX)
@@ -66,6 +78,7 @@ class Control:
         self._threads: set[asyncio.Task[None]] = set()
         self._complaints: set[str] = set()
         self._has_plugins = False
+        self._events_exchange = app.conf.event_exchange
 
     def start(self) -> None:
         """Begin to listen, unless the settings say not to, or there is nothing to hear."""
@@ -79,6 +92,8 @@ class Control:
         await self._working.stop()
         if self._elections is not None:
             self._elections.stop()
+        if self._neighbours is not None:
+            await self._neighbours.stop()
         for task in list(self._threads):
             task.cancel()
         station, self._station = self._station, None
@@ -103,6 +118,10 @@ class Control:
         topics = [Topic(commands_of(self._app.conf.control_exchange))]
         if self._elections is not None:
             topics.append(self._elections.topic)
+        if self._gossip is not None and self._gossip.on:
+            self._neighbours = Neighbours(self._app, self._node, self._gossip.on)
+            self._neighbours.start()
+            topics.append(self._neighbours.topic)
         while True:
             try:
                 heard = await station.subscribe(topics, deadline_at=time.monotonic() + _WITHIN, mailbox=mailbox)
@@ -122,8 +141,8 @@ class Control:
                 await asyncio.sleep(delay)
 
     async def _hear(self, station: Station, notice: Notice) -> None:
-        if self._elections is not None and notice.exchange == self._elections.topic.exchange:
-            self._elections.hear(notice)
+        if notice.exchange == self._events_exchange:
+            self._hear_event(notice)
             return
         try:
             command = read_command(notice)
@@ -148,6 +167,12 @@ class Control:
             await self._line_up(station, command, handler)
         else:
             await self._do_now(station, command, handler)
+
+    def _hear_event(self, notice: Notice) -> None:
+        if self._elections is not None and self._elections.topic.includes(notice.exchange, notice.routing_key):
+            self._elections.hear(notice)
+        elif self._neighbours is not None:
+            self._neighbours.hear(notice)
 
     async def _do_now(self, station: Station, command: Command, handler: Handler) -> None:
         """Do a command that waits for nothing."""

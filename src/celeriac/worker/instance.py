@@ -27,15 +27,29 @@ class NodeFacts(Protocol):
     def queues(self) -> tuple[str, ...]: ...
 
 
+class NodeHandlers:
+    """Hold what is called with a node (`celeriac.events.state.Worker`) that comes, goes, or falls silent."""
+
+    def __init__(self) -> None:
+        self.node_join: set[Callable[[Any], object]] = set()
+        self.node_leave: set[Callable[[Any], object]] = set()
+        self.node_lost: set[Callable[[Any], object]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.node_join or self.node_leave or self.node_lost)
+
+
 class Gossip:
     """Be what steps of an app reach as ``worker.gossip``.
 
     Attributes:
+        on: what is told of other nodes; looked at when the steps have been started.
         election_handlers: what does the thing that a node was elected for, by topic; each is called with the action,
             in a thread of the supervisor's process. The topic ``task`` sends a signature, unless it is here.
     """
 
     def __init__(self) -> None:
+        self.on = NodeHandlers()
         self.election_handlers: dict[str, Callable[[Any], object]] = {}
 
 

@@ -205,7 +205,7 @@ class Node:
             fresh=self.starts_fresh,
             burst=options.burst,
             heartbeat=options.heartbeat or None,
-            elects=options.gossip,
+            gossip=self.worker.gossip if options.gossip else None,
             reload=Reload(Path.cwd(), self._began_at) if options.reload else None,
             say_ready=self.say_ready,
             say=self.say,

@@ -42,7 +42,7 @@ class NodeOptions:
         burst: stop when the queues are empty.
         reload: start again when a source of the project changes.
         heartbeat: seconds between two heartbeat events; 0 sends none, nor that the node is there and goes.
-        gossip: it takes part in elections.
+        gossip: it takes part in elections, and steps hear of other nodes.
         own: words of the command line that are options of the app's own (`app.user_options`).
         strict: do not start where broker or result backend are set up so that they may lose something.
     """

@@ -25,7 +25,7 @@ from celeriac.wire.forms import RecordForm
 from celeriac.wire.serializers import Accept
 from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.forkserver import Died, ForkServerHandle, Notice
-from celeriac.worker.instance import Worker
+from celeriac.worker.instance import Gossip, Worker
 from celeriac.worker.lives import Starter
 from celeriac.worker.options import HEARTBEAT_EVERY
 from celeriac.worker.orders import ORDER_SIGNAL, Leave, send_order
@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         burst: stop when the queues are empty.
         reload: start again when a source changes, or None.
         heartbeat: seconds between two heartbeat events; None sends none, nor any other of the node itself.
-        elects: it takes part in elections.
+        gossip: what steps want of it; None: it takes part in no elections, and hears of no other nodes.
         worker: the node, as receivers of its signals see it; None where it is none of its own.
         hears_signals: signals of this process stop the node; else whoever started it does.
         say_ready: called once, when the node takes work.
@@ -93,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     burst: bool = False
     reload: Reload | None = None
     heartbeat: float | None = HEARTBEAT_EVERY
-    elects: bool = True
+    gossip: Gossip | None = msgspec.field(default_factory=Gossip)
     worker: Worker | None = None
     hears_signals: bool = True
 

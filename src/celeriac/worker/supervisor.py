@@ -289,10 +289,8 @@ class Supervisor:
             on_waiting=None if scaling is None else scaling.note_waiting,
         )
         self._consumer.hand_over_to(self._intake)
-        elections = None
-        if plan.elects:
-            handlers = {} if plan.worker is None else plan.worker.gossip.election_handlers
-            elections = Elections(app, plan.node, self._events, handlers)
+        gossip = plan.gossip
+        elections = None if gossip is None else Elections(app, plan.node, self._events, gossip.election_handlers)
         helm = Helm(
             view=view,
             revoking=self._revoking,
@@ -312,7 +310,7 @@ class Supervisor:
             elections=elections,
             attend=self._consumer.attend,
         )
-        self._control = Control(app, plan.node, helm, elections)
+        self._control = Control(app, plan.node, helm, elections, gossip)
         self._leases = Leases(
             self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
         )

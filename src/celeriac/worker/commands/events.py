@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from celeriac.exceptions import DecodeError
+from celeriac.wire.jsontypes import loads
 from celeriac.worker.commands.panel import built_in, not_ok, ok
 from celeriac.worker.commands.state import State
 
@@ -33,7 +35,19 @@ def heartbeat(state: State) -> None:
         state.node.events.beat()
 
 
-@built_in("control")
+def _action(text: str) -> Any:
+    """Read JSON; what is none is the text itself."""
+    try:
+        return loads(text.encode())
+    except DecodeError:
+        return text
+
+
+@built_in(
+    "control",
+    args=[("id", str), ("topic", str), ("action", _action)],
+    signature="<id> <topic> [action]",
+)
 def election(state: State, id: str, topic: str, action: Any = None, **more: Any) -> None:
     """Elect one node, which does something."""
     if state.node.elections is not None:
