@@ -24,6 +24,7 @@ from celeriac.wire.forms import JSON_FORM, RecordForm
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.chain_ends import ending_chain
 from celeriac.worker.counting import Counting
+from celeriac.worker.gathering import WORTH_SETTLING
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.saying import saying_failed
 from celeriac.worker.settle import addressed, after_refusal_by_store, freeing
@@ -32,10 +33,6 @@ logger: Final = logging.getLogger("celeriac.worker")
 
 _PUBLISH_TIMEOUT: Final = 10.0
 _GATHER_TURNS: Final = 16
-
-_GATHER_SECONDS: Final = 0.002
-WORTH_SETTLING: Final = 32
-"""Endings for which a transaction is worth while as it is."""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +65,7 @@ class Settler:
             of it.
         done_at: returns the time of now as records write it.
         form: how records are written.
-        more_is_coming: says that many more runs are about to end, so that it is worth waiting for some of them.
+        gather_for: returns for how many seconds endings may wait for others (`gathering.py`).
         counting: counts the members of chords that the store would not take as they ended.
     """
 
@@ -84,12 +81,12 @@ class Settler:
         done_at: Callable[[], str],
         form: RecordForm = JSON_FORM,
         counting: Counting | None = None,
-        more_is_coming: Callable[[], bool] = lambda: False,
+        gather_for: Callable[[], float] = lambda: 0.0,
         publisher: Broker | None = None,
     ) -> None:
         self._publisher = broker if publisher is None else publisher
         self._counting = counting
-        self._more_is_coming = more_is_coming
+        self._gather_for = gather_for
         self._consumer = consumer
         self._broker = broker
         self._backend = backend
@@ -178,8 +175,8 @@ class Settler:
             await asyncio.sleep(0)
             if len(self._pending) == count:
                 break
-        if len(self._pending) < WORTH_SETTLING and self._more_is_coming():
-            await asyncio.sleep(_GATHER_SECONDS)
+        if len(self._pending) < WORTH_SETTLING and (seconds := self._gather_for()):
+            await asyncio.sleep(seconds)
 
     async def _store_started(self, batch: Sequence[Ending]) -> None:
         for ending in batch:

@@ -145,6 +145,11 @@ class Slots:
         return self.lives.slots
 
     @property
+    def bodies(self) -> int:
+        """How many of them run at once."""
+        return sum(slot.capacity for slot in self.lives.slots)
+
+    @property
     def idle(self) -> bool:
         """True when a body is free."""
         return any(slot.load < slot.capacity for slot in self.lives.slots)

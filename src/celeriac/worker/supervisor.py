@@ -32,12 +32,13 @@ from celeriac.worker.consuming import Consuming
 from celeriac.worker.control import Control
 from celeriac.worker.counting import Counting
 from celeriac.worker.decide import Policy
-from celeriac.worker.dispatch import SHORT_SECONDS, Durations
+from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
 from celeriac.worker.elections import Elections
 from celeriac.worker.endings import Endings
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.forkserver import Died, Imported, Notice, Started
+from celeriac.worker.gathering import gather_seconds
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.intake import START_WITHIN, Intake
 from celeriac.worker.leases import Leases
@@ -55,7 +56,7 @@ from celeriac.worker.revoking import Revoking
 from celeriac.worker.settle import (
     after_start,
 )
-from celeriac.worker.settler import WORTH_SETTLING, Settler
+from celeriac.worker.settler import Settler
 from celeriac.worker.slots import Slots
 from celeriac.worker.stalled import StalledWatch
 from celeriac.worker.start import Crew, Plan
@@ -202,7 +203,7 @@ class Supervisor:
             on_ended=lambda held, published: self._events.ended(held, published),
             done_at=self._done_at,
             form=plan.form,
-            more_is_coming=lambda: self._durations.mean < SHORT_SECONDS and self._slots.behind >= WORTH_SETTLING,
+            gather_for=lambda: gather_seconds(self._slots.behind, self._durations.mean, self._slots.bodies),
             publisher=app.write_broker,
             counting=self._counting,
         )
