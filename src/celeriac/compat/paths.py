@@ -212,7 +212,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         "celery_includes celery_worker_pool celery_config celery_parameters celery_worker_parameters celery_app "
         "celery_class_tasks celery_worker depends_on_current_app",
     ),
-    "celeriac.contrib.rdb": _later("remote debugging", "until then use `breakpoint()` with `celeriac worker -P solo`"),
+    "celeriac.contrib.rdb": {
+        **at("celeriac.app.remote_debugger", "CELERY_RDB_HOST DEFAULT_PORT Rdb debugger set_trace"),
+        **no(_instead("the variable of the environment"), "CELERY_RDB_PORT"),
+    },
     "celeriac.contrib.sphinx": _later("the Sphinx extension"),
     "celeriac.contrib.testing": {},
     "celeriac.contrib.testing.app": {
