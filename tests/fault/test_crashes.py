@@ -11,7 +11,7 @@ from tests.integration.project import Project, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.waits]
 
-AFTER_ALL_CRASHES = 40.0
+AFTER_ALL_CRASHES = 90.0
 """Three runs, 1 and 4 s between them, and time for a slow machine."""
 
 
@@ -51,19 +51,15 @@ def test_a_segmentation_fault_is_told_by_its_name(project: Project):
 
 
 def test_the_runs_of_a_poison_are_spaced(project: Project):
+    project.use_also("@app.task\ndef die_now():\n    note('at', time.monotonic())\n    os.kill(os.getpid(), 9)\n")
     project.start()
-    project.call("die", "poison")
+    project.call("die_now")
 
-    project.wait_begun("poison")
-    first = wait_until(lambda: eta_after(project, 1))
-    project.wait_begun("poison", times=2)
-    second = wait_until(lambda: eta_after(project, 2))
+    wait_until(lambda: len(project.notes) == 3, what=f"three runs\n{project.logs()}")
 
-    assert second - first >= 4.0
-
-
-def eta_after(project: Project, crashes: int) -> float | None:
-    return next((kept.eta for kept in project.kept() if not kept.held and kept.crashes == crashes), None)
+    first, second, third = (float(words[1]) for words in project.notes)
+    assert second - first >= 1.0
+    assert third - second >= 4.0
 
 
 def test_the_innocent_run_once_beside_a_poison(project: Project):

@@ -9,13 +9,13 @@ import pytest
 from tests.fault.redis.streams import Stream, assert_all_work, repeated, start_nodes, succeeded, wait_for_progress
 from tests.integration.project import wait_until
 from tests.servers.redis import DURABLE
-from tests.size import SIZE
+from tests.size import SIZE, late_after
 
 pytestmark = [pytest.mark.fault, pytest.mark.serial, pytest.mark.timeout(300)]
 
 CUTS = 20 if SIZE == "full" else 6
 EVERY_MS = 1000
-RESUMES_WITHIN = 3 * 5.0
+RESUMES_WITHIN = late_after(5.0)
 QUEUES = {"classic": {}, "quorum": {"task_default_queue_type": "quorum"}}
 
 

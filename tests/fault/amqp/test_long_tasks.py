@@ -80,7 +80,7 @@ def test_a_server_that_has_lost_patience_is_survived(impatient, redis_server, pr
     [node] = project.nodes
     project.wait_begun("long")
 
-    node.wait_for_log("has taken back", within=LONG + 10)
+    node.wait_for_log("has taken back", within=LONG + 60)
     stay(project, CONSUMER_TIMEOUT)
     short = project.call("noted", "short", 0.0)
     wait_until(short.ready, what="a short run beside it")
