@@ -73,7 +73,7 @@ def test_no_node_runs_a_call_before_its_time_and_all_run_it_when_it_is_due(fleet
     late = [call.get(timeout=60)[0] - due_at for due_at, call in calls]
     tell(f"{len(late)} calls began {min(late) * 1000:.0f} to {max(late) * 1000:.0f} ms after they were due")
     assert min(late) >= -0.002
-    assert max(late) < 5.0
+    assert max(late) < 30.0
     assert_all_work(project, nodes)
 
 
