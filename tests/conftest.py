@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,10 @@ pytest.register_assert_rewrite(
 
 # Containers run tests as root, and some of their nodes open pickles.
 os.environ.setdefault("C_FORCE_ROOT", "1")
+
+# What a shell runs in the background ignores the interrupt of a terminal, and so would all that is started from there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests are compiled once, not in each process that runs some. The projects that tests write are compiled at each start:
 # a file that is changed within a second is taken for the one before.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.size import scaled
+from tests.size import SIZE
 
-MEMBERS = scaled(1_000_000)
+MEMBERS = 1_000_000 if SIZE == "full" else 30_000
 
 PROGRAM = r"""
 import re, sys

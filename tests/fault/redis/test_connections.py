@@ -142,6 +142,7 @@ def test_a_batch_whose_answer_is_cut_off_is_published_once(redis_server, project
     server = redis_server()
     proxy = proxy_to(server.port)
     project = project_on(server, through=proxy)
+    project.app.conf.update(task_publish_timeout=60)  # ten megabytes go three times through the proxy
     warm_up(project)
     count = scaled(100_000)
     project.app.conf.task_publish_timeout = 30  # megabytes, three times, through a proxy on a busy machine
