@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from celeriac.message import Message
 from celeriac.worker import packets
 from celeriac.worker.dispatch import LATE_AFTER, Slot
 from celeriac.worker.held import Held
 from celeriac.worker.orders import Replaced, send_order
-from celeriac.worker.runs import ARE_YOU_THERE, Run, decode_run, encode
+from celeriac.worker.quotes import told
+from celeriac.worker.runs import ARE_YOU_THERE, Outcome, Run, decode_run, encode
 
 
 class Child(msgspec.Struct, eq=False):
@@ -39,6 +41,7 @@ class Child(msgspec.Struct, eq=False):
         line: on which it gets orders.
         begun: runs that it was given, those left out that were taken back.
         head: number of the first of `sent` when it was looked at last, and `looks` how often that was the same.
+        answered: the message that it answered last, if it has its body still.
     """
 
     slot: Slot
@@ -59,6 +62,7 @@ class Child(msgspec.Struct, eq=False):
     begun: int = 0
     head: int = 0
     looks: int = 0
+    answered: Message | None = None
 
     @property
     def takes_work(self) -> bool:
@@ -78,15 +82,37 @@ class Child(msgspec.Struct, eq=False):
             OSError: it is dying, and the notice of that comes next.
         """
         delivery = held.delivery
-        packet = encode(
-            Run(held.number, delivery.message, delivery.redelivered, delivery.crashes, held.ended, held.is_watched)
-        )
+        run = Run(held.number, delivery.message, delivery.redelivered, delivery.crashes, held.ended, held.is_watched)
+        if self.answered is not None:
+            run = self._without_answered(run)
+        packet = encode(run)
         packets.send(self.end, packet, packets.DONT_WAIT)
         self.slot.note_sent(held.expected, now)
         held.began_at = now
         self.sent[held.number] = held
         if not self.unread_since:
             self.unread_since = now
+
+    def _without_answered(self, run: Run) -> Run:
+        """Leave out the body of a message that the child has, because it has just answered it."""
+        message, self.answered = self.answered, None  # whatever it runs next, it may have something else after that
+        if run.message is not message:
+            return run
+        return msgspec.structs.replace(run, message=msgspec.structs.replace(message, body=b""), was_answered=True)
+
+    def completed(self, outcome: Outcome, held: Held) -> Outcome:
+        """Return an outcome with the body that it has told by that of its run.
+
+        Raises:
+            ValueError: it tells what is not there.
+        """
+        if outcome.quote is None or not outcome.publish:
+            return outcome
+        first, *others = outcome.publish
+        first = msgspec.structs.replace(first, body=told(outcome.quote, held.delivery.message.body))
+        if self.slot.capacity == 1 and not self.sent:
+            self.answered = first
+        return msgspec.structs.replace(outcome, publish=(first, *others), quote=None)
 
     def note_answered(self, number: int, now: float) -> Held | None:
         """Return what an outcome is about; None when nothing of that number was asked for."""

@@ -9,6 +9,7 @@ import msgspec
 from celeriac.brokers.base import ResultMeta
 from celeriac.brokers.joins import JoinEffects
 from celeriac.message import Message
+from celeriac.worker.quotes import Quote
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -34,6 +35,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
         crashes: earlier runs of the message whose child died under them.
         ended: the run is over, and only what is to be called about that is left; or None.
         is_watched: events are sent of it, so the outcome is to say what they tell.
+        was_answered: the body of the message was left out: it is that of the first message of the child's last outcome.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Run(msgspec.Struct, frozen=True, gc=False, array_like=True):
     crashes: int
     ended: Ended | None = None
     is_watched: bool = False
+    was_answered: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -59,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
         others: records of runs that never begin because of it: the steps of a chain that would have followed.
         joins: what it does to the joins of chords, or None.
         told: what an event says of it, as `app/events/task_events.py` writes it; None of a run that nobody watches.
+        quote: tells the body of the first of `publish`, which was left out there, by that of the run's own message; or
+            None.
     """
 
     number: int
@@ -72,6 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     others: tuple[ResultMeta, ...] = ()
     joins: JoinEffects | None = None
     told: str | None = None
+    quote: Quote | None = None
 
 
 REJECTED_REASON: Final = "Reject: "

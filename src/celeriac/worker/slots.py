@@ -278,6 +278,13 @@ class Slots:
         if held is None:
             self._distrust(child, f"outcome {outcome.number} was not expected")
             return
+        if outcome.quote is not None:
+            try:
+                outcome = child.completed(outcome, held)
+            except ValueError as exc:
+                child.sent[held.number] = held
+                self._distrust(child, f"unreadable outcome: {exc}")
+                return
         if child.is_alone and not self.suspects:
             child.leave()
             self.lives.expect_gone(child)

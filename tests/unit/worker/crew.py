@@ -41,11 +41,12 @@ class Children:
         self.crashed: list[Held] = []
         self.killed_runs: list[tuple[int, Verdict]] = []
         self.ended: list[Held] = []
+        self.outcomes: list[Outcome] = []
         self.slots = Slots(
             self,
             Adaptive(),
             Durations(),
-            on_outcome=lambda held, outcome: self.ended.append(held),
+            on_outcome=self._note_outcome,
             on_crash=lambda held, died: self.crashed.append(held),
             on_killed=lambda held, verdict: self.killed_runs.append((held.number, verdict)),
             on_start=lambda held, pid: None,
@@ -54,6 +55,10 @@ class Children:
             alive_within=alive_within,
         )
         self.under_way = UnderWay(self.slots)
+
+    def _note_outcome(self, held: Held, outcome: Outcome) -> None:
+        self.ended.append(held)
+        self.outcomes.append(outcome)
 
     def spawn(
         self, slot: int, child_end: socket.socket, line: socket.socket, *, place: int = 0, capacity: int = 1
@@ -115,8 +120,10 @@ def held(
     crashes: int = 0,
     acked: bool = False,
     size: int = 2,
+    message: Message | None = None,
 ) -> Held:
-    message = Message(task_id=f"t{number}", queue="q", headers=b"{}", body=b" " * size)
+    if message is None:
+        message = Message(task_id=f"t{number}", queue="q", headers=b"{}", body=b" " * size)
     delivery = Delivery(tag=number, owner=1, message=message, redelivered=redelivered, crashes=crashes)
     return Held(number, delivery, Intake("t", f"t{number}", None, None, 0, None, 2), 0.0, expected, acked=acked)
 
