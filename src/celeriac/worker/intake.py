@@ -174,6 +174,10 @@ class Intake(Taker):
         """Look again whether there is room."""
         self._freed.set()
 
+    def note_away(self) -> None:
+        """Learn that the broker is away, so that nobody takes this for an intake that hangs."""
+        self.completed_at = time.monotonic()
+
     def note_limits(self) -> None:
         """Learn that the rate limits of tasks have changed."""
         self._none_limited = not (self._shared_limits.any or self._node_rates.any)

@@ -18,8 +18,7 @@ from celeriac.app.application import Celery
 from celeriac.app.records import wants_result
 from celeriac.brokers.base import Incarnation
 from celeriac.brokers.joins import JOINS_QUEUE
-from celeriac.clock import until_tick
-from celeriac.exceptions import LeaseLost, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker import state as worker_state
 from celeriac.worker.aftermath import Aftermath
@@ -31,16 +30,17 @@ from celeriac.worker.commands.state import Helm
 from celeriac.worker.consuming import Consuming
 from celeriac.worker.control import Control
 from celeriac.worker.counting import Counting
+from celeriac.worker.crew_notices import CrewNotices
 from celeriac.worker.decide import Policy
 from celeriac.worker.dispatch import Durations
 from celeriac.worker.dropping import Dropper
 from celeriac.worker.elections import Elections
 from celeriac.worker.endings import Endings
 from celeriac.worker.errbacks import Errbacks
-from celeriac.worker.forkserver import Died, Imported, Notice, Started
 from celeriac.worker.gathering import gather_seconds
+from celeriac.worker.giving_back import GivingBack
 from celeriac.worker.held import Held, Holdings
-from celeriac.worker.intake import START_WITHIN, Intake
+from celeriac.worker.intake import Intake
 from celeriac.worker.leases import Leases
 from celeriac.worker.limit_changes import LimitChanges
 from celeriac.worker.limits import Limits
@@ -48,6 +48,7 @@ from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_events import NodeEvents
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.node_signals import NodeSignals
+from celeriac.worker.registration import Registration
 from celeriac.worker.reloading import Reloading
 from celeriac.worker.resizing import Resizing
 from celeriac.worker.revoked import Revoked
@@ -72,11 +73,8 @@ from celeriac.worker.watchdog import Watchdog
 
 logger: Final = logging.getLogger("celeriac.worker")
 
-_LOOK_EVERY: Final = 0.5
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
-_IMPORT_WITHIN: Final = 30.0
-"""Seconds more that a child has to be ready, when it must import the app itself."""
 _TELL_WITHIN: Final = 5.0
 
 EXIT_DONE: Final = 0
@@ -117,7 +115,6 @@ class Supervisor:
         self._is_at_work = False
         self._stop = asyncio.Event()
         self._cold = asyncio.Event()
-        self._opening = asyncio.Lock()
 
     async def run(self) -> int:
         """Start, work, stop; return the exit code.
@@ -133,7 +130,7 @@ class Supervisor:
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)
         self._is_at_work = True
-        self._watch_crew()
+        CrewNotices(self._crew, self._slots, fresh=self._plan.fresh, on_gone=self._lose_crew).start()
         self._stalled.start()
         # From the inside out: whoever hands something on starts after the one who takes it.
         self._settler.start()
@@ -149,12 +146,12 @@ class Supervisor:
             self._autoscaling.start()
         if self._reloading is not None:
             self._reloading.start()
-        looking = asyncio.create_task(self._give_back_what_cannot_start(), name="give-back")
+        self._giving_back.start()
         try:
             await self._announce()
             await self._stop.wait()
         finally:
-            looking.cancel()
+            await self._giving_back.stop()
             await self._shut_down()
         return self._exit_code
 
@@ -191,6 +188,9 @@ class Supervisor:
             foretell=None if self._consumer.notes_last else self._foretell,
             recycling=plan.recycling,
             alive_within=plan.alive_within,
+        )
+        self._registration = Registration(
+            self._consumer, self._holdings, self._slots, on_away=lambda: self._intake.note_away()
         )
         under_way = UnderWay(self._slots)
         self._stalled = StalledWatch(self._slots)
@@ -232,6 +232,7 @@ class Supervisor:
             done_at=self._done_at,
             is_cold=self._cold.is_set,
         )
+        self._giving_back = GivingBack(self._slots, self._endings)
         # Whatever a node consumes, it makes bodies of chords too.
         joins = app.backend is not None and app.backend.counts_members
         consuming = Consuming(plan.queues, besides=(JOINS_QUEUE,) if joins else ())
@@ -274,7 +275,7 @@ class Supervisor:
             done_at=self._done_at,
             accept=plan.accept,
             form=plan.form,
-            lease_lost=self._begin_again,
+            lease_lost=self._registration.renew,
             give_up=None if app.conf.broker_connection_retry else self._fail,
             errbacks=self._errbacks,
             counting=self._counting,
@@ -313,7 +314,11 @@ class Supervisor:
         )
         self._control = Control(app, plan.node, helm, elections, gossip)
         self._leases = Leases(
-            self._consumer, self._incarnation, self._holdings, lease_lost=self._begin_again, on_beat=self._signals.beat
+            self._consumer,
+            self._incarnation,
+            self._holdings,
+            lease_lost=self._registration.renew,
+            on_beat=self._signals.beat,
         )
         cleaners: list[Callable[[], int]] = [app.broker.clean]
         if app.backend is not None:
@@ -369,87 +374,22 @@ class Supervisor:
             node, form = self._plan.node, self._plan.form
             self._settler.note_started(held, after_start(held.delivery, held.intake, pid=pid, node=node, form=form))
 
-    async def _give_back_what_cannot_start(self) -> None:
-        while True:
-            # While a body is free nothing waits; what comes right after a look is young enough until the next but one.
-            await asyncio.sleep(until_tick(2 * _LOOK_EVERY if self._slots.idle else _LOOK_EVERY))
-            if not self._slots.idle:
-                stale = self._slots.withdraw(claimed_before=time.monotonic() - START_WITHIN)
-                self._endings.hand_back([held for held in stale if not held.acked])
-                self._slots.add(held for held in stale if held.acked)
-
-    # -- the lease ----------------------------------------------------------------------------------------------
-
-    async def _begin_again(self) -> None:
-        """Become a new owner. What runs goes on, to be refused; what has not begun belongs to others now."""
-        async with self._opening:
-            if await self._is_owner():
-                return
-            for held in self._slots.withdraw():
-                if held.acked:
-                    self._slots.add([held])
-                else:
-                    self._holdings.remove(held)
-            while True:
-                try:
-                    await self._consumer.open()
-                except OperationalError as exc:
-                    logger.warning("cannot register again, trying again in %.1f s: %s", _LOOK_EVERY, exc)
-                    self._intake.completed_at = time.monotonic()  # the broker is away, and nothing hangs
-                    await asyncio.sleep(_LOOK_EVERY)
-                else:
-                    return
-
-    async def _is_owner(self) -> bool:
-        try:
-            await self._consumer.extend()
-        except LeaseLost:
-            return False
-        return True
+    # -- what others notice -------------------------------------------------------------------------------------
 
     async def _rebuild(self) -> None:
         await self._intake.stop()
         try:
-            await self._begin_again()
+            await self._registration.renew()
         finally:
             self._intake.start()
 
-    # -- the crew -----------------------------------------------------------------------------------------------
-
-    def _watch_crew(self) -> None:
-        asyncio.get_running_loop().add_reader(self._crew.fileno(), self._hear_crew)
-
-    def _hear_crew(self) -> None:
-        notices = self._crew.notices()
-        if notices is None:
-            asyncio.get_running_loop().remove_reader(self._crew.fileno())
-            for held in self._slots.abandon():
-                self._endings.end_unfinished(held)
-            if not self._stop.is_set():
-                self._cold.set()
-                self._fail(self._crew.gone)
-            return
-        for notice in notices:
-            try:
-                self._note(notice)
-            except Exception:
-                logger.exception("a notice of the forkserver could not be seen to; the others are")
-
-    def _note(self, notice: Notice) -> None:
-        match notice:
-            case Imported(threads=threads):
-                if (threads or self._plan.fresh) and self._slots.lives.alive_within is not None:
-                    self._slots.lives.alive_within += _IMPORT_WITHIN
-                if threads and not self._plan.fresh:
-                    logger.warning(
-                        "importing the app started threads (%s); children are started as fresh interpreters, "
-                        "which is slower: start threads in the task that needs them",
-                        ", ".join(threads),
-                    )
-            case Started():
-                self._slots.lives.note_started(notice)
-            case Died():
-                self._slots.note_died(notice)
+    def _lose_crew(self) -> None:
+        """End, because nobody can start children any more, or tell of their deaths."""
+        for held in self._slots.abandon():
+            self._endings.end_unfinished(held)
+        if not self._stop.is_set():
+            self._cold.set()
+            self._fail(self._crew.gone)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
