@@ -174,6 +174,7 @@ def test_stamped_tasks_are_revoked_those_to_come_too(project: Project):
     assert project.runs() == {"running": 1, "other": 1}
 
 
+@pytest.mark.engines("sqlite", "redis", "rabbitmq")
 def test_it_answers_within_a_second_under_full_load(project: Project):
     project.start()
     over = threading.Event()
