@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -345,6 +345,17 @@ class RabbitStore(RedisStore):
         host, _, port = urlsplit(self._url).netloc.rpartition("@")[2].partition(":")
         with amqp.Connection(f"{host}:{port}", virtual_host=urlsplit(self._url).path[1:] or "/") as connection:
             return int(connection.channel().queue_declare(queue, passive=True).message_count)
+
+    def waiting(self, queues: Iterable[str]) -> set[str]:
+        """Return those of some queues in which something waits."""
+        host, _, port = urlsplit(self._url).netloc.rpartition("@")[2].partition(":")
+        found = set()
+        with amqp.Connection(f"{host}:{port}", virtual_host=urlsplit(self._url).path[1:] or "/") as connection:
+            for queue in queues:
+                with contextlib.suppress(amqp.NotFound):  # which ends its channel
+                    if connection.channel().queue_declare(queue, passive=True).message_count:
+                        found.add(queue)
+        return found
 
     def held_by(self, pid: int) -> int:
         return 1  # as far as anybody knows
