@@ -25,7 +25,7 @@ _HERE: Final = Path(__file__).resolve().parent
 PROGRAMS: Final = _HERE / "programs"
 
 _CANVASES: Final = "live_canvas."
-_SIDE_SECONDS: Final = 240.0
+_SIDE_SECONDS: Final = 480.0
 _WORKER: Final = ("-A", "shop", "worker", "-n", "w1@shop", "-c", "4")
 _CELERY_WORKER: Final = """
 from celery.__main__ import main

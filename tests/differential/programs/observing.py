@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from celeriac import Celery
 
 CELERY = "celery"  # the same word on both sides: what both call the default queue, for one
-PATIENCE = 40.0
+PATIENCE = 100.0
 POLL = 0.1
 
 
