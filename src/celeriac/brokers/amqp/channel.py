@@ -77,6 +77,7 @@ class WorkerChannel:
         self._connection: Any = None
         self._channel: Any = None
         self._copies: Any = None
+        self._copy_tags: dict[str, str] = {}
         self._first = 0
         self._prefetch = 0
         self._consuming: dict[str, str] = {}
@@ -136,6 +137,7 @@ class WorkerChannel:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
         connection, self._connection, self._channel, self._copies = self._connection, None, None, None
         self._consuming.clear()
+        self._copy_tags.clear()
         self._prefetch = 0
         if connection is not None:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
@@ -165,6 +167,19 @@ class WorkerChannel:
                 )
                 await self._do(consuming)
                 self._consuming[queue] = tag
+
+    def forget_cancelled(self) -> list[str]:
+        """Return the queues from which the server sends nothing any more: somebody has deleted them.
+
+        They are not consumed then, until they are asked for again.
+        """
+        channel = self._channel
+        if channel is None or len(channel.consumers) >= len(self._consuming):  # nearly always
+            return []
+        cancelled = [queue for queue, tag in self._consuming.items() if tag not in channel.consumers]
+        for queue in cancelled:
+            del self._consuming[queue]
+        return cancelled
 
     async def declare_own(self, needs: Collection[Declared]) -> None:
         """Declare what belongs to this connection alone, and ends with it.
@@ -217,7 +232,8 @@ class WorkerChannel:
         channel = await self._channel_of_copies()
         arguments = dict(copies.arguments)
         await self._do(channel.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
-        await self._do(channel.basic_consume(copies.name, _taken_before, consumer_tag=f"celeriac-{new_id()}"))
+        tag = self._copy_tags[copies.name] = f"celeriac-{new_id()}"
+        await self._do(channel.basic_consume(copies.name, _taken_before, consumer_tag=tag))
 
     async def _channel_of_copies(self) -> Any:
         await self._see_that_it_is_open()
@@ -245,6 +261,8 @@ class WorkerChannel:
         """Delete queues of copies that are empty."""
         for name in names:
             if self._copies is not None and not await self.count_copies([name]):
+                tag = self._copy_tags.pop(name)
+                await self._do(self._copies.basic_cancel(tag))  # else the server does, and the driver warns of it
                 await self._do(self._copies.queue_delete(name))
 
     async def ack_copies(self, tags: Collection[int]) -> None:

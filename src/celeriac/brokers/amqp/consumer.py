@@ -222,6 +222,11 @@ class AmqpConsumer(Consumer):
     async def _listen(self) -> None:
         """Have messages come from the queues that were claimed from last."""
         async with self._listening:  # the claim and the lease come here at once
+            deleted = self._channel.forget_cancelled()
+            if deleted:
+                logger.warning("queues %s were deleted on the server; declaring them again", ", ".join(deleted))
+                self._publisher.forget_declared()
+                self._queues = ()
             queues = self._wanted
             if self._queues == queues:
                 return

@@ -65,7 +65,7 @@ class Line:
         self._confirmed = 0
         self._early: set[int] = set()
         self._refused: list[int] = []
-        self._returned: list[str] = []
+        self._returned: list[tuple[str, str, str]] = []
         self._blocked: str | None = None
 
     @property
@@ -144,11 +144,20 @@ class Line:
             if self._sent - self._confirmed >= _WINDOW:
                 self._drain(self._sent - _WINDOW // 2)
         self._drain(self._sent)
-        if self._returned:
-            raise unroutable(self._returned, outgoing)
         if self._refused:
             names = [outgoing[tag - first].carried.properties.get("correlation_id") for tag in self._refused]
             raise BrokerFull(f"a queue is full (its overflow is reject-publish) and refused {names[:3]}")
+        if self._returned:
+            raise unroutable(self._returned)
+
+    def returned_of(self, outgoing: Sequence[Outgoing]) -> list[Outgoing]:
+        """Return those of the messages published last that no queue has taken."""
+        returned = set(self._returned)
+        return [
+            one
+            for one in outgoing
+            if (str(one.carried.properties.get("correlation_id")), one.exchange, one.key) in returned
+        ]
 
     def _drain(self, upto: int) -> None:
         while self._confirmed < upto:
@@ -173,7 +182,7 @@ class Line:
         self._note_confirmed(tag, multiple)
 
     def _note_returned(self, error: Any, exchange: str, key: str, message: Any) -> None:
-        self._returned.append(str(message.properties.get("correlation_id")))
+        self._returned.append((str(message.properties.get("correlation_id")), exchange, key))
 
     def _note_blocked(self, reason: str) -> None:
         self._blocked = reason or "blocked"
@@ -217,15 +226,30 @@ class Publisher:
         needed = dict.fromkeys(need for needs in kinds.values() for need in needs)
         with self._turn(deadline_at), self._line() as line:
             self._open(line, deadline_at)
+            believed = not line.declared.isdisjoint(needed)
             if not line.declared.issuperset(needed):
                 self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
-            self._within(deadline_at, line, lambda: line.publish(outgoing), f"publishing {len(outgoing)} messages")
+            doing = f"publishing {len(outgoing)} messages"
+            try:
+                self._within(deadline_at, line, lambda: line.publish(outgoing), doing)
+            except Unroutable:
+                again = line.returned_of(outgoing)
+                if not believed or not again:
+                    raise
+                line.declared.clear()  # somebody may have deleted a queue since
+                self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
+                self._within(deadline_at, line, lambda: line.publish(again), doing)
 
     def declare(self, needs: Sequence[Declared], *, deadline_at: float) -> None:
         """Declare what is not there; errors are those of `publish`."""
         with self._line() as line:
             needed = dict.fromkeys(needs)
             self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
+
+    def forget_declared(self) -> None:
+        """Declare everything again when it is used next: somebody has deleted something."""
+        for line in list(self._lines):
+            line.declared = set()
 
     def call(self, work: Callable[[Any], T], doing: str, *, deadline_at: float) -> T:
         """Do something on a channel of py-amqp, which is not to be used afterwards.
@@ -368,13 +392,12 @@ class Publisher:
                 self._idle.append(line)
 
 
-def unroutable(returned: Sequence[str], outgoing: Sequence[Outgoing]) -> Unroutable:
-    """Say which messages no queue has taken."""
-    places = {one.carried.properties.get("correlation_id"): (one.exchange, one.key) for one in outgoing}
-    exchange, key = places.get(returned[0], ("", ""))
+def unroutable(returned: Sequence[tuple[str, str, str]]) -> Unroutable:
+    """Say which messages no queue has taken, each by its id, exchange and routing key."""
+    task_id, exchange, key = returned[0]
     where = f"exchange {exchange!r}, routing key {key!r}" if exchange else f"queue {key!r}"
     return Unroutable(
-        f"no queue takes message {returned[0]}, published to {where}"
+        f"no queue takes message {task_id}, published to {where}"
         + (f", and {len(returned) - 1} others" if len(returned) > 1 else "")
         + "; declare the queue in task_queues, or bind one to that exchange",
         exchange=exchange,

@@ -188,6 +188,33 @@ def test_consumers_say_what_their_queue_says_about_them(world):
     assert sorted(task_ids(high.claim())) == [f"id-{number}" for number in range(5)]
 
 
+def test_a_queue_that_somebody_deletes_is_declared_again_by_its_node(world, caplog):
+    caller = world.broker()
+    node = world.node()
+    publish(caller, a_message("before"))
+    assert node.finish(*node.claim(wait=5.0)) == []
+
+    world.broker().administration().delete_queue("q", if_unused=False, if_empty=False)
+    for _ in range(300):
+        assert node.claim(wait=0.1) == []
+        if "queues q were deleted" in caplog.text:
+            break
+
+    publish(caller, a_message("after"))
+    assert task_ids(node.claim(wait=10.0)) == ["after"]
+
+
+def test_a_queue_that_somebody_deletes_is_declared_again_by_callers(world):
+    broker = world.broker()
+    publish(broker, a_message("before"))
+
+    world.broker().administration().delete_queue("q", if_unused=False, if_empty=False)
+    publish(broker, a_message("after"), a_message("elsewhere", queue="r"), a_message("once more"))
+
+    found = [(depth.queue, depth.ready) for depth in world.broker().depths(["q", "r"])]
+    assert found == [("q", 2), ("r", 1)]
+
+
 def test_an_exclusive_queue_is_for_one_node_and_for_all_callers(classic):
     world = classic
     first, second = (world.broker() for _ in range(2))
