@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -187,6 +191,48 @@ def test_a_node_may_be_silent(project: Project, monitor: Monitor):
     monitor.wait_for("shop-open")
 
     assert [event for event in monitor.events if event["type"].startswith("worker-")] == []
+
+
+@pytest.mark.engines("sqlite")
+def test_a_table_on_a_terminal_shows_nodes_and_tasks(project: Project):
+    project.start("-E", "--heartbeat-interval", "0.2", concurrency=1)
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (40, 200))
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "celeriac", "-A", "tasks", "events"],
+        cwd=project.folder,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+    )
+    os.close(inside)
+    drawn: list[bytes] = []
+    reading = threading.Thread(target=lambda: drawn.extend(_read(terminal)))
+    reading.start()
+    try:
+
+        def is_shown() -> bool:
+            project.call("add", 1, 2).get(timeout=60)
+            lines = b"".join(drawn).decode(errors="replace").splitlines()
+            node = any("w1@" in line and "online" in line for line in lines)
+            return node and any("tasks.add" in line and "SUCCESS" in line for line in lines)
+
+        wait_until(is_shown, what="a node and a task in the table")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 130
+    finally:
+        watching.kill()
+        watching.wait()
+        reading.join(60)
+        os.close(terminal)
+
+
+def _read(terminal: int) -> Iterator[bytes]:
+    """Read what is drawn, until nobody has the terminal open any more."""
+    with contextlib.suppress(OSError):  # the kernel's way to say so
+        while piece := os.read(terminal, 65_536):
+            yield piece
 
 
 CAMERA = """

@@ -84,10 +84,19 @@ class Flower:
         return found
 
 
-@pytest.fixture(scope="module")
-def fleet(open_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
-    """Give all tests one fleet. Its node was not told to send events of tasks: Flower has it do so."""
-    made = open_fleet(worker_pool_restarts=True)
+EVERYWHERE = pytest.mark.parametrize(
+    "fleet", ["open_fleet", "open_fleet_on_rabbitmq"], ids=["redis", "rabbitmq"], indirect=True
+)
+
+
+@pytest.fixture(scope="module", params=["open_fleet"], ids=["redis"])
+def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Give all tests one fleet, on Redis unless a test says otherwise.
+
+    Its node was not told to send events of tasks: Flower has it do so.
+    """
+    open_one: Callable[..., Fleet] = request.getfixturevalue(request.param)
+    made = open_one(worker_pool_restarts=True)
     yield made
     made.close()
 
@@ -112,6 +121,7 @@ def flower(fleet: Fleet) -> Flower:
     return flower
 
 
+@EVERYWHERE
 def test_it_shows_what_becomes_of_tasks(fleet: Fleet, flower: Flower) -> None:
     client = fleet.client(CELERIAC)
 
@@ -132,6 +142,7 @@ def test_it_shows_what_becomes_of_tasks(fleet: Fleet, flower: Flower) -> None:
     assert set(flower.get("task/types")["task-types"]) >= {"shop.add", "shop.fail", "shop.retrying"}
 
 
+@EVERYWHERE
 def test_it_shows_nodes(fleet: Fleet, flower: Flower) -> None:
     worker = flower.worker()
 
