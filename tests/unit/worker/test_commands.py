@@ -20,6 +20,7 @@ from celeriac.wire.jsontypes import dumps
 from celeriac.wire.notices import Notice
 from celeriac.worker.commands.panel import Panel, control_command, inspect_command
 from celeriac.worker.commands.table import BUILT_IN, commands_of
+from tests.hostile_commands import HOSTILE
 
 NODE = "w1@host"
 numbers = itertools.count()
@@ -55,33 +56,6 @@ def say(app: Celery, body: bytes, *, headers: bytes = b"{}", content_type: str =
 
 
 # -- hostile and malformed ------------------------------------------------------------------------------------------
-
-HOSTILE = [
-    b"",
-    b"[]",
-    b"{",
-    b"null",
-    b'{"method": 7}',
-    b'{"method": "ping", "arguments": [1]}',
-    b'{"method": "ping", "destination": {"a": 1}}',
-    b'{"method": "' + b"[" * 10_000 + b'"}',
-    b"[" * 10_000 + b"]" * 10_000,
-    b'{"method": "ping", "pattern": "(a+)+$", "matcher": "pcre"}',
-    b'{"method": "revoke", "arguments": {"task_id": [7]}}',
-    b'{"method": "revoke", "arguments": {"task_id": "x", "signal": "SIGNOTHING", "terminate": true}}',
-    b'{"method": "__class__"}',
-    b'{"method": "ping", "arguments": {"state": 1, "self": 2}}',
-    b'{"method": "add_consumer", "arguments": {"queue": ["a"]}}',
-    b'{"method": "pool_grow", "arguments": {"n": 1e99}}',
-    b'{"method": "query_task", "arguments": {"ids": 7}}',
-    b'{"method": "registered", "arguments": {"taskinfoitems": 7}}',
-    b'{"method": "hello", "arguments": {"from_node": 7, "revoked": "abc"}}',
-    b'{"method": "memdump", "arguments": {"samples": "x"}}',
-    b'{"method": "revoke_by_stamped_headers", "arguments": {"headers": 7}}',
-    b'{"method": "time_limit", "arguments": {"task_name": "shop.pay", "hard": -1}}',
-    b'{"method": "time_limit", "arguments": {"task_name": ["shop.pay"]}}',
-    b'{"method": "rate_limit", "arguments": {"task_name": "shop.pay", "rate_limit": {"a": 1}}}',
-]
 
 
 def test_what_is_hostile_changes_nothing_and_is_logged_once_per_kind(app: Celery, caplog: pytest.LogCaptureFixture):
