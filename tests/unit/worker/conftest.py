@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.worker.crew import Children, close
-
-PATIENCE = 60.0
+from tests.unit.worker.crew import PATIENCE, Children, close
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from celeriac.worker.slots import Slots
 from celeriac.worker.under_way import UnderWay
 
 KILLED = 9
+PATIENCE = 60.0
+"""Seconds for which a child may leave unread what it was sent."""
 
 
 class Children:
