@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from celeriac.brokers.sqlite.place import file_system_of, open_beside
+from celeriac.brokers.sqlite.place import open_beside
 
 logger: Final = logging.getLogger("celeriac.sqlite")
 
@@ -29,16 +29,8 @@ _SPINS: Final = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)
 BLIND_NAP: Final = 0.02
 """Seconds after which a sleeper looks again where no watch could be had."""
 
-DOUBTED_NAP: Final = 0.1
-"""Seconds after which one looks where a watch may be blind: to what another kernel writes, on mounts nobody knows."""
-
-TRUSTED_NAP: Final = 0.5
-"""Seconds after which one looks where every writer goes through this kernel, which tells of each."""
-
-_OF_ONE_KERNEL: Final = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "jfs", "reiserfs", "tmpfs", "ramfs"}
-)
-"""Types of file systems that no second kernel may write to at the same time."""
+WATCHED_NAP: Final = 0.1
+"""Seconds after which one looks beside a watch, in case it is blind: to what another kernel writes, on some mounts."""
 
 
 class Bell:
@@ -91,15 +83,13 @@ class Watch:
     def __init__(self) -> None:
         self.descriptor = _inotify() if sys.platform == "linux" else None
         self._watched = -1
-        self._path = b""
 
     @property
     def nap(self) -> float:
         """Seconds after which a sleeper looks by itself, in case the watch is blind."""
-        return BLIND_NAP if self.descriptor is None else _nap_at(self._path)
+        return BLIND_NAP if self.descriptor is None else WATCHED_NAP
 
     def begin(self, path: bytes) -> None:
-        self._path = path
         if self.descriptor is not None:
             self._watched = _libc().inotify_add_watch(self.descriptor, path, _IN_MODIFY)
             if self._watched < 0:
@@ -144,16 +134,6 @@ class Watch:
         if self.descriptor is not None:
             os.close(self.descriptor)
         self.descriptor = None
-
-
-@functools.cache
-def _nap_at(path: bytes) -> float:
-    return nap_on(file_system_of(Path(os.fsdecode(path))))
-
-
-def nap_on(file_system: str) -> float:
-    """Say after how many seconds to look beside a watch on a file system of this type ("": not known)."""
-    return TRUSTED_NAP if file_system in _OF_ONE_KERNEL else DOUBTED_NAP
 
 
 @functools.cache

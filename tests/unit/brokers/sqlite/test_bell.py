@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.brokers.sqlite.bell import BLIND_NAP, Bell, nap_on
+from celeriac.brokers.sqlite.bell import BLIND_NAP, WATCHED_NAP, Bell
 
 
 @pytest.fixture
@@ -105,6 +105,8 @@ def test_a_sleeper_whom_nobody_wakes_wakes_by_itself(watch):
 
 def test_a_blind_watch_naps_instead(bell: Bell):
     watch = bell.watch()
+    if watch.descriptor is not None:
+        assert watch.nap == WATCHED_NAP
     watch.close()
 
     watch.drain()
@@ -112,16 +114,6 @@ def test_a_blind_watch_naps_instead(bell: Bell):
 
     assert watch.descriptor is None
     assert watch.nap == BLIND_NAP
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
-def test_a_watch_is_trusted_where_every_writer_goes_through_this_kernel(kind: str):
-    assert nap_on(kind) == 0.5
-
-
-@pytest.mark.parametrize("kind", ["overlay", "fuse.sshfs", "9p", "", "new-fs"])
-def test_a_watch_is_doubted_where_another_kernel_may_write_or_nobody_knows(kind: str):
-    assert nap_on(kind) == 0.1
 
 
 def test_who_spins_notices_a_ring_and_gives_up_in_time(bell: Bell, watch):
