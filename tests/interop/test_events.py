@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,14 +35,33 @@ WATCH = """
 """
 
 
-@pytest.fixture(params=[CELERY, CELERY_5_3], ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.param
-    return found
+PEERS = {
+    "celery": (CELERY, "open_fleet"),
+    "celery-5.3": (CELERY_5_3, "open_fleet"),
+    "celery on rabbitmq": (CELERY, "open_fleet_on_rabbitmq"),
+}
 
 
-def test_celerys_receivers_see_our_nodes_and_tasks(open_fleet: Callable[..., Fleet], kind: Kind) -> None:
-    fleet = open_fleet(worker_send_task_events=True, task_send_sent_event=True)
+@pytest.fixture(params=list(PEERS))
+def peer(request: pytest.FixtureRequest) -> tuple[Kind, str]:
+    return PEERS[request.param]
+
+
+@pytest.fixture
+def kind(peer: tuple[Kind, str]) -> Kind:
+    return peer[0]
+
+
+@pytest.fixture
+def fleet(peer: tuple[Kind, str], request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Give a fleet that emits events, on the server of the peer."""
+    open_one: Callable[..., Fleet] = request.getfixturevalue(peer[1])
+    made = open_one(worker_send_task_events=True, task_send_sent_event=True)
+    yield made
+    made.close()
+
+
+def test_celerys_receivers_see_our_nodes_and_tasks(fleet: Fleet, kind: Kind) -> None:
     fleet.start(CELERIAC)
     seen: list[dict[str, Any]] = []
     listener = fleet.client(kind)
@@ -65,8 +85,7 @@ def test_celerys_receivers_see_our_nodes_and_tasks(open_fleet: Callable[..., Fle
     assert ("shop.fail", "FAILURE", "('no',)", None, "ValueError('no')", "celeriac@shop") in found
 
 
-def test_our_receivers_see_celerys_nodes_and_tasks(open_fleet: Callable[..., Fleet], kind: Kind) -> None:
-    fleet = open_fleet(worker_send_task_events=True, task_send_sent_event=True)
+def test_our_receivers_see_celerys_nodes_and_tasks(fleet: Fleet, kind: Kind) -> None:
     with Celery("onlooker", broker=fleet.environment["INTEROP_BROKER"], set_as_current=False) as app:
         state = app.events.State()
         receiver = app.events.Receiver(handlers={"*": state.event})
@@ -93,3 +112,26 @@ def test_our_receivers_see_celerys_nodes_and_tasks(open_fleet: Callable[..., Fle
     assert task.client is not None
     assert state.tasks[failed].exception == "ValueError('no')"
     assert "Traceback" in (state.tasks[failed].traceback or "")
+
+
+@pytest.mark.parametrize(
+    ("works", "looks", "line"),
+    [
+        (CELERIAC, CELERY, r"celeriac@shop \[.*\] task succeeded: shop\.add\("),
+        (CELERY, CELERIAC, r"celery@shop .*task-succeeded shop\.add\("),
+    ],
+    ids=["celery shows ours", "ours shows celery's"],
+)
+def test_command_lines_on_rabbitmq_dump_the_events_of_the_other_kind(
+    open_fleet_on_rabbitmq: Callable[..., Fleet], works: Kind, looks: Kind, line: str
+) -> None:
+    fleet = open_fleet_on_rabbitmq(worker_send_task_events=True)
+    fleet.start(works)
+    dump = fleet.start_program(looks, "events", "--dump")
+
+    def is_shown() -> bool:
+        fleet.client(works).run("add.delay(2, 3).get(timeout=60)")
+        return re.search(line, dump.log) is not None
+
+    wait_until(is_shown, what=lambda: f"{line}\n{dump.log[-2_000:]}")
+    fleet.close()
