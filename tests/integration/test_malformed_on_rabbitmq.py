@@ -15,6 +15,8 @@ import pytest
 
 from celeriac.brokers.amqp.place import read_place
 from tests.integration.project import Project, wait_until
+from tests.integration.test_control import asked
+from tests.integration.test_events import Monitor
 
 pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
@@ -181,4 +183,66 @@ def test_what_nobody_can_run_dies_with_a_reason_and_holds_nothing_up(project: Pr
     assert set(project.runs().values()) == {1}
     assert {process.pid for process in node.members()} == pids, node.log_end
     assert "Traceback" not in node.log, node.log_end
+    assert node.stop() == 0
+
+
+ON_THE_BUS = [
+    b'{"method": 7}',
+    b'{"method": "__class__"}',
+    b'{"method": "ping", "arguments": [1]}',
+    b'{"method": "pool_grow", "arguments": {"n": 1e99}}',
+    b'{"method": "revoke", "arguments": {"task_id": [7]}}',
+    b'{"type": 7, "hostname": "w9@here"}',
+    b'{"type": "worker-online", "hostname": ["w9"], "timestamp": "now", "clock": {}}',
+    b'[{"type": "task-sent", "uuid": []}, 5]',
+    *BODIES,
+]
+"""What is said in place of commands and events."""
+
+
+def hostile() -> Iterator[amqp.Message]:
+    """Yield what is neither a control command nor an event, and what is none because of its headers."""
+    for content in ON_THE_BUS:
+        yield amqp.Message(content, **JSON)
+        yield amqp.Message(content, application_headers={"clock": "late", "expires": []}, **JSON)
+    for content_type in CONTENT_TYPES:
+        yield amqp.Message(ON_THE_BUS[0], content_type=content_type)
+    yield amqp.Message(ON_THE_BUS[0], application_headers={"x": nested(200)}, **JSON)
+    yield raw("bad", entry(b"x", b"T", b"\xff" * 8))
+    for further in OTHER_LANGUAGES.values():
+        yield raw("bad", *further)
+
+
+def test_what_is_hostile_on_the_bus_is_logged_once_and_ignored(
+    project: Project, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = Monitor(project.app)
+    node = project.start("-E", concurrency=1)
+    asked(project, "ping")
+    monitor.wait_for("worker-heartbeat")
+    project.call("pid").get(timeout=60)
+    pids = {process.pid for process in node.members()}
+    place = read_place(amqp_url, "broker_url")
+
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as connection:
+        channel = connection.channel()
+        for message in hostile():
+            for exchange in ("celery.pidbox", "celeryev"):
+                channel.basic_publish(message, exchange, "worker.online")
+    answer = asked(project, "ping")
+    project.app.events.Dispatcher(hostname="me@here").send("shop-open")
+    monitor.wait_for("shop-open")
+    added = project.call("add", 1, 2)
+
+    assert answer == {"ok": "pong"}
+    assert added.get(timeout=60) == 3
+    monitor.wait_for("task-succeeded", uuid=added.id)
+    monitor.stop()
+    assert {process.pid for process in node.members()} == pids, node.log_end
+    assert node.log.count("is no control command") == 1, node.log_end
+    assert node.log.count("is not known here") == 1, node.log_end
+    assert node.log.count("left out what is no notice") <= 1, node.log_end
+    assert "Traceback" not in node.log, node.log_end
+    assert caplog.text.count("ignored what is no event") == 1
+    assert "Traceback" not in caplog.text
     assert node.stop() == 0

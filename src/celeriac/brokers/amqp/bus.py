@@ -24,6 +24,7 @@ from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Sta
 from celeriac.brokers.mailbox import MAILBOX, Mailbox
 from celeriac.brokers.subscription import KEEP, Subscription
 from celeriac.brokers.topics import Topic
+from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id
 from celeriac.wire.jsontypes import dumps, loads
 from celeriac.wire.notices import Notice
@@ -108,7 +109,12 @@ class AmqpInbox(Inbox):
         headers = properties.pop("application_headers", None) or {}
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
         info = message.delivery_info
-        self._found.append(read_notice(Carried(headers, properties, body), info["exchange"], info["routing_key"]))
+        try:
+            notice = read_notice(Carried(headers, properties, body), info["exchange"], info["routing_key"])
+        except EncodeError as error:
+            logger.warning("left out what is no answer: %s", error)
+            return
+        self._found.append(notice)
 
     def collect(self, *, deadline_at: float) -> list[Notice]:
         while True:

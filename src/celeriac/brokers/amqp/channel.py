@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.failures import refusal, unanswered, unreachable
 from celeriac.brokers.amqp.frames import Delivered, acks, give_backs
 from celeriac.brokers.amqp.options import AmqpOptions
@@ -163,7 +162,7 @@ class WorkerChannel:
                 if queue in self._quorum:
                     await self._do(self._channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
                 consuming = self._channel.basic_consume(
-                    queue, _taken_before, consumer_tag=tag, arguments=dict(arguments)
+                    queue, taken_before, consumer_tag=tag, arguments=dict(arguments)
                 )
                 await self._do(consuming)
                 self._consuming[queue] = tag
@@ -219,7 +218,7 @@ class WorkerChannel:
                 wire.write(acks(number, [message.tag], upto=None))
 
         wire.watch(number, come)
-        await self._do(channel.basic_consume(stream, _taken_before, arguments={OFFSET: "last"}))
+        await self._do(channel.basic_consume(stream, taken_before, arguments={OFFSET: "last"}))
 
     async def receive_copies(self, copies: Queue) -> None:
         """Declare a queue of copies, and have what is in it come.
@@ -233,7 +232,7 @@ class WorkerChannel:
         arguments = dict(copies.arguments)
         await self._do(channel.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
         tag = self._copy_tags[copies.name] = f"celeriac-{new_id()}"
-        await self._do(channel.basic_consume(copies.name, _taken_before, consumer_tag=tag))
+        await self._do(channel.basic_consume(copies.name, taken_before, consumer_tag=tag))
 
     async def _channel_of_copies(self) -> Any:
         await self._see_that_it_is_open()
@@ -408,29 +407,5 @@ def _ignore(message: Delivered, serial: int) -> None:
     """Receive nothing: nobody consumes yet."""
 
 
-async def _taken_before(message: Any) -> None:
+async def taken_before(message: Any) -> None:
     """Be the driver's consumer, to which nothing comes."""
-
-
-def received(message: Any) -> Carried:
-    """Return what aiormq has received in the terms of `carried.py`."""
-    said = message.header.properties
-    properties = {
-        name: value
-        for name, value in (
-            ("content_type", said.content_type),
-            ("content_encoding", said.content_encoding),
-            ("delivery_mode", said.delivery_mode),
-            ("priority", said.priority),
-            ("correlation_id", said.correlation_id),
-            ("reply_to", said.reply_to),
-            ("expiration", said.expiration),
-            ("message_id", said.message_id),
-            ("timestamp", said.timestamp),
-            ("type", said.message_type),
-            ("user_id", said.user_id),
-            ("app_id", said.app_id),
-        )
-        if value is not None
-    }
-    return Carried(said.headers or {}, properties, message.body)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
-from celeriac.brokers.amqp.channel import LOST, declare, dial, received, some_turns
+from celeriac.brokers.amqp.channel import LOST, declare, dial, some_turns, taken_before
 from celeriac.brokers.amqp.failures import unreachable
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.mailbox import Mailbox
@@ -37,6 +38,7 @@ class Listening:
         self._queue = listener_queue(name_of_queue(topics, mailbox), mailbox)
         self._connection: Any = None
         self._channel: Any = None
+        self._wire: Any = None
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, deadline_at: float) -> None:
@@ -83,7 +85,7 @@ class Listening:
     async def _connect(self) -> None:
         for endpoint in self._place.endpoints:
             try:
-                self._connection, _ = await dial(self._place, self._options, endpoint)
+                self._connection, self._wire = await dial(self._place, self._options, endpoint)
                 break
             except LOST:
                 if endpoint is self._place.endpoints[-1]:
@@ -91,12 +93,13 @@ class Listening:
         channel = self._channel = await self._connection.channel(publisher_confirms=False)
         for part in hearing(self._queue, self.subscription.topics):
             await declare(channel, part)
-        await channel.basic_consume(self._queue.name, self._hear, no_ack=True)
+        # The driver would give the connection up for headers that it cannot read.
+        self._wire.watch(channel.number, self._hear)
+        await channel.basic_consume(self._queue.name, taken_before, no_ack=True)
 
-    async def _hear(self, message: Any) -> None:
-        delivery = message.delivery
+    def _hear(self, message: Delivered) -> None:
         try:
-            notice = read_notice(received(message), delivery.exchange or "", delivery.routing_key or "")
+            notice = read_notice(message.carried, message.exchange, message.key)
         except EncodeError as error:
             self.subscription.leave_out(error)
             return

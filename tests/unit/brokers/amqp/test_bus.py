@@ -9,7 +9,7 @@ from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.topics import Topic
-from celeriac.testing.buses import CONTROL, BusConformance, BusWorld, Ear, soon
+from celeriac.testing.buses import CONTROL, REPLIES, BusConformance, BusWorld, Ear, an_answer, collect, soon
 from celeriac.wire.notices import Notice
 
 
@@ -81,6 +81,18 @@ class TestRabbitBus(BusConformance):
         )
         assert ("9000" in durable[3], "7000" in durable[3], "000" in watching[3]) == (True, True, False)
         assert ("9000" in asking[3], "3000" in asking[3]) == (True, True)
+
+    def test_what_is_no_answer_is_left_out(self, bus, caplog):
+        deep = {"x": 1}
+        for _ in range(100):
+            deep = {"x": deep}
+
+        with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+            bad = Notice(exchange=REPLIES, routing_key=inbox.routing_key, body=b"{}", headers=json.dumps(deep).encode())
+            bus.reply([bad, an_answer(inbox)], deadline_at=soon())
+
+            assert collect(inbox, 1) == [an_answer(inbox)]
+        assert "left out what is no answer" in caplog.text
 
     def test_who_comes_back_under_its_name_hears_what_was_said_meanwhile(self, world, bus):
         mailbox = Mailbox(name="w1@here.shop.pidbox", expires=60.0, exclusive=False, durable=True)
