@@ -83,7 +83,7 @@ class TestRabbitBus(BusConformance):
         assert ("9000" in asking[3], "3000" in asking[3]) == (True, True)
 
     def test_what_is_no_answer_is_left_out(self, bus, caplog):
-        deep = {"x": 1}
+        deep: object = 1
         for _ in range(100):
             deep = {"x": deep}
 
