@@ -26,6 +26,8 @@ _ANSWERS_WITHIN: Final = 10.0
 _PORTS: Final = range(12_000, 22_000)
 """Below those that systems give to connections: from 32,768 on Linux, from 49,152 elsewhere."""
 _CHANCE: Final = random.SystemRandom()  # Hypothesis seeds the other one, with the same in all processes
+_given: set[int] = set()
+"""The ports that this process has been told are free."""
 
 
 class RedisMissing(Exception):
@@ -128,9 +130,12 @@ def free_port() -> int:
     It would give away those that it finds itself, also to whoever tries to reach a server that has just been ended.
     """
     for _ in range(1_000):
-        port = _CHANCE.choice(_PORTS[os.getpid() % 100 :: 100])  # processes beside each other have different ones
+        port = _CHANCE.choice(_PORTS)
+        if port in _given:  # perhaps to a server that does not listen yet
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise OSError(f"hardly a port between {_PORTS.start} and {_PORTS.stop} of this machine is free")
 
