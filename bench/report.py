@@ -101,7 +101,9 @@ def _look_at(here: Ring, standing: Standing, standings: Sequence[Standing], size
         measures["peers"] = beside_peers(standing, standings, goals)
     if standing.trouble is None:
         alone = (
-            _on_rabbitmq(here, engine, size) if engine is CELERIAC_RABBITMQ else _in_a_store(here, engine, goals, size)
+            _on_rabbitmq(here, engine, goals, size)
+            if engine is CELERIAC_RABBITMQ
+            else _in_a_store(here, engine, goals, size)
         )
         measures |= alone
         measures["a worker's life"] = living(here, engine, idle=size.idle, starts=size.starts)
@@ -135,9 +137,10 @@ def _in_a_store(here: Ring, engine: Contender, goals: Goals, size: Size) -> dict
     }
 
 
-def _on_rabbitmq(here: Ring, engine: Contender, size: Size) -> dict[str, Iterator[Finding]]:
+def _on_rabbitmq(here: Ring, engine: Contender, goals: Goals, size: Size) -> dict[str, Iterator[Finding]]:
     return {
         "publishing": confirming(here, engine, size.share),
+        "events": own.watching(here, engine, goals, size.share, size.rounds),
         "answers": answering(here, engine, size.share),
         "long queues": depth(here, engine, size.share),
     }
