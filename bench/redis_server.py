@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,8 +27,10 @@ _ANSWERS_WITHIN: Final = 10.0
 _PORTS: Final = range(12_000, 22_000)
 """Below those that systems give to connections: from 32,768 on Linux, from 49,152 elsewhere."""
 _CHANCE: Final = random.SystemRandom()  # Hypothesis seeds the other one, with the same in all processes
-_given: set[int] = set()
-"""The ports that this process has been told are free."""
+_WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Processes that test beside each other choose from different ports."""
+_given: deque[int] = deque(maxlen=100)
+"""The ports that this process was told last: perhaps for servers that do not listen yet."""
 
 
 class RedisMissing(Exception):
@@ -130,12 +133,12 @@ def free_port() -> int:
     It would give away those that it finds itself, also to whoever tries to reach a server that has just been ended.
     """
     for _ in range(1_000):
-        port = _CHANCE.choice(_PORTS)
-        if port in _given:  # perhaps to a server that does not listen yet
+        port = _CHANCE.choice(_PORTS[_WORKER % 16 :: 16])
+        if port in _given:
             continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            _given.add(port)
+            _given.append(port)
             return port
     raise OSError(f"hardly a port between {_PORTS.start} and {_PORTS.stop} of this machine is free")
 
