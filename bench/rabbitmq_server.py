@@ -24,6 +24,7 @@ QUEUE: Final = "celery"
 
 _ANSWERS_WITHIN: Final = 60.0
 _STOPS_WITHIN: Final = 20.0
+_TRIES: Final = 3
 
 
 class RabbitMissing(Exception):
@@ -46,8 +47,9 @@ class RabbitServer:
 
     def __init__(self, folder: Path, *settings: str, ports: Sequence[int] | None = None) -> None:
         self.folder = folder
-        self.ports = tuple(ports or (free_port() for _ in range(3)))
+        self.ports = tuple(ports or _free_ports())
         """For clients, between nodes, and of the daemon that names them."""
+        self._tries = 1 if ports else _TRIES
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +65,22 @@ class RabbitServer:
         return self._process
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections: about 8 s."""
+        """Start it, and wait until it takes connections: about 8 s.
+
+        Another program may take a port between the choice and the use of it; the first start has others tried then.
+        """
+        tries, self._tries = self._tries, 1
+        for left in reversed(range(tries)):
+            try:
+                self._start()
+                return
+            except RabbitMissing:
+                if not left or self._process is None or self._process.poll() is None:
+                    raise
+            self.stop()
+            self.ports = _free_ports()
+
+    def _start(self) -> None:
         program = _program()
         (self.folder / "rabbitmq.conf").write_text(
             "\n".join([f"listeners.tcp.1 = 127.0.0.1:{self.port}", *self._settings])
@@ -107,6 +124,7 @@ class RabbitServer:
         return {
             **os.environ,
             "HOME": folder,
+            "ERL_CRASH_DUMP": f"{folder}/erl_crash.dump",
             "RABBITMQ_NODENAME": f"rabbit{self.port}@localhost",
             "RABBITMQ_DIST_PORT": str(between),
             "ERL_EPMD_PORT": str(naming),
@@ -161,6 +179,10 @@ def version() -> str:
     """Return the version of the server that is installed, by the name of its folder."""
     parts = Path(_program()).resolve().parts
     return next((one.rpartition("-")[2] for one in parts if one.startswith("rabbitmq_server-")), "of unknown version")
+
+
+def _free_ports() -> tuple[int, ...]:
+    return tuple(free_port() for _ in range(3))
 
 
 def _name(process: psutil.Process) -> str:
