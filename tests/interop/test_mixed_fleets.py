@@ -87,7 +87,10 @@ def test_a_worker_that_is_stopped_leaves_its_work_to_the_other_kind(fleet: Fleet
     wait_until(everything_ran(fleet, names), what=fleet.logs)
 
     assert code == 0
-    assert Counter(words[1] for words in fleet.notes("ran")) == Counter(names)
+    runs = Counter(words[1] for words in fleet.notes("ran"))
+    assert set(runs) == set(names)
+    if goes is CELERIAC:  # one of Celery may give back what a process of its pool has just begun
+        assert runs == Counter(names)
 
 
 @HEIRS
