@@ -11,6 +11,7 @@ from celeriac.worker import packets
 from celeriac.worker.channel import Channel
 from celeriac.worker.quotes import WORTH_QUOTING, Quote, quoted, told
 from celeriac.worker.runs import Outcome, Run, decode_outcome, decode_run, encode
+from celeriac.worker.slots import Slots
 from tests.unit.worker.crew import KILLED, Children, held, send, started
 
 STEPS = 200
@@ -112,7 +113,8 @@ async def test_a_chain_travels_once_between_a_node_and_its_child(children: Child
     assert len(packets.receive(end, packets.DONT_WAIT)) < 1_000
 
 
-async def test_a_child_that_has_something_else_meanwhile_is_sent_all_of_it(children: Children):
+async def answered(children: Children) -> tuple[Slots, int, Channel]:
+    """Have a child run the first step and answer what follows; return its slots, its number and its channel."""
     first, second, _ = bodies()
     slots = await started(children, 1)
     [(child, end)] = children.ends.items()
@@ -121,6 +123,12 @@ async def test_a_child_that_has_something_else_meanwhile_is_sent_all_of_it(child
     channel.receive(packets.DONT_WAIT)
     channel.send(outcome(1, second))
     slots.read_all(slots.lives.children[child])
+    return slots, child, channel
+
+
+async def test_a_child_that_has_something_else_meanwhile_is_sent_all_of_it(children: Children):
+    _, second, _ = bodies()
+    slots, child, channel = await answered(children)
     follower = children.outcomes[-1].publish[0]
 
     send(slots, held(2))
@@ -129,25 +137,19 @@ async def test_a_child_that_has_something_else_meanwhile_is_sent_all_of_it(child
     slots.read_all(slots.lives.children[child])
     send(slots, held(3, message=follower))
 
-    run = decode_run(packets.receive(end, packets.DONT_WAIT))
+    run = decode_run(packets.receive(children.ends[child], packets.DONT_WAIT))
     assert (run.was_answered, run.message.body) == (False, second)
 
 
 async def test_a_packet_that_is_taken_back_is_sent_to_others_whole(children: Children):
-    first, second, _ = bodies()
-    slots = await started(children, 1)
-    [(child, end)] = children.ends.items()
-    channel = Channel(end)
-    send(slots, held(1, message=message(first)))
-    channel.receive(packets.DONT_WAIT)
-    channel.send(outcome(1, second))
-    slots.read_all(slots.lives.children[child])
+    _, second, _ = bodies()
+    slots, child, _ = await answered(children)
     send(slots, held(2, message=children.outcomes[-1].publish[0]))
 
     assert slots.take_back(slots.lives.children[child])
     slots.dispatch()
 
-    run = decode_run(packets.receive(end, packets.DONT_WAIT))
+    run = decode_run(packets.receive(children.ends[child], packets.DONT_WAIT))
     assert (run.number, run.was_answered, run.message.body) == (2, False, second)
 
 

@@ -32,6 +32,17 @@ def insides(node: Node) -> AmqpConsumer:
     return node.consumer
 
 
+def finished(node: Node, count: int, *, wait: float, what: str) -> list[str]:
+    """Claim and finish so many messages, or more; return their ids. Each claim must find some."""
+    found: list[str] = []
+    while len(found) < count:
+        deliveries = node.claim(wait=wait)
+        assert deliveries, what
+        found += task_ids(deliveries)
+        node.finish(*deliveries)
+    return found
+
+
 @pytest.fixture
 def classic(amqp_url):
     world = AmqpWorld(amqp_url)
@@ -54,12 +65,7 @@ def test_a_node_that_takes_no_more_keeps_what_it_has_and_leaves_the_rest(world):
 
     node.do(node.consumer.take_no_more())
 
-    taken: list[str] = []
-    while len(taken) < 3:
-        deliveries = other.claim(wait=1.0)
-        assert deliveries, "the rest has not come back"
-        taken += task_ids(deliveries)
-        other.finish(*deliveries)
+    taken = finished(other, 3, wait=1.0, what="the rest has not come back")
     assert sorted([*task_ids(kept), *taken]) == [f"id-{number}" for number in range(5)]
     assert node.finish(*kept) == []
     node.extend()
@@ -81,12 +87,7 @@ def test_what_nobody_claims_stays_in_a_queue_that_ends_with_its_last_consumer(cl
     node.extend()
 
     assert len(consumer._arrivals) < 2, "some was given back"
-    found: list[str] = []
-    while len(found) < 2:
-        deliveries = node.claim(wait=5.0)
-        assert deliveries, "what was given back is lost"
-        found += task_ids(deliveries)
-        node.finish(*deliveries)
+    found = finished(node, 2, wait=5.0, what="what was given back is lost")
     assert sorted(found) == ["id-1", "id-2"]
 
 
