@@ -13,17 +13,16 @@ import msgspec
 
 from celeriac.app.signals import task_received
 from celeriac.app.task import Task
-from celeriac.backends.base import ResultBackend
-from celeriac.brokers.base import Booking, Claim, Consumer, Delivery, Release, ReleaseCause, Settlement, Taker
+from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement, Taker
 from celeriac.clock import until_tick
 from celeriac.exceptions import CeleriacError, DecodeError, ImproperlyConfigured, LeaseLost, OperationalError
 from celeriac.message import Message
-from celeriac.states import READY_STATES
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import Intake as Facts
 from celeriac.wire.protocol import read_intake
 from celeriac.wire.serializers import Accept
+from celeriac.worker.admission import Admission
 from celeriac.worker.background import Background
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.burst import Burst
@@ -35,12 +34,10 @@ from celeriac.worker.dropping import Dropper
 from celeriac.worker.errbacks import Errbacks
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits as SharedLimits
-from celeriac.worker.limits import waiting_for
 from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_events import NodeEvents
-from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.received_line import log_received
-from celeriac.worker.revoking import Revoking
+from celeriac.worker.revoked import Revoked
 from celeriac.worker.saying import saying_failed
 from celeriac.worker.settle import after_bury
 from celeriac.worker.settler import Ending, Settler
@@ -71,9 +68,9 @@ class Intake(Taker):
         form: how records are written.
         limit: messages per slot that may be held (`worker_prefetch_multiplier`): None leaves it to the strategy, 0
             means no limit.
-        node_rates: tells what a rate limit of this node lets start now.
+        admission: has messages begin that are to run.
         dropper: ends what nobody wants any more.
-        revoking: knows what is revoked.
+        revoked: what is revoked, as this node knows it.
         events: tells monitors what was claimed.
         counting: counts the members of chords that are buried.
         signals: tells receivers what was claimed.
@@ -91,6 +88,7 @@ class Intake(Taker):
         consuming: Consuming,
         tasks: Mapping[str, Task[..., Any]],
         *,
+        admission: Admission,
         slots: Slots,
         settler: Settler,
         holdings: Holdings,
@@ -99,7 +97,6 @@ class Intake(Taker):
         policy: Policy,
         limits: Limits,
         zone: tzinfo,
-        backend: ResultBackend | None,
         limit: int | None,
         done_at: Callable[[], str],
         accept: Accept,
@@ -108,10 +105,9 @@ class Intake(Taker):
         errbacks: Errbacks,
         counting: Counting,
         shared_limits: SharedLimits,
-        node_rates: NodeRates,
         time_limits: TimeLimits,
         dropper: Dropper,
-        revoking: Revoking,
+        revoked: Revoked,
         signals: MessageSignals,
         events: NodeEvents,
         give_up: Callable[[str], None] | None = None,
@@ -126,6 +122,7 @@ class Intake(Taker):
         self._consumer = consumer
         self._consuming = consuming
         self._tasks = tasks
+        self._admission = admission
         self._slots = slots
         self._settler = settler
         self._holdings = holdings
@@ -134,7 +131,6 @@ class Intake(Taker):
         self._policy = policy
         self._limits = limits
         self._zone = zone
-        self._backend = backend
         self._limit = limit
         self._done_at = done_at
         self._accept = accept
@@ -143,17 +139,13 @@ class Intake(Taker):
         self._errbacks = errbacks
         self._counting = counting
         self._shared_limits = shared_limits
-        self._node_rates = node_rates
-        self.note_limits()
         self._time_limits = time_limits
         self._dropper = dropper
-        self._revoking = revoking
+        self._revoked = revoked
         self._signals = signals
         self._events = events
-        self._revoked = revoking.revoked
         self._freed = asyncio.Event()
         self._loop = Background(self._run, "intake")
-        self._taking: set[asyncio.Future[None]] = set()
         self._is_open = False
         self._clock_offset = time.time() - time.monotonic()
         self.completed_at = time.monotonic()
@@ -168,7 +160,7 @@ class Intake(Taker):
         """Claim no more. May be called twice."""
         self._is_open = False
         await self._loop.stop()
-        await asyncio.gather(*self._taking, return_exceptions=True)
+        await self._admission.wait()
 
     def freed(self) -> None:
         """Look again whether there is room."""
@@ -177,10 +169,6 @@ class Intake(Taker):
     def note_away(self) -> None:
         """Learn that the broker is away, so that nobody takes this for an intake that hangs."""
         self.completed_at = time.monotonic()
-
-    def note_limits(self) -> None:
-        """Learn that the rate limits of tasks have changed."""
-        self._none_limited = not (self._shared_limits.any or self._node_rates.any)
 
     def now(self) -> float:
         """Return the store's clock as of the last claim, moved on by the time that has passed since."""
@@ -246,15 +234,7 @@ class Intake(Taker):
     def _begin(self, claim: Claim) -> asyncio.Future[None] | None:
         """Have what was claimed run; return what is to be waited for when the store must be asked about it before."""
         runnable = self._decide_all(claim)  # at once: from here on the claim is held
-        if claim.revocations == self._revoked.version and self._may_begin(runnable):
-            self._slots.add(runnable)
-            self._slots.dispatch()
-            return None
-        # Not to be cancelled half-way: between an ack before the run and the run, nobody else knows of a message.
-        passing = asyncio.ensure_future(self._pass_on(runnable, claim.revocations))
-        self._taking.add(passing)
-        passing.add_done_callback(self._taking.discard)
-        return passing
+        return self._admission.begin(runnable, version=claim.revocations)
 
     # -- what follows a run, claimed by the settlement of it ----------------------------------------------------
 
@@ -269,8 +249,8 @@ class Intake(Taker):
             facts = read_intake(message, limits=self._limits, zone=self._zone, accept=self._accept)
         except CeleriacError:
             return False
-        task = self._tasks.get(facts.task)
-        return task is not None and task.acks_late and (self._none_limited or self._is_unlimited(facts.task))
+        task, admission = self._tasks.get(facts.task), self._admission
+        return task is not None and task.acks_late and (admission.none_limited or admission.is_unlimited(facts.task))
 
     def take(self, claim: Claim) -> None:
         if self._is_open:
@@ -322,90 +302,6 @@ class Intake(Taker):
     def _decide_all(self, claim: Claim) -> list[Held]:
         now = time.monotonic()
         return [held for delivery in claim.deliveries if (held := self._decide(delivery, claim.now, now))]
-
-    def _may_begin(self, runnable: list[Held]) -> bool:
-        """Say whether the store need not know of any of these before it begins, nor be asked about it."""
-        if self._revoked.is_partial or (runnable and not self._consumer.holds(runnable[0].delivery)):
-            return False
-        return self._settler.one_store and all(
-            self._tasks[held.intake.task].acks_late and (self._none_limited or self._is_unlimited(held.intake.task))
-            for held in runnable
-        )
-
-    def _is_unlimited(self, task: str) -> bool:
-        return self._shared_limits.none_for(task) and self._node_rates.none_for(task)
-
-    async def _pass_on(self, runnable: list[Held], version: int) -> None:
-        try:
-            runnable = await self._revoking.sifted(runnable, version=version)
-            # Once more at the end: what was revoked meanwhile has met nobody who could take it out.
-            self._slots.add(self._still_ours(self._revoking.without_revoked(await self._sifted(runnable))))
-        except Exception:
-            for held in runnable:  # not held any more, so that `reconcile` gives back what is still in the store
-                if not held.acked:
-                    self._holdings.remove(held)
-            self._slots.add(held for held in runnable if held.acked)
-            raise
-        self._slots.dispatch()
-
-    def _still_ours(self, runnable: list[Held]) -> list[Held]:
-        """Leave out what belongs to others, because this node was declared dead while the store was asked."""
-        left = []
-        for held in runnable:
-            if held.acked or self._consumer.holds(held.delivery):
-                left.append(held)
-            else:
-                self._holdings.remove(held)
-        return left
-
-    async def _sifted(self, runnable: list[Held]) -> list[Held]:
-        """Do what the store must know before a run begins; leave out what must not begin."""
-        runnable = await self._with_room(await self._in_time(self._within_rates(runnable)))
-        early = [held for held in runnable if not self._tasks[held.intake.task].acks_late]
-        if early:
-            await self._ack_early(early)
-            runnable = [held for held in runnable if held.acked or held not in early]
-        return runnable if self._settler.one_store else await self._not_finished(runnable)
-
-    def _within_rates(self, runnable: list[Held]) -> list[Held]:
-        """Leave out what a rate limit of this node keeps from starting now: it waits in the store."""
-        if not self._node_rates.any:
-            return runnable
-        now, left = self.now(), []
-        for held in runnable:
-            back_at = self._node_rates.take(held.intake.task, now)
-            if back_at is None:
-                left.append(held)
-            else:
-                release = waiting_for(held, Booking(back_at, is_final=False), now)
-                assert release is not None, "it is put aside for a while"
-                self._settler.add(Ending(held, release))
-        return left
-
-    async def _in_time(self, runnable: list[Held]) -> list[Held]:
-        """Leave out what a rate limit keeps from starting now: it waits in the store."""
-        asked = self._shared_limits.requests_of(runnable)
-        if not asked:
-            return runnable
-        bookings, now = await self._consumer.book([request for _, request in asked])
-        waiting = []
-        for (held, _), booking in zip(asked, bookings, strict=True):
-            release = waiting_for(held, booking, now)
-            if release is not None:
-                waiting.append(held)
-                self._settler.add(Ending(held, release))
-        return [held for held in runnable if held not in waiting] if waiting else runnable
-
-    async def _with_room(self, runnable: list[Held]) -> list[Held]:
-        """Leave out those for which there is no room now: the store has put them aside."""
-        asked = [(held, held.room) for held in runnable if held.room is not None]
-        if not asked:
-            return runnable
-        entered = await self._consumer.enter([(held.delivery, room) for held, room in asked])
-        outside = [held for (held, _), is_in in zip(asked, entered, strict=True) if not is_in]
-        for held in outside:
-            self._holdings.remove(held)
-        return [held for held in runnable if held not in outside] if outside else runnable
 
     def _decide(self, delivery: Delivery, store_now: float, now: float) -> Held | None:
         """Decide on one delivery; return it when it is to run, else see to its end."""
@@ -479,28 +375,6 @@ class Intake(Taker):
                 if held.is_watched:
                     held.says = saying_failed(decision.error)
         self._settler.add(Ending(held, how))
-
-    async def _ack_early(self, early: list[Held]) -> None:
-        """Ack before the run, for tasks that asked for it; what was refused belongs to somebody else."""
-        acks = [Settlement(delivery=held.delivery) for held in early]
-        refused = await self._consumer.settle(acks, None)
-        for held, ack in zip(early, acks, strict=True):
-            held.acked = ack not in refused
-            if not held.acked:
-                self._holdings.remove(held)
-
-    async def _not_finished(self, runnable: list[Held]) -> list[Held]:
-        """Leave out what somebody finished before dying: across two stores the record is the proof."""
-        suspects = {held.delivery.message.task_id: held for held in runnable if held.delivery.redelivered}
-        if not suspects or self._backend is None:
-            return runnable
-        found = await asyncio.to_thread(self._backend.get_many, list(suspects))
-        for task_id, stored in found.items():
-            held = suspects[task_id]
-            if stored.state in READY_STATES and stored.retries >= held.intake.retries:
-                self._settler.add(Ending(held, Settlement(delivery=held.delivery)))
-                runnable = [one for one in runnable if one is not held]
-        return runnable
 
 
 def _tell_of_failure(passing: asyncio.Future[None]) -> None:

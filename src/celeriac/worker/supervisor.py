@@ -21,6 +21,7 @@ from celeriac.brokers.joins import JOINS_QUEUE
 from celeriac.exceptions import OperationalError
 from celeriac.wire.times import iso_text
 from celeriac.worker import state as worker_state
+from celeriac.worker.admission import Admission
 from celeriac.worker.aftermath import Aftermath
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.autoscale import Autoscaling
@@ -258,10 +259,23 @@ class Supervisor:
         self._view = view
         worker_state.show(view, self._revoking.revoked)
         self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
+        admission = Admission(
+            self._consumer,
+            app.tasks,
+            slots=self._slots,
+            settler=self._settler,
+            holdings=self._holdings,
+            backend=app.backend,
+            shared_limits=shared_limits,
+            node_rates=node_rates,
+            revoking=self._revoking,
+            now=lambda: self._intake.now(),
+        )
         self._intake = Intake(
             self._consumer,
             consuming,
             app.tasks,
+            admission=admission,
             slots=self._slots,
             settler=self._settler,
             holdings=self._holdings,
@@ -270,7 +284,6 @@ class Supervisor:
             policy=self._policy,
             limits=app.conf.limits,
             zone=app.conf.zone,
-            backend=app.backend,
             limit=plan.prefetch_multiplier,
             done_at=self._done_at,
             accept=plan.accept,
@@ -280,11 +293,10 @@ class Supervisor:
             errbacks=self._errbacks,
             counting=self._counting,
             shared_limits=shared_limits,
-            node_rates=node_rates,
             time_limits=time_limits,
             burst=Burst(lambda: app.broker.depths(consuming.claimed), end=self._end_burst) if plan.burst else None,
             dropper=dropper,
-            revoking=self._revoking,
+            revoked=self._revoking.revoked,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
             events=self._events,
             spare=None if scaling is None else lambda: scaling.scaler.spare,
@@ -303,7 +315,7 @@ class Supervisor:
                 time_limits=time_limits,
                 holdings=self._holdings,
                 slots=self._slots,
-                noted=self._intake.note_limits,
+                noted=admission.note_limits,
             ),
             lifetime=self,
             pool=resizing,

@@ -11,6 +11,7 @@ import msgspec
 from celeriac import Celery
 from celeriac.brokers.base import Claim, Incarnation
 from celeriac.brokers.revocations import Revocation
+from celeriac.worker.admission import Admission
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.consuming import Consuming
 from celeriac.worker.counting import Counting
@@ -62,10 +63,24 @@ class Node:
         revoking = Revoking(
             Revoked(app.broker), self.holdings, self.slots, dropper, end_run=lambda held, revocation: None
         )
+        limits = Limits(app.tasks, rates_obeyed=True)
+        admission = Admission(
+            self.consumer,
+            app.tasks,
+            slots=self.slots,
+            settler=settler,
+            holdings=self.holdings,
+            backend=None,
+            shared_limits=limits,
+            node_rates=NodeRates(app.tasks, rates_obeyed=True),
+            revoking=revoking,
+            now=time.time,
+        )
         self.intake = Intake(
             self.consumer,
             Consuming(("celery",)),
             app.tasks,
+            admission=admission,
             slots=self.slots,
             settler=settler,
             holdings=self.holdings,
@@ -74,7 +89,6 @@ class Node:
             policy=Policy(max_crashes=3, max_node_losses=10, unknown_release_for=60.0),
             limits=app.conf.limits,
             zone=UTC,
-            backend=None,
             limit=None,
             done_at=str,
             accept=app.conf.accept,
@@ -82,11 +96,10 @@ class Node:
             lease_lost=lambda: None,
             errbacks=Errbacks(app),
             counting=counting,
-            shared_limits=Limits(app.tasks, rates_obeyed=True),
-            node_rates=NodeRates(app.tasks, rates_obeyed=True),
+            shared_limits=limits,
             time_limits=TimeLimits(app.tasks, hard=None, soft=None),
             dropper=dropper,
-            revoking=revoking,
+            revoked=revoking.revoked,
             signals=MessageSignals(app, "w1@here", None, Announcer()),
             events=NodeEvents(app, "w1@here", NothingToSee(), freq=None, of_tasks=False),
         )
