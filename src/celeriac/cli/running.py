@@ -14,7 +14,7 @@ from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.processes import run
 from celeriac.worker.reloading import Reload, require_library, wait_for_change
-from celeriac.worker.supervisor import EXIT_RESTART
+from celeriac.worker.shutdown import EXIT_RESTART
 
 
 def run_again_and_again(options: NodeOptions, started_in: Path) -> int:

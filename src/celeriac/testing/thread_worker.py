@@ -27,9 +27,10 @@ from celeriac.worker.options import NodeOptions
 from celeriac.worker.orders import ORDER_SIGNAL
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.table import find_pool
+from celeriac.worker.shutdown import EXIT_DONE
 from celeriac.worker.slots import Slots
 from celeriac.worker.start import Plan
-from celeriac.worker.supervisor import EXIT_DONE, Supervisor
+from celeriac.worker.supervisor import Supervisor
 
 _START_WITHIN: Final = 30.0
 _END_WITHIN: Final = 5.0

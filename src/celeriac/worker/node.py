@@ -41,9 +41,9 @@ from celeriac.worker.pools.table import find_pool
 from celeriac.worker.recycling import EXIT_REPLACED, Recycling
 from celeriac.worker.reloading import Reload
 from celeriac.worker.scaling import Bounds
+from celeriac.worker.shutdown import EXIT_DONE, EXIT_FAILED
 from celeriac.worker.start import Plan
 from celeriac.worker.strategies import strategy_of
-from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED
 
 logger: Final = logging.getLogger("celeriac.worker")
 

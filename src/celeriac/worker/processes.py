@@ -39,8 +39,9 @@ from celeriac.worker.options import NodeOptions
 from celeriac.worker.pid_file import pid_file
 from celeriac.worker.pools.solo import Solo
 from celeriac.worker.privileges import check_privileges, is_root
+from celeriac.worker.shutdown import EXIT_DONE, EXIT_FAILED, EXIT_RESTART
 from celeriac.worker.start import Crew, Foreground, ForkedCrew
-from celeriac.worker.supervisor import EXIT_DONE, EXIT_FAILED, EXIT_RESTART, Supervisor
+from celeriac.worker.supervisor import Supervisor
 from celeriac.worker.waiting import Patience, open_broker
 
 logger: Final = logging.getLogger("celeriac.worker")

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Final
@@ -55,15 +53,13 @@ from celeriac.worker.resizing import Resizing
 from celeriac.worker.revoked import Revoked
 from celeriac.worker.revoked_signal import RevokedSignal
 from celeriac.worker.revoking import Revoking
-from celeriac.worker.settle import (
-    after_start,
-)
+from celeriac.worker.settle import after_start
 from celeriac.worker.settler import Settler
+from celeriac.worker.shutdown import Shutdown
 from celeriac.worker.slots import Slots
 from celeriac.worker.stalled import StalledWatch
 from celeriac.worker.start import Crew, Plan
 from celeriac.worker.stepping import Stepping
-from celeriac.worker.stopping import Stage, Stopping
 from celeriac.worker.strategies import strategy_of
 from celeriac.worker.time_limits import TimeKeeper, TimeLimits
 from celeriac.worker.under_way import UnderWay
@@ -77,11 +73,6 @@ logger: Final = logging.getLogger("celeriac.worker")
 _SETTLE_WITHIN: Final = 5.0
 _DIE_WITHIN: Final = 5.0
 _TELL_WITHIN: Final = 5.0
-
-EXIT_DONE: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_RESTART: Final = 88
-"""Not the end: whoever started the node is to start it again, as it was."""
 
 
 class Supervisor:
@@ -110,12 +101,8 @@ class Supervisor:
             max_node_losses=app.conf.task_max_node_losses,
             unknown_release_for=app.conf.task_unknown_release_for,
         )
-        self._stopping = Stopping(soft_timeout=plan.soft_stop, term_is=plan.term_is)
-        self._stop_until: float | None = None
-        self._exit_code = EXIT_DONE
         self._is_at_work = False
-        self._stop = asyncio.Event()
-        self._cold = asyncio.Event()
+        self._shutdown = Shutdown(plan, self._signals, begin_no_more=self._begin_no_more, kill=self._kill)
 
     async def run(self) -> int:
         """Start, work, stop; return the exit code.
@@ -124,9 +111,9 @@ class Supervisor:
             OperationalError: the broker cannot be used at all.
         """
         if self._plan.hears_signals:
-            self._listen_to_signals()
-        if not await open_consumer(self._consumer, self._app.broker, Patience.of(self._app.conf), self._stop):
-            return self._exit_code
+            self._shutdown.listen_to_signals()
+        if not await open_consumer(self._consumer, self._app.broker, Patience.of(self._app.conf), self._shutdown.begun):
+            return self._shutdown.exit_code
         await self._consumer.attend(self._plan.queues)
         self._make_parts()
         self._crew.start(self._slots, self._plan.capacities)
@@ -150,18 +137,18 @@ class Supervisor:
         self._giving_back.start()
         try:
             await self._announce()
-            await self._stop.wait()
+            await self._shutdown.begun.wait()
         finally:
             await self._giving_back.stop()
             await self._shut_down()
-        return self._exit_code
+        return self._shutdown.exit_code
 
     async def _start_steps(self) -> bool:
         """Start what users have added; False when the node is to end, because that failed or somebody wants it to."""
         if self._stepping is None:
             return True
         starting = asyncio.create_task(self._stepping.start())
-        stopping = asyncio.create_task(self._stop.wait())
+        stopping = asyncio.create_task(self._shutdown.begun.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (starting, stopping):
             task.cancel()
@@ -170,11 +157,11 @@ class Supervisor:
         error = starting.exception()
         if error is not None:
             logger.critical("a step of the app could not be started", exc_info=error)
-            self._fail(f"a step of the app could not be started: {error!r}")
+            self._shutdown.fail(f"a step of the app could not be started: {error!r}")
         return error is None
 
     def _make_parts(self) -> None:
-        app, plan = self._app, self._plan
+        app, plan, shutdown = self._app, self._plan, self._shutdown
         steps = (app.steps["worker"], app.steps["consumer"])
         self._stepping = Stepping(plan.worker, steps) if plan.worker is not None and any(steps) else None
         strategy = strategy_of(plan.dispatch, app.conf.worker_dispatch_weights)
@@ -231,7 +218,7 @@ class Supervisor:
             form=plan.form,
             now=lambda: self._intake.now(),
             done_at=self._done_at,
-            is_cold=self._cold.is_set,
+            is_cold=shutdown.cold.is_set,
         )
         self._giving_back = GivingBack(self._slots, self._endings)
         # Whatever a node consumes, it makes bodies of chords too.
@@ -259,6 +246,7 @@ class Supervisor:
         self._view = view
         worker_state.show(view, self._revoking.revoked)
         self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
+        burst = Burst(lambda: app.broker.depths(consuming.claimed), end=shutdown.end_burst) if plan.burst else None
         admission = Admission(
             self._consumer,
             app.tasks,
@@ -289,12 +277,12 @@ class Supervisor:
             accept=plan.accept,
             form=plan.form,
             lease_lost=self._registration.renew,
-            give_up=None if app.conf.broker_connection_retry else self._fail,
+            give_up=None if app.conf.broker_connection_retry else shutdown.fail,
             errbacks=self._errbacks,
             counting=self._counting,
             shared_limits=shared_limits,
             time_limits=time_limits,
-            burst=Burst(lambda: app.broker.depths(consuming.claimed), end=self._end_burst) if plan.burst else None,
+            burst=burst,
             dropper=dropper,
             revoked=self._revoking.revoked,
             signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
@@ -317,7 +305,7 @@ class Supervisor:
                 slots=self._slots,
                 noted=admission.note_limits,
             ),
-            lifetime=self,
+            lifetime=shutdown,
             pool=resizing,
             autoscaler=None if scaling is None else scaling.scaler,
             events=self._events,
@@ -336,12 +324,12 @@ class Supervisor:
         if app.backend is not None:
             cleaners.append(app.backend.expire)
         self._upkeep = Upkeep(cleaners)
-        self._reloading = None if plan.reload is None else Reloading(plan.reload, on_change=self._reload)
+        self._reloading = None if plan.reload is None else Reloading(plan.reload, on_change=shutdown.reload)
         self._watchdog = Watchdog(
-            is_idle=lambda: self._slots.idle and not self._stop.is_set(),
+            is_idle=lambda: self._slots.idle and not shutdown.begun.is_set(),
             completed_at=lambda: self._intake.completed_at,
             rebuild=self._rebuild,
-            give_up=self._fail,
+            give_up=shutdown.fail,
         )
 
     def _make_autoscaling(self, resizing: Resizing | None) -> Autoscaling | None:
@@ -351,7 +339,7 @@ class Supervisor:
         return Autoscaling(plan.autoscaler(resizing, bounds.most, bounds.least, worker=plan.worker), self._slots)
 
     async def _announce(self) -> None:
-        stopping = asyncio.create_task(self._stop.wait())
+        stopping = asyncio.create_task(self._shutdown.begun.wait())
         coming_up = asyncio.create_task(self._slots.lives.up.wait())
         await asyncio.wait({stopping, coming_up}, return_when=asyncio.FIRST_COMPLETED)
         for task in (stopping, coming_up):
@@ -399,53 +387,15 @@ class Supervisor:
         """End, because nobody can start children any more, or tell of their deaths."""
         for held in self._slots.abandon():
             self._endings.end_unfinished(held)
-        if not self._stop.is_set():
-            self._cold.set()
-            self._fail(self._crew.gone)
+        if not self._shutdown.begun.is_set():
+            self._shutdown.turn_cold()
+            self._shutdown.fail(self._crew.gone)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._note_stop_signal, number.name)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
-            loop.add_signal_handler(signal.SIGHUP, self._note_hangup)
-
-    def _note_hangup(self) -> None:
-        if self._plan.has_terminal:  # which has gone
-            self._note_stop_signal("SIGHUP")
-        else:
-            self.restart("SIGHUP")
-
-    def _note_stop_signal(self, name: str) -> None:
-        match self._stopping.next(name):
-            case Stage.WARM:
-                grace = self._plan.stop_grace
-                bound = "as long as they take" if grace is None else f"up to {grace:.0f} s"
-                self._begin_no_more()  # first: whoever reads that line may rely on it
-                self._plan.say(f"{name}: warm shutdown; running tasks have {bound} (again: cold shutdown)")
-                self._signals.shutting_down(name, "Warm", EXIT_DONE)
-                self._stop.set()
-            case Stage.SOFT:
-                seconds = self._plan.soft_stop
-                self._begin_no_more()
-                self._plan.say(f"{name}: soft shutdown; running tasks have {seconds:g} s (again: cold shutdown)")
-                self._signals.shutting_down(name, "Soft", EXIT_DONE)
-                self._stop_until = time.monotonic() + seconds
-                self._stop.set()
-            case Stage.COLD:
-                self._stop_cold(name)
-            case Stage.NOW:
-                self._plan.say(f"{name}: ending at once; other nodes find out what this one held")
-                self._slots.kill()
-                os._exit(EXIT_FAILED)  # the forkserver ends with this process, and every child with it
-
     def stop(self) -> None:
         """Stop warmly. Called in the loop's thread; may be called again."""
-        self._stopping.note_stop()
-        self._begin_no_more()
-        self._stop.set()
+        self._shutdown.stop()
 
     def _begin_no_more(self) -> None:
         """Give back what no child has begun, and have the children end with what they run: from now on nothing begins.
@@ -455,32 +405,6 @@ class Supervisor:
         if self._is_at_work:
             self._endings.hand_back(self._slots.withdraw())
             self._slots.finish()
-
-    def restart(self, why: str) -> None:
-        """Stop warmly, and have the node started again. Called in the loop's thread; nothing when it stops already."""
-        if not self._stop.is_set():
-            self._plan.say(f"{why}: restarting; running tasks end first")
-            self._exit_code = EXIT_RESTART
-            self.stop()
-
-    def _reload(self, path: str) -> None:
-        self.restart(f"{path} has changed")
-
-    def _end_burst(self, left: str) -> None:
-        self._plan.say(f"burst: {left}; stopping")
-        self.stop()
-
-    def _stop_cold(self, name: str) -> None:
-        self._plan.say(f"{name}: cold shutdown; what runs is killed and goes back to its queue")
-        self._signals.shutting_down(name, "Cold", EXIT_FAILED)
-        self._exit_code = EXIT_FAILED
-        self._cold.set()
-        self._stop.set()
-
-    def _fail(self, reason: str) -> None:
-        logger.critical("this node ends: %s", reason)
-        self._exit_code = EXIT_FAILED
-        self.stop()
 
     async def _shut_down(self) -> None:
         if self._reloading is not None:
@@ -493,7 +417,7 @@ class Supervisor:
         await self._intake.stop()
         with contextlib.suppress(OperationalError):
             await self._consumer.take_no_more()
-        if not self._cold.is_set():
+        if not self._shutdown.cold.is_set():
             self._begin_no_more()
             await self._wait_for_children()
         if self._slots.alive:
@@ -501,7 +425,7 @@ class Supervisor:
         self._endings.hand_back(self._slots.withdraw())  # what dead children had not read
         settled = await self._settler.stop(_SETTLE_WITHIN)
         if self._stepping is not None:
-            await self._stepping.stop(at_once=self._cold.is_set())
+            await self._stepping.stop(at_once=self._shutdown.cold.is_set())
         await self._revoking.stop()
         await self._events.stop()
         await self._upkeep.stop()
@@ -515,28 +439,25 @@ class Supervisor:
         self._signals.shut_down()
         self._announcer.stop(_TELL_WITHIN)
         if not settled:
-            self._exit_code = EXIT_FAILED
+            self._shutdown.note_unsettled()
 
     async def _wait_for_children(self) -> None:
-        if self._stop_until is None and self._plan.stop_grace is not None:
-            self._stop_until = time.monotonic() + self._plan.stop_grace
-        while self._slots.alive and not self._cold.is_set():
-            if self._stop_until is not None and time.monotonic() >= self._stop_until:
-                self._note_late()
+        self._shutdown.begin_grace()
+        while self._slots.alive and not self._shutdown.cold.is_set():
+            if self._shutdown.is_over:
+                self._shutdown.note_late(self._slots.running)
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await self._cold.wait()
+                    await self._shutdown.cold.wait()
 
-    def _note_late(self) -> None:
-        running = self._slots.running
-        self._plan.say(f"{running} tasks did not end in time and go back to their queues")
-        if running and self._exit_code == EXIT_DONE:  # what is killed was stopped cold, whatever it began as
-            self._exit_code = EXIT_FAILED
+    def _kill(self) -> None:
+        if self._is_at_work:
+            self._slots.kill()
 
     async def _kill_children(self) -> None:
-        self._cold.set()
-        self._slots.kill()
+        self._shutdown.turn_cold()
+        self._kill()
         until = time.monotonic() + _DIE_WITHIN
         while self._slots.alive and time.monotonic() < until:
             await asyncio.sleep(0.01)
