@@ -17,6 +17,7 @@ from celeriac.brokers.amqp.place import read_place
 from tests.integration.project import Project, wait_until
 from tests.integration.test_control import asked
 from tests.integration.test_events import Monitor
+from tests.tables_by_hand import Raw, entry, text
 
 pytestmark = [pytest.mark.engines("rabbitmq"), pytest.mark.timeout(300)]
 
@@ -91,34 +92,8 @@ def bad() -> Iterator[amqp.Message]:
         yield amqp.Message(body("bad"), application_headers=headers("bad"), content_type=content_type)
 
 
-class Raw(amqp.Message):  # type: ignore[misc]  # the driver has no types
-    """A message whose header table is written by hand: what other languages send, and this driver does not."""
-
-    table = b""
-
-    def _serialize_properties(self) -> bytes:
-        flags = 0x8000 | 0x2000
-        content_type = b"application/json"
-        return (
-            struct.pack(">HB", flags, len(content_type))
-            + content_type
-            + struct.pack(">I", len(self.table))
-            + self.table
-        )
-
-
-def entry(name: bytes, kind: bytes, value: bytes) -> bytes:
-    return struct.pack(">B", len(name)) + name + kind + value
-
-
-def text(name: bytes, value: bytes) -> bytes:
-    return entry(name, b"S", struct.pack(">I", len(value)) + value)
-
-
 def raw(name: str, *further: bytes) -> amqp.Message:
-    message = Raw(body(name))
-    message.table = text(b"task", b"tasks.noted") + text(b"id", name.encode()) + b"".join(further)
-    return message
+    return Raw(body(name), text(b"task", b"tasks.noted") + text(b"id", name.encode()) + b"".join(further))
 
 
 OTHER_LANGUAGES: dict[str, list[bytes]] = {

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 
+import amqp
 import pytest
 
 from celeriac.backends.rpc import RpcBackend
@@ -12,6 +13,7 @@ from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.base import ResultMeta
 from celeriac.states import FAILURE, STARTED, SUCCESS
 from tests.golden import vector
+from tests.tables_by_hand import HOSTILE, Raw
 
 PATIENCE = 20.0
 
@@ -79,6 +81,19 @@ def test_answers_are_known_by_the_name_that_the_call_gave_them(backend):
 def test_what_nobody_asked_for_is_sent_to_nobody(backend):
     backend.store([ResultMeta(task_id="id-1", state=SUCCESS, record=b"{}")])
     backend.store([ResultMeta(task_id="id-2", state=SUCCESS, record=b"{}", reply_to="gone")])
+
+
+@pytest.mark.parametrize("table", HOSTILE.values(), ids=HOSTILE)
+def test_an_answer_with_headers_that_nobody_can_read_is_left_out(backend, caplog, table):
+    with amqp.Connection(backend.place.endpoints[0].address, virtual_host=backend.place.virtual_host) as connection:
+        hostile = Raw(b'{"status": "SUCCESS"}', table, correlation_id="id-1")
+        connection.channel().basic_publish(hostile, "", backend.answers_to())
+
+    backend.store([an_answer(backend, "last")])
+
+    assert backend.wait(["last"], timeout=PATIENCE).keys() == {"last"}
+    assert backend.get("id-1") is None
+    assert "left out an answer whose headers cannot be read" in caplog.text
 
 
 def test_forgotten_answers_are_gone(backend):

@@ -15,8 +15,10 @@ from celeriac.backends.base import StoredResult
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
 from celeriac.brokers.amqp.failures import LOST, driver, unanswered
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
+from celeriac.brokers.amqp.tables import UNREAD
 from celeriac.brokers.amqp.topology import Queue
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.ids import new_id
@@ -88,7 +90,8 @@ class Replies:
             with ending_at(deadline_at, lambda: socket_of(connection)):
                 channel = connection.channel()
                 declare(channel, self._queue())
-                channel.basic_consume(self.name, no_ack=True, callback=self._receive)
+                connection.watch(channel.channel_id, self._receive)
+                channel.basic_consume(self.name, no_ack=True)
         except (*LOST, driver.AMQPError) as error:
             connection.collect()
             raise unanswered(error, self._place.address, "opening a queue for answers", 0.0, sent=False) from error
@@ -114,9 +117,12 @@ class Replies:
                 except BrokerUnavailable as error:
                     logger.debug("answers cannot be heard: %s", error)
 
-    def _receive(self, message: Any) -> None:
-        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
-        task_id = str(message.properties.get("correlation_id") or "")
+    def _receive(self, message: Delivered) -> None:
+        body = message.carried.body
+        if UNREAD in message.carried.headers:
+            logger.warning("left out an answer whose headers cannot be read")
+            return
+        task_id = str(message.carried.properties.get("correlation_id") or "")
         state = told_state(body)
         if state is None:
             logger.warning("left out an answer to %s that tells no state", task_id)

@@ -16,9 +16,11 @@ from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
 from celeriac.brokers.amqp.failures import LOST, driver, unanswered
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.publisher import Publisher
+from celeriac.brokers.amqp.tables import UNREAD
 from celeriac.brokers.amqp.topology import Binding, Exchange, Queue
 from celeriac.brokers.bus import REPLY_EXPIRES, Bus, BusCapabilities, Inbox, Station, check_sizes
 from celeriac.brokers.mailbox import MAILBOX, Mailbox
@@ -98,19 +100,16 @@ class AmqpInbox(Inbox):
                 channel = connection.channel()
                 for part in _hearing(self._queue, Topic(self.exchange, self.routing_key)):
                     declare(channel, part)
-                channel.basic_consume(self._queue.name, no_ack=True, callback=self._receive)
+                connection.watch(channel.channel_id, self._receive)
+                channel.basic_consume(self._queue.name, no_ack=True)
         except (*LOST, driver.AMQPError) as error:
             connection.collect()
             raise unanswered(error, self._place.address, "opening an inbox", _STEP, sent=False) from error
         self._connection = connection
 
-    def _receive(self, message: Any) -> None:
-        properties = dict(message.properties)
-        headers = properties.pop("application_headers", None) or {}
-        body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
-        info = message.delivery_info
+    def _receive(self, message: Delivered) -> None:
         try:
-            notice = read_notice(Carried(headers, properties, body), info["exchange"], info["routing_key"])
+            notice = read_notice(message.carried, message.exchange, message.key)
         except EncodeError as error:
             logger.warning("left out what is no answer: %s", error)
             return
@@ -126,15 +125,14 @@ class AmqpInbox(Inbox):
                 return found
 
     def _drain(self, deadline_at: float) -> None:
-        """Take what has come; wait for the first of it."""
+        """Take what has come; wait for the first of it, and not for an end of what somebody says all the time."""
         connection = self._connection
         if connection is None:
             return
+        ends_at = max(deadline_at, time.monotonic() + _STEP)
         try:
-            left = deadline_at - time.monotonic()
-            while True:
-                connection.drain_events(timeout=max(left, 0.01) if not self._found else 0.01)
-                left = deadline_at - time.monotonic()
+            while (now := time.monotonic()) < ends_at:
+                connection.drain_events(timeout=0.01 if self._found else max(deadline_at - now, 0.01))
         except TimeoutError:
             return
         except (*LOST, driver.AMQPError):
@@ -232,7 +230,13 @@ def outgoing(notice: Notice) -> Outgoing:
 
 
 def read_notice(carried: Carried, exchange: str, routing_key: str) -> Notice:
-    """Read what was heard."""
+    """Read what was heard.
+
+    Raises:
+        EncodeError: its headers cannot be read, or hold what JSON cannot.
+    """
+    if UNREAD in carried.headers:
+        raise EncodeError("its headers cannot be read")
     said = carried.properties
     return Notice(
         exchange=exchange,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.failures import LOST, amqp, driver, transport, unreachable
+from celeriac.brokers.amqp.frames import Delivered, Deliveries
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.topology import Binding, Declared, Exchange
@@ -29,7 +31,12 @@ class Encrypted(transport.SSLTransport):  # type: ignore[misc]  # the driver tel
 
 
 class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
-    """Connect as the driver does; know, too, why the server takes no messages, and how the connection is encrypted."""
+    """Connect as the driver does; know, too, why the server takes no messages, and how the connection is encrypted.
+
+    What is consumed can be heard past the driver, which raises on headers that it cannot read.
+    """
+
+    on_inbound_frame: Any  # the driver's property
 
     _METHODS: Final = {
         **amqp.Connection._METHODS,
@@ -49,6 +56,19 @@ class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
     def _on_blocked(self, reason: str = "") -> None:
         if self.on_blocked:
             self.on_blocked(reason)
+
+    def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
+        """Hand over, whenever events are drained, what is delivered on a channel, whatever its headers are."""
+        deliveries = Deliveries(deliver)
+        pass_on = self.on_inbound_frame
+
+        def take(frame: tuple[int, int, bytes]) -> bool:
+            kind, number, payload = frame
+            if number == channel and deliveries.take(kind, payload, 0, len(payload)):
+                return True
+            return bool(pass_on(frame))
+
+        self.on_inbound_frame = take
 
 
 def connect(place: AmqpPlace, options: AmqpOptions, *, deadline_at: float, first: int = 0) -> tuple[Any, int]:

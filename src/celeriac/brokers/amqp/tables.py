@@ -79,6 +79,8 @@ def _read_table(data: bytes, at: int) -> tuple[dict[str, Any], int]:
             table[name] = _text(data[begin:at])
         else:
             table[name], at = _VALUES[kind](data, at + 1)
+    if at != end:  # going on there would read the rest again, and of tables in tables each twice
+        raise ValueError("a value is longer than the table that it is in")
     return table, end
 
 
@@ -108,6 +110,8 @@ def _read_array(data: bytes, at: int) -> tuple[list[Any], int]:
     while at < end:
         value, at = _VALUES[data[at]](data, at + 1)
         values.append(value)
+    if at != end:
+        raise ValueError("a value is longer than the array that it is in")
     return values, end
 
 

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+import time
 
+import amqp
 import msgspec
 import pytest
 
 from celeriac.brokers.amqp.broker import AmqpBroker
+from celeriac.brokers.amqp.carried import Carried
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.topics import Topic
 from celeriac.testing.buses import CONTROL, REPLIES, BusConformance, BusWorld, Ear, an_answer, collect, soon
 from celeriac.wire.notices import Notice
+from tests.tables_by_hand import HOSTILE, Raw
 
 
 class RabbitBuses(BusWorld):
@@ -27,6 +32,45 @@ class RabbitBuses(BusWorld):
     def leftovers(self):
         said = self._server.ctl("list_queues", "-q", "-p", self._place.virtual_host, "name", "--no-table-headers")
         return len([name for name in said.split() if ".reply." in name])
+
+
+class Chatter:
+    """Be a driver's connection on which there is always one answer more."""
+
+    channel_id = 1
+    received = 0
+
+    def channel(self):
+        return self
+
+    def watch(self, channel, deliver):
+        self._deliver = deliver
+
+    def declare(self, *_, **__):
+        """Say yes to all that an inbox asks for."""
+
+    exchange_declare = queue_declare = queue_bind = basic_consume = close = declare
+
+    def drain_events(self, timeout):
+        time.sleep(0.001)
+        self.received += 1
+        self._deliver(Delivered("c", self.received, False, REPLIES, "k", Carried({}, {}, b"{}"), b""))
+
+
+def test_who_asks_gets_what_has_come_though_answers_never_end(monkeypatch):
+    chatter = Chatter()
+    monkeypatch.setattr("celeriac.brokers.amqp.bus.connect", lambda *_, **__: (chatter, 0))
+    bus = AmqpBroker(read_place("amqp://nowhere", "broker_url")).bus()
+
+    with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+        found = inbox.collect(deadline_at=time.monotonic())
+
+    assert len(found) == chatter.received > 0
+
+
+def say_by_hand(place, message, exchange, routing_key):
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as connection:
+        connection.channel().basic_publish(message, exchange, routing_key)
 
 
 OTHERWISE_HERE = {
@@ -93,6 +137,15 @@ class TestRabbitBus(BusConformance):
 
             assert collect(inbox, 1) == [an_answer(inbox)]
         assert "left out what is no answer" in caplog.text
+
+    @pytest.mark.parametrize("table", HOSTILE.values(), ids=HOSTILE)
+    def test_an_answer_with_headers_that_nobody_can_read_is_left_out(self, bus, caplog, table):
+        with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+            say_by_hand(bus.place, Raw(b"{}", table), REPLIES, inbox.routing_key)
+            bus.reply([an_answer(inbox)], deadline_at=soon())
+
+            assert collect(inbox, 1) == [an_answer(inbox)]
+        assert "left out what is no answer: its headers cannot be read" in caplog.text
 
     def test_who_comes_back_under_its_name_hears_what_was_said_meanwhile(self, world, bus):
         mailbox = Mailbox(name="w1@here.shop.pidbox", expires=60.0, exclusive=False, durable=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.tables import UNREAD, read_properties, unread, write_properties
+from tests.tables_by_hand import BROKEN, HOSTILE, Raw
 
 HEADERS = {
     "task": "shop.pay",
@@ -85,6 +86,13 @@ def test_what_cannot_be_read_is_kept_whole(data):
 
     assert carried.body == b"body"
     assert UNREAD not in carried.headers or carried.headers == unread(b"\xff\xf8" + data)
+
+
+@pytest.mark.parametrize("table", [*HOSTILE.values(), *BROKEN.values()], ids=[*HOSTILE, *BROKEN])
+def test_tables_that_are_wrong_are_kept_whole_and_hold_nothing_up(table):
+    data = Raw(b"", table)._serialize_properties()
+
+    assert read_properties(data, b"") == Carried(unread(data), {}, b"")
 
 
 VALUES = st.recursive(
