@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from celeriac.app.announcing import Announcement
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
@@ -31,14 +29,14 @@ from celeriac.app.signals import after_task_publish, before_task_publish, task_s
 from celeriac.app.stores import writes_envelopes
 from celeriac.app.telling import tell_sent
 from celeriac.app.timing import Moment, start_of
-from celeriac.app.uniqueness import conflict_of
+from celeriac.app.uniqueness import published, published_as, raise_conflicts, yielding
 from celeriac.brokers.base import Conflict
 from celeriac.brokers.exchanges import queues_behind
 from celeriac.canvas.plan import Send
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id, new_ids
-from celeriac.message import Message, OnConflict
+from celeriac.message import Message
 from celeriac.wire.protocol import Call, write_message
 from celeriac.wire.protocol1 import write_message_1
 from celeriac.wire.templates import Template
@@ -103,11 +101,11 @@ class Sender:
         said = _read(task, options) if options else NOTHING_SAID
         call = self._call(task, args, kwargs, said, task_id or new_id(), parent)
         if options and (call.group, call.chord, call.chain) != (None, None, None):  # others count on it
-            call = _yielding(call)
+            call = yielding(call)
         heard: list[Announcement] = []
         message = self._encode(call, said, heard)
         conflicts = self._publish((message,), said, heard)
-        return self._result(call, said, parent, _published_as(message, conflicts))
+        return self._result(call, said, parent, published_as(message, conflicts))
 
     def _send_plainly(
         self, template: Template, task: Task[..., Any] | str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -139,7 +137,7 @@ class Sender:
         heard: list[Announcement] = []
         message = self._encode(call, said, heard)
         conflicts = await asyncio.to_thread(self._publish, (message,), said, heard)
-        return self._result(call, said, parent, _published_as(message, conflicts))
+        return self._result(call, said, parent, published_as(message, conflicts))
 
     def send_many(
         self,
@@ -235,7 +233,7 @@ class Sender:
         task_id = options.pop("task_id", None) or new_id()
         try:
             said = read_call_options(task, options, lenient=True)
-            made = _yielding(self._call(task, args, kwargs, said, task_id, parent))
+            made = yielding(self._call(task, args, kwargs, said, task_id, parent))
             return self._encode(made, said) if announced else self._write(made, self._origin_now())
         except (TypeError, ValueError, NotImplementedError) as error:
             raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
@@ -263,7 +261,7 @@ class Sender:
             task.check_arguments(step.args, step.kwargs)
         said = read_call_options(name, options, lenient="task_id" in step.call.options) if options else NOTHING_SAID
         call = self._call(task or name, step.args, step.kwargs, said, task_id, parent)
-        return self._encode(call if call.unique is None else _yielding(call), said, heard)
+        return self._encode(call if call.unique is None else yielding(call), said, heard)
 
     def publish_batch(
         self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
@@ -290,17 +288,13 @@ class Sender:
             timeout, policy = publishing_of(said, self._rules_now())
             conflicts = publish(self.app.write_broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
         if conflicts:
-            heard = _of_published(messages, conflicts, heard)
+            raise_conflicts(messages, conflicts)
+            messages, heard = published(messages, conflicts), published(heard, conflicts)
         for announcement in heard:
             announcement.send_after()
         if self._rules_now().tells_sent:
-            self._tell_sent(messages, conflicts)
+            tell_sent(self.app, messages)
         return conflicts
-
-    def _tell_sent(self, messages: Sequence[Message], conflicts: Sequence[Conflict]) -> None:
-        """Send an event of each message that was published (`task_send_sent_event`)."""
-        left_out = {conflict.position for conflict in conflicts}
-        tell_sent(self.app, [one for position, one in enumerate(messages) if position not in left_out])
 
     def _result(self, call: Call, said: ReadOptions, parent: Context | None, task_id: str) -> AsyncResult[Any]:
         ignored = call.ignore_result is True
@@ -473,35 +467,6 @@ def _not_sent(name: str, error: EncodeError) -> EncodeError:
 
 def _read(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
     return read_call_options(task if isinstance(task, str) else task.name, options)
-
-
-def _published_as(message: Message, conflicts: Sequence[Conflict]) -> str:
-    """Return the id of the run that a call came to: its own, or that of the run which is in its way."""
-    return conflicts[0].task_id if conflicts else message.task_id
-
-
-def _yielding(call: Call) -> Call:
-    """Let a unique call that follows a run be published in any case: there, nobody could be told that it is not."""
-    unique = call.unique
-    if unique is None or unique.on_conflict is OnConflict.REPLACE:
-        return call
-    return msgspec.structs.replace(call, unique=msgspec.structs.replace(unique, on_conflict=OnConflict.YIELD))
-
-
-def _of_published(
-    messages: Sequence[Message], conflicts: Sequence[Conflict], heard: Sequence[Announcement]
-) -> list[Announcement]:
-    """Leave out announcements of what was not published.
-
-    Raises:
-        UniqueConflict: a message says that there is to be an error.
-    """
-    for conflict in conflicts:
-        unique = messages[conflict.position].unique
-        if unique is not None and unique.on_conflict is OnConflict.RAISE:
-            raise conflict_of(conflict.key, conflict.task_id)
-    left_out = {conflict.position for conflict in conflicts}
-    return [announcement for position, announcement in enumerate(heard) if position not in left_out]
 
 
 def _is_noted(parent: Context, said: ReadOptions) -> bool:

@@ -1,18 +1,23 @@
 """Which calls of a task are the same, so that only one of them waits or runs: `unique_for` and its neighbours.
 
-Pure: from a task's options and a call's arguments to the key that goes into the message.
+Pure: from a task's options and a call's arguments to the key that goes into the message, and from the broker's answer
+to what the call came to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from celeriac.app.call_keys import CallKey, signature_of
+from celeriac.brokers.base import Conflict
 from celeriac.exceptions import UniqueConflict
-from celeriac.message import OnConflict, Unique
+from celeriac.message import Message, OnConflict, Unique
+from celeriac.wire.protocol import Call
+
+T = TypeVar("T")
 
 _OPTIONS: Final = ("unique_for", "unique_key", "on_conflict")
 
@@ -78,11 +83,41 @@ def uniqueness_of_call(task: Any, own: Uniqueness | None, said: Mapping[str, Any
     return own.but(said)
 
 
-def conflict_of(key: str, task_id: str) -> UniqueConflict:
-    """Make the error of a call that is not published."""
+def yielding(call: Call) -> Call:
+    """Let a unique call that follows a run be published in any case: there, nobody could be told that it is not."""
+    unique = call.unique
+    if unique is None or unique.on_conflict is OnConflict.REPLACE:
+        return call
+    return msgspec.structs.replace(call, unique=msgspec.structs.replace(unique, on_conflict=OnConflict.YIELD))
+
+
+def published_as(message: Message, conflicts: Sequence[Conflict]) -> str:
+    """Return the id of the run that a call came to: its own, or that of the run which is in its way."""
+    return conflicts[0].task_id if conflicts else message.task_id
+
+
+def published(batch: Sequence[T], conflicts: Sequence[Conflict]) -> list[T]:
+    """Leave out what was not published, of as many things as messages were to be."""
+    left_out = {conflict.position for conflict in conflicts}
+    return [one for position, one in enumerate(batch) if position not in left_out]
+
+
+def raise_conflicts(messages: Sequence[Message], conflicts: Sequence[Conflict]) -> None:
+    """Do nothing, unless a message that was not published says that there is to be an error.
+
+    Raises:
+        UniqueConflict: the first of these.
+    """
+    for conflict in conflicts:
+        unique = messages[conflict.position].unique
+        if unique is not None and unique.on_conflict is OnConflict.RAISE:
+            raise _error_of(conflict)
+
+
+def _error_of(conflict: Conflict) -> UniqueConflict:
     return UniqueConflict(
-        f"nothing is published, because run {task_id} waits or runs under the same unique key {key!r}; wait for its "
-        "result, or say on_conflict='skip' or 'replace'",
-        key=key,
-        task_id=task_id,
+        f"nothing is published, because run {conflict.task_id} waits or runs under the same unique key "
+        f"{conflict.key!r}; wait for its result, or say on_conflict='skip' or 'replace'",
+        key=conflict.key,
+        task_id=conflict.task_id,
     )
