@@ -7,13 +7,12 @@ import click
 from celeriac.cli.pages import Command
 from celeriac.cli.remote import (
     Answers,
-    NobodyAnswered,
     app_for,
     arguments_for,
-    count_line,
     list_option,
     remote_options,
     show_commands,
+    show_who_answered,
 )
 from celeriac.cli.session import Session, pass_session
 
@@ -54,10 +53,5 @@ def inspect(
     answers = app.control.inspect(
         destination=destination, timeout=timeout, callback=None if session.json else shown.show
     )._request(command, **said)
-    if not answers:
-        raise NobodyAnswered
-    if session.json:
-        session.output.document(answers)
-    elif not session.quiet:
-        session.output.line(count_line(len(answers)))
+    show_who_answered(session, answers)
     return 0

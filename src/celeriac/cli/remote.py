@@ -175,6 +175,15 @@ class NobodyAnswered(click.ClickException):
         super().__init__("No nodes replied within time constraint")
 
 
-def count_line(count: int) -> str:
-    """Say how many nodes have answered."""
-    return f"\n{count} {plural('node', count)} online."
+def show_who_answered(session: Session, answers: Mapping[str, Any] | None) -> None:
+    """Write what looks at nodes end with: how many have answered, or with `--json` all that they have said.
+
+    Raises:
+        NobodyAnswered: none has.
+    """
+    if not answers:
+        raise NobodyAnswered
+    if session.json:
+        session.output.document(answers)
+    elif not session.quiet:
+        session.output.line(f"\n{len(answers)} {plural('node', len(answers))} online.")

@@ -6,7 +6,7 @@ import click
 
 from celeriac.cli.apps import open_app
 from celeriac.cli.pages import Command
-from celeriac.cli.remote import Answers, NobodyAnswered, count_line, remote_options
+from celeriac.cli.remote import Answers, remote_options, show_who_answered
 from celeriac.cli.session import Session, pass_session
 
 
@@ -20,10 +20,5 @@ def status(session: Session, /, timeout: float, destination: tuple[str, ...] | N
     answers = app.control.inspect(
         destination=destination, timeout=timeout, callback=None if session.json else shown.show
     ).ping()
-    if not answers:
-        raise NobodyAnswered
-    if session.json:
-        session.output.document(answers)
-    elif not session.quiet:
-        session.output.line(count_line(len(answers)))
+    show_who_answered(session, answers)
     return 0
