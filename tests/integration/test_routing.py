@@ -15,7 +15,7 @@ logs = Exchange("logs", type="topic")
 app.conf.task_queues = [
     Queue("celery", Exchange("celery"), "celery"),
     Queue("errors", logs, "#.error", alias="faults"),
-    Queue("archive", logs, "#"),
+    Queue("archive", logs, "#", no_ack=True),
     Broadcast("everybody"),
 ]
 app.conf.worker_direct = True
@@ -72,5 +72,7 @@ def test_nodes_work_on_what_they_are_told_and_each_hears_what_is_for_everybody(p
         "direct": ["errors@here"],
     }
     assert sorted(words[0] for words in seen(project, "all")) == ["errors@here", "rest@here"]
+    assert "no_ack=True has no effect, and these queues say it: archive." in rest.log
+    assert "no_ack" not in errors.log
     assert [errors.stop(), rest.stop()] == [0, 0]
     project.assert_clean()

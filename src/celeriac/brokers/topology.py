@@ -185,7 +185,8 @@ class Queue(_Declared):
         on_declared: called by nobody: there is nothing to be told.
         options: `queue_arguments`, `binding_arguments`, `consumer_arguments`, `durable`, `exclusive`, `auto_delete`,
             `no_ack`, `alias` (another name, for `-Q` and routes), `no_declare`, `expires` and `message_ttl` (seconds),
-            `max_length`, `max_length_bytes`, `max_priority`: as in kombu; for RabbitMQ, but for the alias.
+            `max_length`, `max_length_bytes`, `max_priority`: as in kombu; for RabbitMQ, but for the alias. `no_ack` has
+            no effect: nodes acknowledge what they have done.
     """
 
     attrs: ClassVar[tuple[tuple[str, Any], ...]] = (
