@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import socket
 import ssl
@@ -27,6 +28,9 @@ _READ_SIZE: Final = 262_144
 
 _SPIN: Final = 0.002
 """Seconds for which the listener does not sleep, when the wait before was over that soon."""
+
+_SPINS: Final = hasattr(os, "sched_yield")
+"""Whether others, such as the server, can be let run in between."""
 
 
 class Look:
@@ -111,7 +115,7 @@ class Line:
     def note_asked(self) -> None:
         """Note that somebody begins to wait."""
         self.asked_at = monotonic()
-        if self._brisk:
+        if self._brisk and _SPINS:
             self._spin_until = self.asked_at + _SPIN
 
     def note_found(self) -> None:
@@ -155,6 +159,7 @@ class Line:
         while monotonic() < self._spin_until:
             if poll.poll(0):
                 return True
+            os.sched_yield()  # the server may wait for this very processor
         return bool(poll.poll(math.ceil(timeout * 1000)))
 
     def is_writable(self) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from celeriac.brokers.redis.async_line import AsyncLine
 from celeriac.brokers.redis.connections import aconnect
@@ -18,6 +18,24 @@ from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, refusal, una
 from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
+
+
+class Aside(Protocol):
+    """Be commands that are sent behind another one, in the same write.
+
+    Attributes:
+        packed: all of them.
+        count: how many these are.
+    """
+
+    @property
+    def packed(self) -> bytes: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def take(self, answers: Sequence[Any], /) -> None:
+        """Learn what the server has answered to them, errors too; called before the other answer is returned."""
 
 
 class AsyncLink:
@@ -30,44 +48,56 @@ class AsyncLink:
 
     Attributes:
         epoch: raised each time a connection is made; 0 before the first.
+        first: index of the endpoint that the last connection was made to.
+        when_lost: called in the event loop when a connection has ended.
     """
 
     def __init__(self, place: RedisPlace, options: RedisOptions, *, name: str) -> None:
         self.place = place
         self.options = options
         self.epoch = 0
+        self.first = 0
+        self.when_lost: Callable[[], None] | None = None
         self._name = name
         self._line: AsyncLine | None = None
         self._turn = asyncio.Lock()
-        self._first = 0
 
-    async def call(self, *words: Word, timeout: float) -> Any:
+    async def call(self, *words: Word, timeout: float, aside: Aside | None = None) -> Any:
         """Send one command and return its answer: bytes, int, None or a list of these; a map comes as a flat list.
 
         Args:
             words: the command and its arguments.
             timeout: seconds, with waiting for the turn and connecting.
+            aside: what else is sent with it.
 
         Raises:
             BrokerUnavailable: no answer in time; `maybe_published` says whether it may have been executed.
             BrokerFull: the server has reached its memory limit.
             OperationalError: the server answered an error; the text has it.
         """
-        answer = await self._ask(words, timeout)
+        answer = await self._ask(words, timeout, aside)
         if isinstance(answer, ServerError):
             raise refusal(answer, self.place.address, str(words[0]))
         return answer
 
-    async def run(self, script: Scripted, keys: Sequence[str | bytes], args: Sequence[Word], *, timeout: float) -> Any:
+    async def run(
+        self,
+        script: Scripted,
+        keys: Sequence[str | bytes],
+        args: Sequence[Word],
+        *,
+        timeout: float,
+        aside: Aside | None = None,
+    ) -> Any:
         """Run a script and return its answer; the server is given its text when it does not have it.
 
         Args and errors are those of `call`.
         """
         started_at = time.monotonic()
-        answer = await self._ask(("EVALSHA", script.sha, len(keys), *keys, *args), timeout)
+        answer = await self._ask(("EVALSHA", script.sha, len(keys), *keys, *args), timeout, aside)
         if isinstance(answer, ServerError) and answer.code == "NOSCRIPT":
             left = timeout - (time.monotonic() - started_at)
-            answer = await self._ask(("EVAL", script.text, len(keys), *keys, *args), left)
+            answer = await self._ask(("EVAL", script.text, len(keys), *keys, *args), left, aside)
         if isinstance(answer, ServerError):
             raise refusal(answer, self.place.address, "EVALSHA")
         return answer
@@ -76,45 +106,66 @@ class AsyncLink:
         """Close the connection; a later call opens another. May be called twice."""
         self._drop()
 
-    async def _ask(self, words: tuple[Word, ...], timeout: float) -> Any:
+    async def _ask(self, words: tuple[Word, ...], timeout: float, aside: Aside | None) -> Any:
         started_at = time.monotonic()
-        until = asyncio.get_running_loop().time() + timeout
         sent = False
         try:
-            async with asyncio.timeout_at(until) as within, self._turn:
-                if self._line is None:
-                    within.reschedule(None)  # connecting has a deadline of its own, and says how far it came
-                    await self._connect(started_at + timeout)
-                    within.reschedule(until)
+            if self._line is None or self._turn.locked():
+                await self._get_ready(started_at + timeout)
+            else:
+                await self._turn.acquire()  # at once
+            try:
                 sent = True
-                return await self._exchange(pack(words))
+                return await self._exchange(pack(words), aside, started_at + timeout - time.monotonic())
+            finally:
+                self._turn.release()
         except OSError as error:  # TimeoutError is one
             seconds = time.monotonic() - started_at
             raise unanswered(error, self.place.address, str(words[0]), seconds, sent=sent) from error
 
-    async def _exchange(self, packed: bytes) -> Any:
+    async def _get_ready(self, deadline_at: float) -> None:
+        """Wait for the turn, and have it when this returns; connect if need be."""
+        async with asyncio.timeout(deadline_at - time.monotonic()):
+            await self._turn.acquire()
+        try:
+            if self._line is None:
+                await self._connect(deadline_at)
+        except BaseException:
+            self._turn.release()
+            raise
+
+    async def _exchange(self, packed: bytes, aside: Aside | None, within: float) -> Any:
         line = self._line
         assert line is not None
         try:
-            answer = flat(await line.exchange(packed))
+            if aside is None:
+                answer = await line.exchange(packed, within=within)
+            else:
+                answer, *others = await line.exchange(packed + aside.packed, within=within, count=1 + aside.count)
+                aside.take(others)
+            answer = flat(answer)
         except BaseException:
             self._drop()
             raise
         if isinstance(answer, ServerError) and answer.code in ELSEWHERE:
             self._drop()
-            self._first = (self._first + 1) % len(self.place.endpoints)
+            self.first = (self.first + 1) % len(self.place.endpoints)
         return answer
 
     async def _connect(self, deadline_at: float) -> None:
-        connection, self._first = await aconnect(
+        connection, self.first = await aconnect(
             self.place,
             self.options,
             timeout=deadline_at - time.monotonic(),
             name=self._name,
-            first=self._first,
+            first=self.first,
         )
-        self._line = AsyncLine(connection)
+        self._line = AsyncLine(connection, ended=self._lose)
         self.epoch += 1
+
+    def _lose(self, _: AsyncLine) -> None:
+        if self.when_lost is not None:
+            self.when_lost()
 
     def _drop(self) -> None:
         line, self._line = self._line, None

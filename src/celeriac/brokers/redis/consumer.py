@@ -105,7 +105,7 @@ class RedisConsumer(Consumer):
         self._max_bytes = message_max_bytes
         self._clock = clock
         self._link = AsyncLink(place, options, name=incarnation.node)
-        self._wakes = Wakes(place, options, delayed=keys.delayed, name=incarnation.node)
+        self._wakes = Wakes(self._link, delayed=keys.delayed, name=incarnation.node)
         self._notes = Notes()
         self._own = Ownership(self._link, keys, incarnation, ahead=ahead, notes=self._notes)
         self._lists = Lists(keys, options.queue_order_strategy, aging)
@@ -114,6 +114,7 @@ class RedisConsumer(Consumer):
         self._maybe_ended: set[int] = set()
         self._taker: Taker | None = None
         self._nothing_left: tuple[tuple[str, ...], Taken | None] = ((), None)
+        self._found_nothing = False
         self._looked_at = 0.0
         self._told_queues: frozenset[str] = frozenset()
         self._heard_for: Sequence[str] | None = None
@@ -159,7 +160,7 @@ class RedisConsumer(Consumer):
         hearing, self._hearing = self._hearing, None
         if hearing is not None:
             await hearing.stop()
-        await self._wakes.close()
+        self._wakes.close()
         await self._link.close()
 
     # -- claiming -----------------------------------------------------------------------------------------------
@@ -177,23 +178,29 @@ class RedisConsumer(Consumer):
             self._heard_for = queues
         emptied, taken = self._nothing_left
         if taken is not None and wait > 0 and emptied == tuple(queues):
-            # The claim before emptied all lists. So this one begins to watch them, and reads them while doing so:
-            # a look would hold up the settlement of what was claimed.
+            # The claim before emptied all lists, and began to watch them, or this one does: another look would hold
+            # up the settlement of what was claimed.
             nap = await self._idle(taken, wait, nap)
         while True:
             self._lists.believe(self._wakes.begin_look())
-            taken = await self._look(queues, limit, everywhere=nap > 0)
+            taken = await self._look(queues, limit, everywhere=nap > 0, watching=self._found_nothing and wait > 0)
             left = until - time.monotonic()
             if taken.deliveries or left <= 0:
                 return Claim(taken.deliveries, taken.now, taken.revocations)
             if not taken.early and not taken.more_due:
                 nap = await self._idle(taken, left, nap)
 
-    async def _look(self, queues: Sequence[str], limit: int, *, everywhere: bool) -> Taken:
-        """Claim what is there now; what was taken too early is given back, to be kept until its time."""
+    async def _look(self, queues: Sequence[str], limit: int, *, everywhere: bool, watching: bool = False) -> Taken:
+        """Claim what is there now; what was taken too early is given back, to be kept until its time.
+
+        Args:
+            everywhere: name all lists.
+            watching: have them under watch afterwards, as whoever is likely to find nothing more should.
+        """
         own, keys = self._own, self._keys
         named = self._lists.choose(queues, all_of_them=everywhere)
-        with own.claiming(limit) as first:
+        watch = self._wakes.watching(named) if watching else nullcontext()
+        with own.claiming(limit) as first, watch as aside:
             answer = await own.ask(
                 "claim",
                 [
@@ -209,6 +216,7 @@ class RedisConsumer(Consumer):
                 ],
                 [first, limit, CLAIM_MAX_BYTES, self._max_bytes * 4 // 3 + TAIL_BYTES, TAIL_BYTES],
                 noting=True,
+                aside=aside,
             )
             taken = read_claim(answer, named, self._lists, first=first, owner=own.owner, max_bytes=self._max_bytes)
             if taken.any_replaced:
@@ -217,6 +225,7 @@ class RedisConsumer(Consumer):
                 await self._give_back(unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
         if not self._told_queues.issuperset(queues):
             await self._tell_queues(queues)
+        self._found_nothing = taken.left_nothing
         is_all = taken.left_nothing and not taken.more_due and not self._lists.many
         self._nothing_left = (tuple(queues), taken if is_all else None)
         self._looked_at = time.monotonic()
@@ -258,16 +267,11 @@ class RedisConsumer(Consumer):
 
     async def _idle(self, taken: Taken, left: float, nap: float) -> float:
         """Sleep until there may be something; return the length of this nap where Redis does not wake anybody."""
-        watched = await self._wakes.watch(self._lists.all())
-        if watched is not None and watched.filled:
-            self._lists.believe(watched.filled)
-            return 0.0
-        due_at = taken.next_due_at
-        if watched is not None and watched.next_due_at is not None:
-            due_at = watched.next_due_at
+        is_told = await self._wakes.watch(self._lists.all())
+        due_at = self._wakes.next_due_at if is_told else taken.next_due_at
         now = taken.now + time.monotonic() - self._looked_at
         until_due = float("inf") if due_at is None else max(0.0, due_at - now)
-        if watched is not None:
+        if is_told:
             await self._wakes.sleep(min(left, until_due, _LOOK_AGAIN))
             return 0.0
         nap = min(_LONGEST_NAP, nap * _BACKOFF or _FIRST_NAP)

@@ -39,6 +39,7 @@ _ENOUGH: Final = 0.05  # seconds that another attempt must have: one that is cut
 _PING_WITHIN: Final = 1.0
 _LOOK_EVERY: Final = 0.05
 _BRISK: Final = 100e-6  # seconds for which an answer is looked for again and again: to sleep and be woken takes as long
+_LOOKS: Final = hasattr(os, "sched_yield")  # who cannot let others run in between would be in their way
 _DULL: Final = 32  # answers that are waited for asleep, after one that took longer than that
 
 
@@ -84,7 +85,8 @@ class Line:
         """Begin to use a connection that is logged in."""
         self.sock = sock
         self._reader = new_reader()
-        self._dull = 0 if type(sock).__module__ == "socket" else math.inf  # not those of TLS and gevent
+        looks = _LOOKS and type(sock).__module__ == "socket"  # not those of TLS and gevent
+        self._dull = 0 if looks else math.inf
         self.used_at = monotonic()
 
     def drop(self) -> None:

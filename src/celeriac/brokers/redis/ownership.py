@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.base import Incarnation
-from celeriac.brokers.redis.async_link import AsyncLink
+from celeriac.brokers.redis.async_link import Aside, AsyncLink
 from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.keys import FORMAT, Keys
 from celeriac.brokers.redis.notes import Notes
@@ -157,6 +157,7 @@ class Ownership:
         noting: bool = False,
         then: Sequence[Word] = (),
         within: float = ASK_WITHIN,
+        aside: Aside | None = None,
     ) -> Any:
         """Run a script in the owner's name and return its answer.
 
@@ -166,6 +167,7 @@ class Ownership:
             noting: the script is told what has begun and ended, after `args`.
             then: what comes after that.
             within: seconds.
+            aside: what else is sent with it, each time.
 
         Raises:
             LeaseLost: nobody is that owner any more.
@@ -181,9 +183,9 @@ class Ownership:
             owner, words = self.owner, [self._id, self._epoch, self._ahead(), *args]
             if noting:
                 with self.notes.taken(all_of_them=name == _TELLS_ALL) as (begun, ended):
-                    answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then], within)
+                    answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then], within, aside)
             else:
-                answer = await self._run_in_epoch(name, keys, words, within)
+                answer = await self._run_in_epoch(name, keys, words, within, aside)
             match answer[0]:
                 case 0:
                     return answer
@@ -205,9 +207,12 @@ class Ownership:
         """Run a script that is bound to no owner."""
         return await self._link.run(script(name), keys, args, timeout=within)
 
-    async def _run_in_epoch(self, name: str, keys: Sequence[bytes | str], words: Sequence[Word], within: float) -> Any:
+    async def _run_in_epoch(
+        self, name: str, keys: Sequence[bytes | str], words: Sequence[Word], within: float, aside: Aside | None
+    ) -> Any:
+        names = [self._keys.epochs, *keys]
         try:
-            return await self.run(name, [self._keys.epochs, *keys], words, within=within)
+            return await self._link.run(script(name), names, words, timeout=within, aside=aside)
         except (BrokerUnavailable, asyncio.CancelledError):
             self._unsure = True
             raise

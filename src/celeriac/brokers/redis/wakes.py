@@ -1,26 +1,31 @@
 """Sleep until there may be something to claim, without asking again and again.
 
-Redis tells a connection when a key changes that it has read (`CLIENT TRACKING`, Redis 6). An idle node reads its lists
-and the delayed set over one connection of its own, whose notices go to another one: a subscription in protocol 2,
-because redis-py swallows them in protocol 3. A key is told of once; what was told of is read again before the next
-sleep. Nothing is taken, so a notice that is lost costs time and no message: who sleeps looks again every second or so.
+Redis tells a connection when a key changes that it has read (`CLIENT TRACKING`, Redis 6). An idle node has its lists
+and the delayed set read right behind a claim, in the same write: it watches when it learns that there is nothing. The
+notices go to a connection of their own, a subscription in protocol 2, whichever protocol the other one speaks. A key is
+told of once; what was told of is read again before the next sleep. Nothing is taken, so a notice that is lost costs
+time and no message: who sleeps looks again every few seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
-from celeriac.brokers.redis.connections import AsyncConnection, aask, aconnect
+from celeriac.brokers.redis.async_line import AsyncLine
+from celeriac.brokers.redis.async_link import AsyncLink
+from celeriac.brokers.redis.connections import aconnect
+from celeriac.brokers.redis.dialing import Word, pack
 from celeriac.brokers.redis.failures import ServerError
-from celeriac.brokers.redis.options import RedisOptions
-from celeriac.brokers.redis.place import RedisPlace
-from celeriac.exceptions import OperationalError
+from celeriac.brokers.redis.scripts import script
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 
 logger: Final = logging.getLogger("celeriac.redis")
 
@@ -28,140 +33,206 @@ _CHANNEL: Final = b"__redis__:invalidate"
 _TOGETHER: Final = 64
 _WITHIN: Final = 1.5
 _REFUSED_FOR: Final = 60.0
+_SILENT: Final = 5.0  # seconds without a notice after which the server is asked whether notices can come
+_ENDED: Final = "redirect to does not exist"  # what Redis says of a connection that has ended meanwhile
+_NEXT_IS_WATCHED: Final = pack(("CLIENT", "CACHING", "YES"))
 
 
-class Watched(msgspec.Struct):
-    """Tell what was found while keys came under watch.
+class Reading:
+    """Read lists and the delayed set behind a command, so that Redis tells of their next change.
+
+    Args:
+        names: the delayed set, then the lists.
 
     Attributes:
-        filled: lists, some of which hold something.
-        next_due_at: instant at which the next delayed message is due, if the delayed set was read just now.
+        answer: how many of the lists hold something, and when the next delayed message is due; None without an answer.
     """
 
-    filled: list[bytes]
-    next_due_at: float | None
+    count = 2
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        self.packed = _packed(names)
+        self.answer: tuple[int, bytes] | None = None
+
+    def take(self, answers: Sequence[Any]) -> None:
+        allowed, answer = answers
+        if not isinstance(allowed, ServerError) and not isinstance(answer, ServerError):
+            self.answer = answer[0], answer[1]
 
 
 class Wakes:
     """Watch keys for one event loop.
 
     Args:
+        link: what looks at the keys.
         delayed: key of the delayed set.
-        name: what the connections are called on the server.
+        name: what the connection for notices is called on the server.
+
+    Attributes:
+        next_due_at: instant at which the next delayed message is due, as it was read last; None without any.
     """
 
-    def __init__(self, place: RedisPlace, options: RedisOptions, *, delayed: bytes, name: str) -> None:
-        self._place = place
-        # Protocol 2 for both: notices can then be redirected, whatever version the node speaks otherwise.
-        self._options = msgspec.structs.replace(options, protocol=2)
+    def __init__(self, link: AsyncLink, *, delayed: bytes, name: str) -> None:
+        self.next_due_at: float | None = None
+        self._link = link
+        self._options = msgspec.structs.replace(link.options, protocol=2)
         self._delayed = delayed
         self._name = name
-        self._event = asyncio.Event()
+        self._is_told = False
+        self._sleeper: asyncio.Future[None] | None = None
         self._armed: set[bytes] = set()
         self._noticed: set[bytes] = set()
-        self._asking: AsyncConnection | None = None
-        self._listening: AsyncConnection | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._listening: AsyncLine | None = None
+        self._heard_at = 0.0
         self._refused_until = 0.0
+        link.when_lost = self._lose
 
     def begin_look(self) -> set[bytes]:
         """Forget what was told so far, and return the keys that it was about: whoever calls looks at them now."""
-        self._event.clear()
+        self._is_told = False
         noticed, self._noticed = self._noticed, set()
         return noticed
 
-    async def watch(self, names: Collection[bytes]) -> Watched | None:
-        """Have a notice come when one of these lists, or the delayed set, changes.
+    def watching(self, names: Sequence[bytes]) -> AbstractContextManager[Reading | None]:
+        """Return what reads these lists behind a command in a `with` statement; None while no notices would come."""
+        return nullcontext() if self._listening is None else self._reading(names)
+
+    async def watch(self, names: Collection[bytes]) -> bool:
+        """Have a notice come when one of these lists, or the delayed set, changes; read what is not under watch yet.
 
         Returns:
-            None when Redis, or what lies in between, does not tell; the caller polls then.
+            False when Redis, or what lies in between, does not tell; the caller polls then.
         """
-        if time.monotonic() < self._refused_until:
-            return None
+        if monotonic() < self._refused_until:
+            return False
+        if self._is_told:
+            return True
         try:
-            async with asyncio.timeout(_WITHIN):
-                if self._asking is None:
-                    await self._connect()
-                return await self._read(names)
-        except ServerError as error:
-            logger.warning(
-                "redis at %s does not tell of new messages (%s); asking it up to 200 times a second instead",
-                self._place.address,
-                error.text,
-            )
-            self._refused_until = time.monotonic() + _REFUSED_FOR
-        except (OSError, OperationalError) as error:
-            logger.debug("redis at %s does not tell of new messages for now: %s", self._place.address, error)
-        await self.close()
-        return None
+            if self._listening is None:
+                async with asyncio.timeout(_WITHIN):
+                    await self._listen()
+            elif monotonic() - self._heard_at > _SILENT:
+                await _asked(self._listening, "PING")
+                self._heard_at = monotonic()
+            fresh = [name for name in names if name not in self._armed]
+            for at in range(0, max(len(fresh), self._delayed not in self._armed), _TOGETHER):
+                with self._reading(fresh[at : at + _TOGETHER]) as reading:
+                    await self._link.call("PING", timeout=_WITHIN, aside=reading)
+            return self._listening is not None
+        except (OSError, BrokerUnavailable) as error:
+            address = self._link.place.address
+            logger.debug("redis at %s does not tell of new messages for now: %s", address, error)
+        except (ServerError, OperationalError) as error:
+            if _ENDED not in str(error):
+                self._refuse(error)
+        self.close()
+        return False
 
     async def sleep(self, timeout: float) -> None:
         """Sleep until a notice comes, at most so many seconds."""
-        if timeout <= 0 or self._event.is_set():
+        if timeout <= 0 or self._is_told:
             return
+        loop = asyncio.get_running_loop()
+        sleeper = self._sleeper = loop.create_future()
+        timer = loop.call_later(timeout, _wake, sleeper)
         try:
-            async with asyncio.timeout(timeout):
-                await self._event.wait()
-        except TimeoutError:
-            return
+            await sleeper
+        finally:
+            timer.cancel()
 
-    async def close(self) -> None:
-        """Let go of the connections; the next watch makes others. May be called twice."""
-        listener, self._listener = self._listener, None
-        if listener is not None and listener is not asyncio.current_task():
-            listener.cancel()
-        connections = self._asking, self._listening
-        self._asking = self._listening = None
+    def close(self) -> None:
+        """Let go of the connection for notices; the next watch makes another. May be called twice."""
+        listening, self._listening = self._listening, None
         self._armed.clear()
-        for connection in connections:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
+        if listening is not None:
+            listening.close()
 
-    async def _connect(self) -> None:
-        self._armed.clear()
-        self._listening, first = await self._open(0)
-        number = await aask(self._listening, ("CLIENT", "ID"))
-        await aask(self._listening, ("SUBSCRIBE", _CHANNEL))
-        self._listener = asyncio.create_task(self._listen(self._listening), name="redis notices")
-        self._asking, _ = await self._open(first)
-        await aask(self._asking, ("CLIENT", "TRACKING", "ON", "REDIRECT", number))
-
-    async def _open(self, first: int) -> tuple[AsyncConnection, int]:
-        return await aconnect(self._place, self._options, timeout=_WITHIN, name=self._name, first=first)
-
-    async def _read(self, names: Collection[bytes]) -> Watched:
-        """Read what is not under watch; ask for something in any case: a broken connection tells nothing by itself."""
-        asking = self._asking
-        assert asking is not None
-        fresh = [name for name in names if name not in self._armed]
-        self._armed.update(fresh)  # before it is read: its notice may come sooner than the answer
-        filled: list[bytes] = []
-        for at in range(0, len(fresh), _TOGETHER):
-            together = fresh[at : at + _TOGETHER]
-            if await aask(asking, ("EXISTS", *together)):
-                filled += together
-        if self._delayed in self._armed:
-            if not fresh:
-                await aask(asking, ("PING",))
-            return Watched(filled, None)
-        self._armed.add(self._delayed)
-        first: Sequence[Any] = await aask(asking, ("ZRANGE", self._delayed, 0, 0, "WITHSCORES"))
-        return Watched(filled, float(first[1]) if first else None)
-
-    async def _listen(self, connection: AsyncConnection) -> None:
+    async def _listen(self) -> None:
+        """Have notices come over a connection of their own."""
+        link = self._link
+        connection, _ = await aconnect(link.place, self._options, timeout=_WITHIN, name=self._name, first=link.first)
+        line = AsyncLine(connection, heard=self._hear, ended=self._lose_notices)
         try:
-            while True:
-                kind, _, names = await connection.read_response()
-                if kind == b"message":
-                    self._notice(names)
-        except Exception as error:  # noqa: BLE001 - whatever it was, this connection tells nothing any more
-            logger.debug("redis at %s tells of nothing any more: %r", self._place.address, error)
-        if connection is self._listening:
-            await self.close()
-            self._event.set()
+            number = await _asked(line, "CLIENT", "ID")
+            await _asked(line, "SUBSCRIBE", _CHANNEL)
+            for words in (
+                ("SCRIPT", "LOAD", script("watch").text),
+                ("CLIENT", "TRACKING", "ON", "REDIRECT", number, "OPTIN"),
+                ("CLIENT", "CACHING", "YES"),  # of no effect here: it only shows that this user may
+            ):
+                await link.call(*words, timeout=_WITHIN)
+        except BaseException:
+            line.close()
+            raise
+        self._armed.clear()
+        self._listening, self._heard_at = line, monotonic()
 
-    def _notice(self, names: Sequence[bytes] | None) -> None:
-        told = self._armed.copy() if names is None else set(names)  # None: the whole database was emptied
-        self._armed -= told
-        self._noticed |= told
-        self._event.set()
+    @contextmanager
+    def _reading(self, names: Sequence[bytes]) -> Iterator[Reading]:
+        """Yield what reads these lists, and begin to watch them when it has."""
+        keys = (self._delayed, *names)
+        self._armed.update(keys)  # before they are read: a notice may come sooner than the answer
+        reading = Reading(keys)
+        try:
+            yield reading
+        finally:
+            if reading.answer is None:
+                self.close()
+            else:
+                filled, due = reading.answer
+                self.next_due_at = float(due) if due else None
+                if filled:
+                    self._noticed.update(names)
+                    self._tell()
+
+    def _refuse(self, error: Exception) -> None:
+        logger.warning(
+            "redis at %s does not tell of new messages (%s); asking it up to 200 times a second instead",
+            self._link.place.address,
+            error,
+        )
+        self._refused_until = monotonic() + _REFUSED_FOR
+
+    # -- called by the loop -------------------------------------------------------------------------------------
+
+    def _hear(self, message: Any) -> None:
+        """Take note of keys that have changed; of all when the whole database was emptied."""
+        names = message[2]
+        told = self._armed.copy() if names is None else self._armed.intersection(names)
+        self._heard_at = monotonic()
+        if told:
+            self._armed -= told
+            self._noticed |= told
+            self._tell()
+
+    def _tell(self) -> None:
+        self._is_told = True
+        if self._sleeper is not None:
+            _wake(self._sleeper)
+
+    def _lose_notices(self, line: AsyncLine) -> None:
+        if line is self._listening:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Have whoever sleeps look again: nothing is told any more."""
+        if self._listening is not None:
+            self.close()
+            self._tell()
+
+
+@lru_cache(maxsize=64)
+def _packed(names: tuple[bytes, ...]) -> bytes:
+    return _NEXT_IS_WATCHED + pack(("EVALSHA", script("watch").sha, len(names), *names))
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+async def _asked(line: AsyncLine, *words: Word) -> Any:
+    answer = await line.exchange(pack(words), within=_WITHIN)
+    if isinstance(answer, ServerError):
+        raise answer
+    return answer

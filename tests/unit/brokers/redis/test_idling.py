@@ -13,8 +13,8 @@ LONG = 20.0
 
 
 def looks(client) -> int:
-    """Return how many scripts were run since this was last asked."""
-    run = int(client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+    """Return how many claims were made since this was last asked: each asks for what is due once."""
+    run = int(client.info("commandstats").get("cmdstat_zrangebyscore", {"calls": 0})["calls"])
     client.config_resetstat()
     return run
 

@@ -24,7 +24,7 @@ def waiting(node, *queues, wait=10 * ANSWER_WITHIN):
     """Leave a claim under way, and return when it sleeps."""
     claim = node.start(node.consumer.claim(queues or ["q"], limit=1, wait=wait))
     wakes = node.consumer._wakes
-    _until(lambda: wakes._armed and wakes._event._waiters and not claim.done())
+    _until(lambda: wakes._armed and wakes._sleeper is not None and not wakes._sleeper.done() and not claim.done())
     return claim
 
 
@@ -93,13 +93,66 @@ def test_what_was_claimed_to_the_last_is_not_looked_at_again_before_there_is_new
     node = world.node()
     publish(world.broker(), a_message())
     node.claim(wait=1.0)
-    before = calls(client, "evalsha")
+    before = calls(client, "zrangebyscore")  # each claim asks so for what is due
 
     claim = waiting(node)
 
-    assert calls(client, "evalsha") == before
+    assert calls(client, "zrangebyscore") == before
     publish(world.broker(), a_message("news"))
     assert task_ids(claim.result(ANSWER_WITHIN).deliveries) == ["news"]
+
+
+def test_a_node_that_was_woken_watches_again_with_the_claim_itself(world, client):
+    node = world.node()
+    claim = waiting(node)
+    publish(world.broker(), a_message("first"))
+    claim.result(ANSWER_WITHIN)
+    claim = waiting(node)
+    claims, pings = calls(client, "zrangebyscore"), calls(client, "ping")
+    publish(world.broker(), a_message("second"))
+    claim.result(ANSWER_WITHIN)
+
+    claim = waiting(node)
+
+    assert calls(client, "zrangebyscore") == claims + 1
+    assert calls(client, "ping") == pings
+    publish(world.broker(), a_message("third"))
+    assert task_ids(claim.result(ANSWER_WITHIN).deliveries) == ["third"]
+
+
+def test_scripts_that_redis_has_forgotten_keep_nobody_asleep(world, client):
+    node = world.node()
+    publish(world.broker(), a_message("first"))
+    node.claim(wait=1.0)
+    claim = waiting(node)
+
+    client.script_flush()
+    for name in ("second", "third"):
+        publish(world.broker(), a_message(name))
+        assert task_ids(claim.result(ANSWER_WITHIN).deliveries) == [name]
+        claim = waiting(node)
+    publish(world.broker(), a_message("last"))
+    assert task_ids(claim.result(ANSWER_WITHIN).deliveries) == ["last"]
+
+
+def test_a_connection_for_notices_that_has_gone_silent_is_replaced(world, client, monkeypatch):
+    """A broken one says nothing of its own accord."""
+    node = world.node()
+    claim = waiting(node, wait=0.2)
+    wakes = node.consumer._wakes
+    silent = wakes._listening
+    assert claim.result(ANSWER_WITHIN).deliveries == []
+
+    async def never(*args, **options):
+        raise TimeoutError
+
+    monkeypatch.setattr(silent, "exchange", never)
+    wakes._heard_at -= 60.0
+    claim = node.start(node.consumer.claim(["q"], limit=1, wait=10 * ANSWER_WITHIN))
+    _until(lambda: wakes._listening not in (None, silent) and wakes._armed)
+
+    publish(world.broker(), a_message())
+    assert len(claim.result(ANSWER_WITHIN).deliveries) == 1
 
 
 def test_what_came_between_two_claims_is_not_slept_over(world, client):
