@@ -24,6 +24,7 @@ from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.connections import aconnect
 from celeriac.brokers.redis.dialing import Word, pack
 from celeriac.brokers.redis.failures import ServerError
+from celeriac.brokers.redis.ownership import ASK_WITHIN
 from celeriac.brokers.redis.scripts import script
 from celeriac.exceptions import BrokerUnavailable, OperationalError
 
@@ -31,7 +32,6 @@ logger: Final = logging.getLogger("celeriac.redis")
 
 _CHANNEL: Final = b"__redis__:invalidate"
 _TOGETHER: Final = 64
-_WITHIN: Final = 1.5
 _REFUSED_FOR: Final = 60.0
 _SILENT: Final = 5.0  # seconds without a notice after which the server is asked whether notices can come
 _ENDED: Final = "redirect to does not exist"  # what Redis says of a connection that has ended meanwhile
@@ -109,7 +109,7 @@ class Wakes:
             return True
         try:
             if self._listening is None:
-                async with asyncio.timeout(_WITHIN):
+                async with asyncio.timeout(ASK_WITHIN):
                     await self._listen()
             elif monotonic() - self._heard_at > _SILENT:
                 await _asked(self._listening, "PING")
@@ -117,7 +117,7 @@ class Wakes:
             fresh = [name for name in names if name not in self._armed]
             for at in range(0, max(len(fresh), self._delayed not in self._armed), _TOGETHER):
                 with self._reading(fresh[at : at + _TOGETHER]) as reading:
-                    await self._link.call("PING", timeout=_WITHIN, aside=reading)
+                    await self._link.call("PING", timeout=ASK_WITHIN, aside=reading)
             return self._listening is not None
         except (OSError, BrokerUnavailable) as error:
             address = self._link.place.address
@@ -150,7 +150,7 @@ class Wakes:
     async def _listen(self) -> None:
         """Have notices come over a connection of their own."""
         link = self._link
-        connection, _ = await aconnect(link.place, self._options, timeout=_WITHIN, name=self._name, first=link.first)
+        connection, _ = await aconnect(link.place, self._options, timeout=ASK_WITHIN, name=self._name, first=link.first)
         line = AsyncLine(connection, heard=self._hear, ended=self._lose_notices)
         try:
             number = await _asked(line, "CLIENT", "ID")
@@ -160,7 +160,7 @@ class Wakes:
                 ("CLIENT", "TRACKING", "ON", "REDIRECT", number, "OPTIN"),
                 ("CLIENT", "CACHING", "YES"),  # of no effect here: it only shows that this user may
             ):
-                await link.call(*words, timeout=_WITHIN)
+                await link.call(*words, timeout=ASK_WITHIN)
         except BaseException:
             line.close()
             raise
@@ -232,7 +232,7 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
 
 
 async def _asked(line: AsyncLine, *words: Word) -> Any:
-    answer = await line.exchange(pack(words), within=_WITHIN)
+    answer = await line.exchange(pack(words), within=ASK_WITHIN)
     if isinstance(answer, ServerError):
         raise answer
     return answer
