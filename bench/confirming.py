@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -22,8 +21,7 @@ from bench.own import BATCH, LEAST, with_variables
 from bench.processes import stop_cleanly_when_told
 from bench.rabbitmq_queue import connected, empty
 from bench.rabbitmq_server import QUEUE
-
-_TURNS = 10
+from bench.turns import TURNS, in_turns, share_of
 
 
 def confirming(here: Ring, engine: Contender, share: float) -> Iterator[Finding]:
@@ -45,32 +43,17 @@ def measure(count: int) -> dict[str, float]:
     with connected() as looking, closing(looking.channel()) as channel:
         message = channel.basic_get(QUEUE, no_ack=True)
     with connected(confirm_publish=True) as one_by_one, connected() as pipelined:
-        single, bare = _in_turns(ours.publish, _confirmed_by(one_by_one.channel(), message), count // _TURNS)
-        batch, bare_batch = _in_turns(
+        single, bare = in_turns(ours.publish, _confirmed_by(one_by_one.channel(), message), count // TURNS)
+        batch, bare_batch = in_turns(
             lambda many: ours.publish_batch(many, {}), _pipelined_by(pipelined.channel(), message), int(BATCH)
         )
     empty()
     return {
         "bare": statistics.median(bare),
-        "single": _share(single, bare),
+        "single": share_of(single, bare),
         "bare_batch": statistics.median(bare_batch),
-        "batch": _share(batch, bare_batch),
+        "batch": share_of(batch, bare_batch),
     }
-
-
-def _share(rates: list[float], bare: list[float]) -> float:
-    return statistics.median(mine / theirs for mine, theirs in zip(rates, bare, strict=True)) * 100
-
-
-def _in_turns(ours: Callable[[int], None], bare: Callable[[int], None], count: int) -> tuple[list[float], list[float]]:
-    rates: tuple[list[float], list[float]] = ([], [])
-    for turn in range(_TURNS + 1):
-        for publish, found in zip((ours, bare), rates, strict=True):
-            begun_at = time.perf_counter()
-            publish(count)
-            if turn:  # the first opens connections and fills caches
-                found.append(count / (time.perf_counter() - begun_at))
-    return rates
 
 
 def _copy(message: Any) -> Any:

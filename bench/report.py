@@ -12,7 +12,7 @@ from bench import own
 from bench.answering import answering
 from bench.canvases import canvases
 from bench.confirming import confirming
-from bench.contenders import CELERIAC_RABBITMQ, Contender
+from bench.contenders import CELERIAC_RABBITMQ, CELERIAC_REDIS, Contender
 from bench.contest import Ring, TrialFailed, hold
 from bench.depth import depth
 from bench.due import waiting
@@ -23,6 +23,7 @@ from bench.living import importing, living
 from bench.machine import Neighbours, describe
 from bench.peers_venv import versions
 from bench.pools import pools, replacing
+from bench.pushing import pushing
 from bench.slopes import slopes
 
 
@@ -125,8 +126,10 @@ def _section(title: str, measures: dict[str, Iterator[Finding]]) -> Section:
 
 
 def _in_a_store(here: Ring, engine: Contender, goals: Goals, size: Size) -> dict[str, Iterator[Finding]]:
+    bare = {"publishing beside the driver": pushing(here, engine, size.share)} if engine is CELERIAC_REDIS else {}
     return {
         "publishing": own.publishing(here, engine, goals, size.share),
+        **bare,
         "dispatching": own.dispatching(here, engine, goals, size.share, size.rounds),
         "events": own.watching(here, engine, goals, size.share, size.rounds),
         "other pools": pools(here, engine, goals, size.share, size.rounds),
