@@ -61,6 +61,7 @@ class AsyncLink:
         self._name = name
         self._line: AsyncLine | None = None
         self._turn = asyncio.Lock()
+        self._queued = 0
 
     async def call(self, *words: Word, timeout: float, aside: Aside | None = None) -> Any:
         """Send one command and return its answer: bytes, int, None or a list of these; a map comes as a flat list.
@@ -108,31 +109,32 @@ class AsyncLink:
 
     async def _ask(self, words: tuple[Word, ...], timeout: float, aside: Aside | None) -> Any:
         started_at = time.monotonic()
+        deadline_at = started_at + timeout
         sent = False
         try:
-            if self._line is None or self._turn.locked():
-                await self._get_ready(started_at + timeout)
+            if self._turn.locked() or self._queued:
+                await self._queue(deadline_at)
             else:
                 await self._turn.acquire()  # at once
             try:
+                if self._line is None:
+                    await self._connect(deadline_at)
                 sent = True
-                return await self._exchange(pack(words), aside, started_at + timeout - time.monotonic())
+                return await self._exchange(pack(words), aside, deadline_at - time.monotonic())
             finally:
                 self._turn.release()
         except OSError as error:  # TimeoutError is one
             seconds = time.monotonic() - started_at
             raise unanswered(error, self.place.address, str(words[0]), seconds, sent=sent) from error
 
-    async def _get_ready(self, deadline_at: float) -> None:
-        """Wait for the turn, and have it when this returns; connect if need be."""
-        async with asyncio.timeout(deadline_at - time.monotonic()):
-            await self._turn.acquire()
+    async def _queue(self, deadline_at: float) -> None:
+        """Wait for the turn; it is the caller's when this returns."""
+        self._queued += 1
         try:
-            if self._line is None:
-                await self._connect(deadline_at)
-        except BaseException:
-            self._turn.release()
-            raise
+            async with asyncio.timeout(deadline_at - time.monotonic()):
+                await self._turn.acquire()
+        finally:
+            self._queued -= 1
 
     async def _exchange(self, packed: bytes, aside: Aside | None, within: float) -> Any:
         line = self._line

@@ -82,6 +82,21 @@ async def test_a_cancelled_command_closes_the_connection_and_nobody_elses_turn(l
     assert link.epoch == 2
 
 
+async def test_who_comes_between_two_turns_waits_for_the_next_and_connects_if_need_be(link):
+    await link.call("PING", timeout=30)
+
+    async def pause_and_ask_at_once() -> object:
+        await link.call("CLIENT", "PAUSE", 300, timeout=30)
+        return await link.call("ECHO", "third", timeout=30)  # the turn is the second's, who has not gone on yet
+
+    third = asyncio.create_task(pause_and_ask_at_once())
+    await asyncio.sleep(0)
+    with pytest.raises(BrokerUnavailable):
+        await link.call("ECHO", "second", timeout=0.1)
+
+    assert await third == b"third"
+
+
 async def test_a_connection_that_broke_is_said_and_the_next_call_has_another(link, client):
     await link.call("PING", timeout=30)
     client.client_kill_filter(_type="normal", skipme=True)
