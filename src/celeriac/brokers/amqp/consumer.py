@@ -27,7 +27,7 @@ from celeriac.brokers.amqp.long_runs import timeout_told
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.revoked import RevokedOnRabbitMQ
 from celeriac.brokers.amqp.routes import HELD_BY_NODES, Routes
-from celeriac.brokers.amqp.topology import REVOCATIONS, Declared, revocation_stream
+from celeriac.brokers.amqp.topology import MADE_AGAIN_AFTER, REVOCATIONS, Declared, revocation_stream
 from celeriac.brokers.base import (
     Booking,
     Claim,
@@ -225,6 +225,8 @@ class AmqpConsumer(Consumer):
             deleted = self._channel.forget_cancelled()
             if deleted:
                 logger.warning("queues %s were deleted on the server; declaring them again", ", ".join(deleted))
+                if self._quorum:
+                    await asyncio.sleep(MADE_AGAIN_AFTER)  # other nodes may not have been told yet
                 self._publisher.forget_declared()
                 self._queues = ()
             queues = self._wanted

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -27,7 +27,7 @@ from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, driver, refus
 from celeriac.brokers.amqp.frames import publishing
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
-from celeriac.brokers.amqp.topology import Declared
+from celeriac.brokers.amqp.topology import MADE_AGAIN_AFTER, Declared, Queue
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError, Unroutable
 
 T = TypeVar("T")
@@ -181,6 +181,17 @@ class Line:
         self._refused += range(self._confirmed + 1, tag + 1) if multiple else [tag]
         self._note_confirmed(tag, multiple)
 
+    def lacks(self, queues: Iterable[str]) -> bool:
+        """Say whether one of these queues is not there."""
+        asking = self.connection.channel()
+        for queue in queues:
+            try:
+                asking.queue_declare(queue, passive=True)
+            except Refused:  # the server closes the channel with it
+                return True
+        asking.close()
+        return False
+
     def _note_returned(self, error: Any, exchange: str, key: str, message: Any) -> None:
         self._returned.append((str(message.properties.get("correlation_id")), exchange, key))
 
@@ -237,6 +248,7 @@ class Publisher:
                 if not believed or not again:
                     raise
                 line.declared.clear()  # somebody may have deleted a queue since
+                self._let_consumers_know(line, needed, deadline_at)
                 self._within(deadline_at, line, lambda: self._declare(line, needed), "declaring queues", sent=False)
                 self._within(deadline_at, line, lambda: line.publish(again), doing)
 
@@ -350,6 +362,14 @@ class Publisher:
             if need not in line.declared:
                 declare(line.channel, need)
                 line.declared.add(need)
+
+    def _let_consumers_know(self, line: Line, needed: Iterable[Declared], deadline_at: float) -> None:
+        """Wait, when a quorum queue was deleted, until its consumers are told."""
+        quorum = [need.name for need in needed if isinstance(need, Queue) and need.is_quorum]
+        if not quorum:
+            return
+        if self._within(deadline_at, line, lambda: line.lacks(quorum), "looking for queues"):
+            time.sleep(max(0.0, min(MADE_AGAIN_AFTER, (deadline_at - time.monotonic()) / 2)))
 
     def _replace_channel(self, line: Line) -> None:
         """Give a line a new channel in the place of the one that the server has closed."""

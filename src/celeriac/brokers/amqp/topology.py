@@ -80,6 +80,15 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
         return QUORUM in self.arguments
 
 
+MADE_AGAIN_AFTER: Final = 0.5
+"""Seconds after which a quorum queue that somebody has deleted is declared again.
+
+When it is there again by the time that RabbitMQ would tell its consumers, nobody tells them, and for as long as they
+are connected they get nothing more, neither of the queue before nor of the one after. Measured on 3.10: it must not be
+there for 0.02 to 0.03 s.
+"""
+
+
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
     """Send what comes to an exchange with a key on, to a queue or to another exchange."""
 

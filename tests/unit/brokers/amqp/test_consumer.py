@@ -205,6 +205,23 @@ def test_a_queue_that_somebody_deletes_is_declared_again_by_its_node(world, capl
     assert task_ids(node.claim(wait=10.0)) == ["after"]
 
 
+def test_a_node_gets_what_comes_into_a_queue_that_a_caller_has_made_again(world):
+    caller = world.broker()
+    node = world.node()
+    publish(caller, a_message("before"))
+    assert node.finish(*node.claim(wait=5.0)) == []
+
+    world.broker().administration().delete_queue("q", if_unused=False, if_empty=False)
+    publish(caller, a_message("after"))
+
+    found: list[str] = []
+    for _ in range(300):
+        found += task_ids(node.claim(wait=0.1))
+        if found:
+            break
+    assert found == ["after"]
+
+
 def test_a_queue_that_somebody_deletes_is_declared_again_by_callers(world):
     broker = world.broker()
     publish(broker, a_message("before"))
