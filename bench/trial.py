@@ -67,6 +67,12 @@ def drain(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
         return {"drained_per_s": drain_rate(finished, count, timeout=DRAIN_TIMEOUT + count / 2000)}
 
 
+def dip(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
+    """Take some thousand tasks from a queue that holds many more."""
+    with draining(entrant, log) as (_, finished):
+        return {"drained_per_s": drain_rate(finished, count, timeout=DRAIN_TIMEOUT)}
+
+
 def pace(entrant: Entrant, count: int, log: Path) -> dict[str, float]:
     """Empty most of the queue, and look rarely, for tasks that take a while."""
     with draining(entrant, log) as (_, finished):
@@ -113,7 +119,7 @@ def draining(entrant: Entrant, log: Path) -> Iterator[Draining]:
 
 
 PHASES: Final[Mapping[str, Callable[[Any, int, Path], dict[str, float]]]] = {
-    **{phase.__name__: phase for phase in (publish, drain, pace, work)},
+    **{phase.__name__: phase for phase in (publish, drain, dip, pace, work)},
     **composed.PHASES,
 }
 
