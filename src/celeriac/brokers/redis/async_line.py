@@ -26,6 +26,9 @@ class AsyncLine(asyncio.Protocol):
         connection: logged in. The driver does not have it any more afterwards.
         ended: called once, with this line, when the connection has ended, whoever ended it.
         heard: called with each message of a channel that this connection is subscribed to, in protocol 2.
+
+    Attributes:
+        has_ended: nothing can be sent any more.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class AsyncLine(asyncio.Protocol):
         self._due = 0
         self._ended = ended
         self._heard = heard
-        self._has_ended = reader.at_eof() or self._transport.is_closing()
+        self.has_ended = reader.at_eof() or self._transport.is_closing()
         self._transport.set_protocol(self)
         if not self._transport.is_reading():
             self._transport.resume_reading()
@@ -62,7 +65,7 @@ class AsyncLine(asyncio.Protocol):
         Raises:
             OSError: the connection broke, or there was no answer in time.
         """
-        if self._has_ended or self._transport.is_closing():
+        if self.has_ended or self._transport.is_closing():
             raise ConnectionResetError(_CLOSED)
         waiting = self._waiting = self._loop.create_future()
         self._answers, self._due = [], count
@@ -83,7 +86,7 @@ class AsyncLine(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection, and send nothing any more that still waits for that. May be called twice."""
-        self._has_ended = True
+        self.has_ended = True
         self._transport.abort()
 
     # -- called by the loop -------------------------------------------------------------------------------------
@@ -119,7 +122,7 @@ class AsyncLine(asyncio.Protocol):
             waiting.set_result(None)
 
     def _end(self, error: OSError) -> None:
-        self._has_ended = True
+        self.has_ended = True
         waiting = self._waiting
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from celeriac.brokers.redis.async_line import AsyncLine
 from celeriac.brokers.redis.connections import aconnect
-from celeriac.brokers.redis.dialing import Word, pack
+from celeriac.brokers.redis.dialing import Word, left, pack
 from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, refusal, unanswered
 from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
@@ -97,8 +97,8 @@ class AsyncLink:
         started_at = time.monotonic()
         answer = await self._ask(("EVALSHA", script.sha, len(keys), *keys, *args), timeout, aside)
         if isinstance(answer, ServerError) and answer.code == "NOSCRIPT":
-            left = timeout - (time.monotonic() - started_at)
-            answer = await self._ask(("EVAL", script.text, len(keys), *keys, *args), left, aside)
+            rest = timeout - (time.monotonic() - started_at)
+            answer = await self._ask(("EVAL", script.text, len(keys), *keys, *args), rest, aside)
         if isinstance(answer, ServerError):
             raise refusal(answer, self.place.address, "EVALSHA")
         return answer
@@ -119,8 +119,9 @@ class AsyncLink:
             try:
                 if self._line is None:
                     await self._connect(deadline_at)
+                within = left(deadline_at)
                 sent = True
-                return await self._exchange(pack(words), aside, deadline_at - time.monotonic())
+                return await self._exchange(pack(words), aside, within)
             finally:
                 self._turn.release()
         except OSError as error:  # TimeoutError is one

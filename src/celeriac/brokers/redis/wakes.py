@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -22,19 +23,22 @@ import msgspec
 from celeriac.brokers.redis.async_line import AsyncLine
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.connections import aconnect
-from celeriac.brokers.redis.dialing import Word, pack
-from celeriac.brokers.redis.failures import ServerError
-from celeriac.brokers.redis.ownership import ASK_WITHIN
+from celeriac.brokers.redis.dialing import Word, left, pack
+from celeriac.brokers.redis.failures import PASSING, ServerError
 from celeriac.brokers.redis.scripts import script
-from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
 
 logger: Final = logging.getLogger("celeriac.redis")
 
 _CHANNEL: Final = b"__redis__:invalidate"
 _TOGETHER: Final = 64
+_WITHIN: Final = 1.5  # seconds until the next look, which may take 2.5 more: a claim must be over sooner than 5
+_PROOF_WITHIN: Final = 1.0
 _REFUSED_FOR: Final = 60.0
 _SILENT: Final = 5.0  # seconds without a notice after which the server is asked whether notices can come
-_ENDED: Final = "redirect to does not exist"  # what Redis says of a connection that has ended meanwhile
+_ENDED: Final = ("redirect to does not exist", "in tracking mode")
+"""What Redis says when one of the two connections has ended meanwhile."""
+
 _NEXT_IS_WATCHED: Final = pack(("CLIENT", "CACHING", "YES"))
 
 
@@ -46,6 +50,7 @@ class Reading:
 
     Attributes:
         answer: how many of the lists hold something, and when the next delayed message is due; None without an answer.
+        error: what the server said in place of that; None when it said nothing.
     """
 
     count = 2
@@ -53,11 +58,14 @@ class Reading:
     def __init__(self, names: tuple[bytes, ...]) -> None:
         self.packed = _packed(names)
         self.answer: tuple[int, bytes] | None = None
+        self.error: ServerError | None = None
 
     def take(self, answers: Sequence[Any]) -> None:
-        allowed, answer = answers
-        if not isinstance(allowed, ServerError) and not isinstance(answer, ServerError):
-            self.answer = answer[0], answer[1]
+        for answer in answers:
+            if isinstance(answer, ServerError):
+                self.error = answer
+                return
+        self.answer = tuple(answers[-1])
 
 
 class Wakes:
@@ -84,6 +92,7 @@ class Wakes:
         self._noticed: set[bytes] = set()
         self._listening: AsyncLine | None = None
         self._heard_at = 0.0
+        self._proof: tuple[bytes, asyncio.Future[None] | None] = (b"", None)
         self._refused_until = 0.0
         link.when_lost = self._lose
 
@@ -107,24 +116,25 @@ class Wakes:
             return False
         if self._is_told:
             return True
+        until = monotonic() + _WITHIN
         try:
             if self._listening is None:
-                async with asyncio.timeout(ASK_WITHIN):
+                async with asyncio.timeout(_WITHIN):
                     await self._listen()
             elif monotonic() - self._heard_at > _SILENT:
-                await _asked(self._listening, "PING")
+                await _asked(self._listening, "PING", within=left(until))
                 self._heard_at = monotonic()
             fresh = [name for name in names if name not in self._armed]
             for at in range(0, max(len(fresh), self._delayed not in self._armed), _TOGETHER):
+                if self._is_told or self._listening is None:
+                    break
                 with self._reading(fresh[at : at + _TOGETHER]) as reading:
-                    await self._link.call("PING", timeout=ASK_WITHIN, aside=reading)
+                    await self._link.call("PING", timeout=left(until), aside=reading)
             return self._listening is not None
         except (OSError, BrokerUnavailable) as error:
-            address = self._link.place.address
-            logger.debug("redis at %s does not tell of new messages for now: %s", address, error)
+            self._note(error)
         except (ServerError, OperationalError) as error:
-            if _ENDED not in str(error):
-                self._refuse(error)
+            self._refuse(error)
         self.close()
         return False
 
@@ -150,22 +160,43 @@ class Wakes:
     async def _listen(self) -> None:
         """Have notices come over a connection of their own."""
         link = self._link
-        connection, _ = await aconnect(link.place, self._options, timeout=ASK_WITHIN, name=self._name, first=link.first)
+        connection, _ = await aconnect(link.place, self._options, timeout=_WITHIN, name=self._name, first=link.first)
         line = AsyncLine(connection, heard=self._hear, ended=self._lose_notices)
         try:
-            number = await _asked(line, "CLIENT", "ID")
-            await _asked(line, "SUBSCRIBE", _CHANNEL)
-            for words in (
-                ("SCRIPT", "LOAD", script("watch").text),
-                ("CLIENT", "TRACKING", "ON", "REDIRECT", number, "OPTIN"),
-                ("CLIENT", "CACHING", "YES"),  # of no effect here: it only shows that this user may
-            ):
-                await link.call(*words, timeout=ASK_WITHIN)
+            number = await _asked(line, "CLIENT", "ID", within=_WITHIN)
+            await _asked(line, "SUBSCRIBE", _CHANNEL, within=_WITHIN)
+            await link.run(script("watch"), [self._delayed], [], timeout=_WITHIN)  # has the server know it
+            await link.call("CLIENT", "TRACKING", "ON", "REDIRECT", number, "OPTIN", timeout=_WITHIN)
+            await self._prove()
+            if line.has_ended:
+                raise ConnectionResetError("the connection for notices has ended")
         except BaseException:
             line.close()
             raise
         self._armed.clear()
         self._listening, self._heard_at = line, monotonic()
+
+    async def _prove(self) -> None:
+        """See a notice come: the connections may have ended at different servers, or what lies between tell nothing.
+
+        Raises:
+            ServerError: none came.
+        """
+        link, key = self._link, self._delayed + b":proof:" + secrets.token_hex(8).encode()
+        self._proof = key, asyncio.get_running_loop().create_future()
+        reading = Reading((key,))
+        await link.call("PING", timeout=_WITHIN, aside=reading)
+        if reading.error is not None:
+            raise reading.error
+        try:
+            await link.call("SET", key, "", "PX", 1, timeout=_WITHIN)
+        except BrokerFull:  # nothing can be written, so nothing can be shown either
+            return
+        try:
+            async with asyncio.timeout(_PROOF_WITHIN):
+                await self._proof[1]
+        except TimeoutError:
+            raise ServerError("ERR it takes CLIENT TRACKING, but no notice comes") from None
 
     @contextmanager
     def _reading(self, names: Sequence[bytes]) -> Iterator[Reading]:
@@ -176,16 +207,23 @@ class Wakes:
         try:
             yield reading
         finally:
-            if reading.answer is None:
-                self.close()
-            else:
+            if reading.answer is not None:
                 filled, due = reading.answer
                 self.next_due_at = float(due) if due else None
                 if filled:
                     self._noticed.update(names)
                     self._tell()
+            else:
+                self.close()
+                if reading.error is not None:
+                    self._refuse(reading.error)
 
     def _refuse(self, error: Exception) -> None:
+        """Do without notices for a while, unless what the server said will pass sooner."""
+        code = error.code if isinstance(error, ServerError) else ""
+        if code in PASSING or code == "NOSCRIPT" or any(text in str(error) for text in _ENDED):
+            self._note(error)
+            return
         logger.warning(
             "redis at %s does not tell of new messages (%s); asking it up to 200 times a second instead",
             self._link.place.address,
@@ -193,11 +231,16 @@ class Wakes:
         )
         self._refused_until = monotonic() + _REFUSED_FOR
 
+    def _note(self, error: Exception) -> None:
+        logger.debug("redis at %s does not tell of new messages for now: %s", self._link.place.address, error)
+
     # -- called by the loop -------------------------------------------------------------------------------------
 
     def _hear(self, message: Any) -> None:
         """Take note of keys that have changed; of all when the whole database was emptied."""
-        names = message[2]
+        names, (proof, seen) = message[2], self._proof
+        if proof in (names or ()):
+            _wake(seen)
         told = self._armed.copy() if names is None else self._armed.intersection(names)
         self._heard_at = monotonic()
         if told:
@@ -207,8 +250,7 @@ class Wakes:
 
     def _tell(self) -> None:
         self._is_told = True
-        if self._sleeper is not None:
-            _wake(self._sleeper)
+        _wake(self._sleeper)
 
     def _lose_notices(self, line: AsyncLine) -> None:
         if line is self._listening:
@@ -226,13 +268,13 @@ def _packed(names: tuple[bytes, ...]) -> bytes:
     return _NEXT_IS_WATCHED + pack(("EVALSHA", script("watch").sha, len(names), *names))
 
 
-def _wake(sleeper: asyncio.Future[None]) -> None:
-    if not sleeper.done():
+def _wake(sleeper: asyncio.Future[None] | None) -> None:
+    if sleeper is not None and not sleeper.done():
         sleeper.set_result(None)
 
 
-async def _asked(line: AsyncLine, *words: Word) -> Any:
-    answer = await line.exchange(pack(words), within=ASK_WITHIN)
+async def _asked(line: AsyncLine, *words: Word, within: float) -> Any:
+    answer = await line.exchange(pack(words), within=within)
     if isinstance(answer, ServerError):
         raise answer
     return answer

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from celeriac.brokers.redis.keys import Keys
+from celeriac.brokers.redis.wakes import Wakes
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, task_ids
@@ -153,6 +154,40 @@ def test_a_connection_for_notices_that_has_gone_silent_is_replaced(world, client
 
     publish(world.broker(), a_message())
     assert len(claim.result(ANSWER_WITHIN).deliveries) == 1
+
+
+def test_where_no_notice_comes_a_node_polls_and_says_so(world, client, monkeypatch, caplog):
+    """Something in between accepts the commands, or leads the two connections to two servers."""
+    monkeypatch.setattr(Wakes, "_hear", lambda wakes, message: None)
+    node = world.node()
+    claim = node.start(node.consumer.claim(["q"], limit=1, wait=10 * ANSWER_WITHIN))
+    _until(lambda: "no notice comes" in caplog.text)
+
+    publish(world.broker(), a_message())
+
+    assert len(claim.result(ANSWER_WITHIN).deliveries) == 1
+
+
+def test_a_connection_that_is_lost_while_a_node_begins_to_watch_is_made_again(world, client, monkeypatch, caplog):
+    """What the server says of it then (it is tracked no more) is no refusal."""
+    node = world.node()
+    prove = Wakes._prove
+    lost: list[bool] = []
+
+    async def lose_first(wakes):
+        if not lost:
+            lost.append(True)
+            await wakes._link.close()
+        await prove(wakes)
+
+    monkeypatch.setattr(Wakes, "_prove", lose_first)
+    claim = node.start(node.consumer.claim(["q"], limit=1, wait=10 * ANSWER_WITHIN))
+    _until(lambda: lost and node.consumer._wakes._listening is not None)
+
+    publish(world.broker(), a_message())
+
+    assert len(claim.result(ANSWER_WITHIN).deliveries) == 1
+    assert "does not tell" not in caplog.text
 
 
 def test_what_came_between_two_claims_is_not_slept_over(world, client):
