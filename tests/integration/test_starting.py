@@ -146,12 +146,13 @@ def test_no_url_at_all_means_the_file_of_the_app(project: Project, tmp_path_fact
 @pytest.mark.parametrize("asked", [("-f", "%n%I.log"), ("worker_logfile=%n%I.log",)])
 def test_every_process_of_a_node_logs_into_a_file_of_its_own_when_asked_to(project: Project, asked: tuple[str, ...]):
     node = project.start("-l", "INFO", *asked, ready=False)
+    own = project.folder / "w1.log"
+    wait_until(lambda: own.exists() and "MainProcess] w1@" in own.read_text(), what="the line that says ready")
     assert project.call("add", 1, 2).get(timeout=60) == 3
     assert node.stop() == 0
 
     logs = {path.name: path.read_text() for path in project.folder.glob("w1*.log") if path != node.log_path}
     assert sorted(logs) == ["w1-1.log", "w1-2.log", "w1.log"]
-    assert "MainProcess] w1@" in logs["w1.log"]
     assert "succeeded" in logs["w1-1.log"] + logs["w1-2.log"]
     assert "succeeded" not in logs["w1.log"]
 
