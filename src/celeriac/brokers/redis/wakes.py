@@ -126,8 +126,9 @@ class Wakes:
                 self._heard_at = monotonic()
             fresh = [name for name in names if name not in self._armed]
             for at in range(0, max(len(fresh), self._delayed not in self._armed), _TOGETHER):
-                if self._is_told or self._listening is None:
+                if self._listening is None:
                     break
+                # On to the end although something was found: the claims that follow name all that is filled.
                 with self._reading(fresh[at : at + _TOGETHER]) as reading:
                     await self._link.call("PING", timeout=left(until), aside=reading)
             return self._listening is not None
