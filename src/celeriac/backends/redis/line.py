@@ -18,7 +18,7 @@ from celeriac.backends.base import StoredResult
 from celeriac.backends.redis.interests import Waiter
 from celeriac.backends.redis.records import read_results
 from celeriac.brokers.redis.connections import ask
-from celeriac.brokers.redis.dialing import Reader, new_reader
+from celeriac.brokers.redis.dialing import MAY_LOOK_ON, Reader, new_reader
 from celeriac.brokers.redis.failures import ServerError
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.states import READY_STATES
@@ -28,9 +28,6 @@ _READ_SIZE: Final = 262_144
 
 _SPIN: Final = 0.002
 """Seconds for which the listener does not sleep, when the wait before was over that soon."""
-
-_SPINS: Final = hasattr(os, "sched_yield")
-"""Whether others, such as the server, can be let run in between."""
 
 
 class Look:
@@ -115,7 +112,7 @@ class Line:
     def note_asked(self) -> None:
         """Note that somebody begins to wait."""
         self.asked_at = monotonic()
-        if self._brisk and _SPINS:
+        if self._brisk and MAY_LOOK_ON:
             self._spin_until = self.asked_at + _SPIN
 
     def note_found(self) -> None:

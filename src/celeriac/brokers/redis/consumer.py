@@ -105,7 +105,7 @@ class RedisConsumer(Consumer):
         self._max_bytes = message_max_bytes
         self._clock = clock
         self._link = AsyncLink(place, options, name=incarnation.node)
-        self._wakes = Wakes(self._link, delayed=keys.delayed, name=incarnation.node)
+        self._wakes = Wakes(self._link, keys, name=incarnation.node)
         self._notes = Notes()
         self._own = Ownership(self._link, keys, incarnation, ahead=ahead, notes=self._notes)
         self._lists = Lists(keys, options.queue_order_strategy, aging)

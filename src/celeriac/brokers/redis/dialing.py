@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import socket
 import ssl
 import time
@@ -40,6 +41,9 @@ MORE: Final = object()
 """What a reader returns while an answer is not complete."""
 
 pack: Final[Callable[[tuple[Word, ...]], bytes]] = cast("Any", hiredis.pack_command)  # typed for single words there
+
+MAY_LOOK_ON: Final = hasattr(os, "sched_yield")
+"""Whether a thread may look for an answer again and again: only where it can let others run in between."""
 
 _LEAST: Final = 0.001  # seconds; a timeout of 0 would mean "do not block"
 

@@ -88,6 +88,10 @@ class Keys:
         """Name the number of the last batch of a publishing connection."""
         return self._our(f"sent:{producer}")
 
+    def proof(self, word: str) -> bytes:
+        """Name what a node writes to see that it is told of what changes."""
+        return self._our(f"proof:{word}")
+
     def answered(self, producer: str) -> bytes:
         """Name the answer to the last batch of a publishing connection in which there were unique messages."""
         return self._our(f"answered:{producer}")

@@ -25,7 +25,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from celeriac.brokers.redis.connections import ask, connect
-from celeriac.brokers.redis.dialing import MORE, Reader, Word, left, new_reader, pack
+from celeriac.brokers.redis.dialing import MAY_LOOK_ON, MORE, Reader, Word, left, new_reader, pack
 from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, Step, refusal, unanswered, unreachable
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
@@ -39,7 +39,6 @@ _ENOUGH: Final = 0.05  # seconds that another attempt must have: one that is cut
 _PING_WITHIN: Final = 1.0
 _LOOK_EVERY: Final = 0.05
 _BRISK: Final = 100e-6  # seconds for which an answer is looked for again and again: to sleep and be woken takes as long
-_LOOKS: Final = hasattr(os, "sched_yield")  # who cannot let others run in between would be in their way
 _DULL: Final = 32  # answers that are waited for asleep, after one that took longer than that
 
 
@@ -85,7 +84,7 @@ class Line:
         """Begin to use a connection that is logged in."""
         self.sock = sock
         self._reader = new_reader()
-        looks = _LOOKS and type(sock).__module__ == "socket"  # not those of TLS and gevent
+        looks = MAY_LOOK_ON and type(sock).__module__ == "socket"  # not those of TLS and gevent
         self._dull = 0 if looks else math.inf
         self.used_at = monotonic()
 

@@ -25,6 +25,7 @@ from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.connections import aconnect
 from celeriac.brokers.redis.dialing import Word, left, pack
 from celeriac.brokers.redis.failures import PASSING, ServerError
+from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.scripts import script
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
 
@@ -73,18 +74,19 @@ class Wakes:
 
     Args:
         link: what looks at the keys.
-        delayed: key of the delayed set.
+        keys: of the database.
         name: what the connection for notices is called on the server.
 
     Attributes:
         next_due_at: instant at which the next delayed message is due, as it was read last; None without any.
     """
 
-    def __init__(self, link: AsyncLink, *, delayed: bytes, name: str) -> None:
+    def __init__(self, link: AsyncLink, keys: Keys, *, name: str) -> None:
         self.next_due_at: float | None = None
         self._link = link
         self._options = msgspec.structs.replace(link.options, protocol=2)
-        self._delayed = delayed
+        self._keys = keys
+        self._delayed = keys.delayed
         self._name = name
         self._is_told = False
         self._sleeper: asyncio.Future[None] | None = None
@@ -183,7 +185,7 @@ class Wakes:
         Raises:
             ServerError: none came.
         """
-        link, key = self._link, self._delayed + b":proof:" + secrets.token_hex(8).encode()
+        link, key = self._link, self._keys.proof(secrets.token_hex(8))
         self._proof = key, asyncio.get_running_loop().create_future()
         reading = Reading((key,))
         await link.call("PING", timeout=_WITHIN, aside=reading)
