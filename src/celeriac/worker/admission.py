@@ -12,6 +12,7 @@ from celeriac.brokers.base import Booking, Consumer, Settlement
 from celeriac.states import READY_STATES
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits, waiting_for
+from celeriac.worker.message_signals import MessageSignals
 from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.settler import Ending, Settler
@@ -29,6 +30,7 @@ class Admission:
         shared_limits: which tasks have limits that the store decides on.
         node_rates: tells what a rate limit of this node lets start now.
         revoking: knows what is revoked.
+        signals: tells receivers of messages before they begin.
         now: returns the store's clock.
 
     Attributes:
@@ -47,6 +49,7 @@ class Admission:
         shared_limits: Limits,
         node_rates: NodeRates,
         revoking: Revoking,
+        signals: MessageSignals,
         now: Callable[[], float],
     ) -> None:
         self._consumer = consumer
@@ -59,6 +62,7 @@ class Admission:
         self._node_rates = node_rates
         self._revoking = revoking
         self._revoked = revoking.revoked
+        self._signals = signals
         self._now = now
         self._taking: set[asyncio.Future[None]] = set()
         self.note_limits()
@@ -72,12 +76,12 @@ class Admission:
         return self._shared_limits.none_for(task) and self._node_rates.none_for(task)
 
     def begin(self, runnable: list[Held], *, version: int) -> asyncio.Future[None] | None:
-        """Have messages of one claim run; return what is to be waited for when the store must be asked about it before.
+        """Have messages of one claim run; return what is to be waited for when something must be done before.
 
         Args:
             version: of what is revoked, as that claim has told it.
         """
-        if version == self._revoked.version and self._may_begin(runnable):
+        if version == self._revoked.version and not self._signals.tells_received and self._may_begin(runnable):
             self._slots.add(runnable)
             self._slots.dispatch()
             return None
@@ -102,6 +106,8 @@ class Admission:
 
     async def _pass_on(self, runnable: list[Held], version: int) -> None:
         try:
+            if self._signals.tells_received:
+                await self._signals.received_told()
             runnable = await self._revoking.sifted(runnable, version=version)
             # Once more at the end: what was revoked meanwhile has met nobody who could take it out.
             self._slots.add(self._still_ours(self._revoking.without_revoked(await self._sifted(runnable))))

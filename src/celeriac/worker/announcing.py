@@ -6,6 +6,7 @@ the node its lease.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import queue
@@ -26,6 +27,7 @@ class Announcer:
     def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue(_WAITING_MAX)
         self._thread: threading.Thread | None = None
+        self._awaited_in_vain: asyncio.Event | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -46,6 +48,27 @@ class Announcer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
             self._thread.start()
+
+    async def catch_up(self, timeout: float) -> None:
+        """Wait until all is told that was asked for so far, for at most so many seconds.
+
+        Receivers that were waited for in vain are not waited for again until they have caught up.
+        """
+        late = self._awaited_in_vain
+        if self._thread is None or self.is_behind or (late is not None and not late.is_set()):
+            return
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+        def note_told() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(told.set)
+
+        self._waiting.put_nowait(("", note_told))
+        try:
+            async with asyncio.timeout(timeout):
+                await told.wait()
+        except TimeoutError:
+            self._awaited_in_vain = told
 
     def stop(self, timeout: float) -> None:
         """Wait, for at most so many seconds, until all has been told. May be called twice."""

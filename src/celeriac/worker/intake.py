@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.app.signals import task_received
 from celeriac.app.task import Task
 from celeriac.brokers.base import Claim, Consumer, Delivery, Release, ReleaseCause, Settlement, Taker
 from celeriac.clock import until_tick
@@ -232,7 +231,7 @@ class Intake(Taker):
         await asyncio.sleep(0)
 
     def _begin(self, claim: Claim) -> asyncio.Future[None] | None:
-        """Have what was claimed run; return what is to be waited for when the store must be asked about it before."""
+        """Have what was claimed run; return what is to be waited for when something must be done before."""
         runnable = self._decide_all(claim)  # at once: from here on the claim is held
         return self._admission.begin(runnable, version=claim.revocations)
 
@@ -330,8 +329,7 @@ class Intake(Taker):
         if delivery.booking is None:
             if logger.isEnabledFor(logging.INFO):
                 log_received(delivery.message, facts)
-            if task_received.receivers:
-                self._signals.received(delivery.message, facts.task)
+            self._signals.received(delivery.message, facts.task)
         is_watched = self._events.on and self._events.watches(task)
         if is_watched and delivery.booking is None:
             self._events.received(delivery.message, facts.task, task)

@@ -5,7 +5,7 @@ What they carry is read for receivers only. Bodies are decoded where they are JS
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,9 @@ from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import TaskRequest, read_request
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.instance import Worker
+
+TOLD_WITHIN: Final = 1.0
+"""Seconds that messages wait for receivers of `task_received` before they begin all the same."""
 
 
 class Request(Context, kw_only=True, eq=False):
@@ -133,9 +136,18 @@ class MessageSignals:
         """Whether so much is still to be told that no more should be claimed."""
         return self._announcer.is_behind
 
+    @property
+    def tells_received(self) -> bool:
+        """Whether anybody wants to know of messages before they begin."""
+        return bool(task_received.receivers)
+
+    async def received_told(self) -> None:
+        """Wait until receivers know of all messages that were received; for those that hang, not for long."""
+        await self._announcer.catch_up(TOLD_WITHIN)
+
     def received(self, message: Message, task: str) -> None:
         """Tell of one whose task is known here."""
-        if task_received.receivers:
+        if self.tells_received:
             self._announcer.say("task_received", lambda: self._tell_received(message, task))
 
     def _tell_received(self, message: Message, task: str) -> None:

@@ -247,6 +247,7 @@ class Supervisor:
         worker_state.show(view, self._revoking.revoked)
         self._events = NodeEvents(app, plan.node, view, freq=plan.heartbeat, of_tasks=app.conf.worker_send_task_events)
         burst = Burst(lambda: app.broker.depths(consuming.claimed), end=shutdown.end_burst) if plan.burst else None
+        message_signals = MessageSignals(app, plan.node, plan.worker, self._announcer)
         admission = Admission(
             self._consumer,
             app.tasks,
@@ -257,6 +258,7 @@ class Supervisor:
             shared_limits=shared_limits,
             node_rates=node_rates,
             revoking=self._revoking,
+            signals=message_signals,
             now=lambda: self._intake.now(),
         )
         self._intake = Intake(
@@ -285,7 +287,7 @@ class Supervisor:
             burst=burst,
             dropper=dropper,
             revoked=self._revoking.revoked,
-            signals=MessageSignals(app, plan.node, plan.worker, self._announcer),
+            signals=message_signals,
             events=self._events,
             spare=None if scaling is None else lambda: scaling.scaler.spare,
             on_waiting=None if scaling is None else scaling.note_waiting,

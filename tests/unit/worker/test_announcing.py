@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from functools import partial
@@ -60,6 +61,51 @@ def test_a_stop_does_not_wait_for_ever_and_may_come_twice(caplog):
 
     assert "still busy" in caplog.text
     gate.set()
+
+
+async def test_who_catches_up_waits_until_all_is_told():
+    told: list[str] = []
+    announcer = Announcer()
+
+    await announcer.catch_up(PATIENCE)  # nothing was ever to be told
+    announcer.say("first", lambda: told.append("first"))
+    announcer.say("second", lambda: told.append("second"))
+    await announcer.catch_up(PATIENCE)
+
+    assert told == ["first", "second"]
+    announcer.stop(PATIENCE)
+
+
+async def test_receivers_that_hang_are_waited_for_once_until_they_have_caught_up():
+    gate, told = threading.Event(), list[str]()
+    announcer = Announcer()
+
+    announcer.say("hangs", gate.wait)
+    await announcer.catch_up(0.01)
+    async with asyncio.timeout(PATIENCE):
+        await announcer.catch_up(10 * PATIENCE)
+    gate.set()
+    await asyncio.to_thread(announcer.stop, PATIENCE)
+    await asyncio.sleep(0)  # the loop learns of it
+
+    announcer.say("again", lambda: told.append("again"))
+    await announcer.catch_up(PATIENCE)
+
+    assert told == ["again"]
+    announcer.stop(PATIENCE)
+
+
+async def test_what_is_behind_is_not_waited_for():
+    gate = threading.Event()
+    announcer = Announcer()
+    for _ in range(1_100):
+        announcer.say("waits", gate.wait)
+
+    async with asyncio.timeout(PATIENCE):
+        await announcer.catch_up(10 * PATIENCE)
+
+    gate.set()
+    announcer.stop(PATIENCE)
 
 
 def test_a_receiver_that_exits_ends_nothing_but_itself(caplog):

@@ -9,6 +9,7 @@ from uuid import uuid4
 import msgspec
 
 from celeriac import Celery
+from celeriac.app.signals import task_received
 from celeriac.brokers.base import Claim, Incarnation
 from celeriac.brokers.revocations import Revocation
 from celeriac.worker.admission import Admission
@@ -64,6 +65,7 @@ class Node:
             Revoked(app.broker), self.holdings, self.slots, dropper, end_run=lambda held, revocation: None
         )
         limits = Limits(app.tasks, rates_obeyed=True)
+        signals = MessageSignals(app, "w1@here", None, Announcer())
         admission = Admission(
             self.consumer,
             app.tasks,
@@ -74,6 +76,7 @@ class Node:
             shared_limits=limits,
             node_rates=NodeRates(app.tasks, rates_obeyed=True),
             revoking=revoking,
+            signals=signals,
             now=time.time,
         )
         self.intake = Intake(
@@ -100,7 +103,7 @@ class Node:
             time_limits=TimeLimits(app.tasks, hard=None, soft=None),
             dropper=dropper,
             revoked=revoking.revoked,
-            signals=MessageSignals(app, "w1@here", None, Announcer()),
+            signals=signals,
             events=NodeEvents(app, "w1@here", NothingToSee(), freq=None, of_tasks=False),
         )
 
@@ -132,6 +135,32 @@ async def test_what_was_claimed_under_a_lease_that_is_lost_meanwhile_does_not_be
         await turn
 
         assert (children.slots.running, len(node.slots.waiting), len(node.holdings)) == (0, 0, 0)
+
+
+async def test_a_message_begins_after_receivers_have_been_told_of_it(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t")(lambda: None)
+        node = Node(app, children)
+        await started(children, 1)
+        await node.consumer.open()
+        asked, answer = threading.Event(), threading.Event()
+
+        @task_received.connect
+        def receive(**_: object) -> None:
+            asked.set()
+            answer.wait(60)
+
+        try:
+            task.delay()
+            turn = asyncio.create_task(node.intake._turn())
+            await until(asked.is_set)
+            begun_before = children.slots.running
+            answer.set()
+            await turn
+        finally:
+            task_received.disconnect(receive)
+
+        assert (begun_before, children.slots.running) == (0, 1)
 
 
 async def claimed_by(node: Node) -> Claim:
