@@ -7,7 +7,7 @@ from celery.result import AsyncResult
 from fleet import add, app, wait
 
 assert add.delay(1, 1).get(timeout=20) == 2
-answers = app.control.ping(timeout=1)
+answers = app.control.ping(timeout=3)
 assert len(answers) == 1, answers
 (node,) = answers[0]
 assert answers[0][node] == {"ok": "pong"} and flatten_reply(answers) == {node: {"ok": "pong"}}
