@@ -83,6 +83,7 @@ class GroupResult(ResultSet):
         return all(each.is_known() for each in self.results)
 
     wants_record = False
+    ignored = False
 
     def maybe_throw_if_known(self) -> None:
         """Raise what a member is known to have raised; look nowhere."""

@@ -30,18 +30,18 @@ class Replaced(Ignore):
 def replacement_of(sig: Any, context: Context, app: Celery) -> Any:
     """Return a copy of a signature that stands for a run: with its id, its place, and what follows it.
 
-    A group ends in `celery.accumulate`, so that one run has the id, and the list of results.
+    A group ends in `celery.accumulate`, so that one run has the id, and the list of results, which may be empty.
 
     Raises:
-        ImproperlyConfigured: a chain or a group without members.
+        ImproperlyConfigured: a chain without members.
     """
     sig = maybe_signature(sig, app=app, clone=True)
     nesting = context.replaced_task_nesting + 1
     if isinstance(sig, group):
-        _check(sig.tasks, "group")
         sig = _accumulated(sig, app)
     elif isinstance(sig, Chain):
-        _check(sig.tasks, "chain")
+        if not sig.tasks:
+            raise ImproperlyConfigured("a run cannot be replaced by an empty chain: nothing would ever have its id")
         if isinstance(sig.tasks[-1], group):
             then: Signature[Any] = Signature("celery.accumulate", kwargs={"index": 0}, app=app)
             sig = Chain.combine(*sig.tasks, then).set(**sig.options)
@@ -72,8 +72,3 @@ def stamps_of(context: Context) -> dict[str, Any]:
 
 def _accumulated(sig: group, app: Celery) -> chord_of:
     return chord_of(sig, body=Signature("celery.accumulate", kwargs={"index": 0}, app=app), app=app)
-
-
-def _check(tasks: Any, what: str) -> None:
-    if not tasks:
-        raise ImproperlyConfigured(f"a run cannot be replaced by an empty {what}: nothing would ever have its id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
@@ -385,6 +385,10 @@ class AsyncResult(RecordReader, Generic[R_co]):
         """Say whether it is known here that the run has ended; look nowhere."""
         return self._final is not None
 
+    def as_meta(self) -> dict[str, Any]:
+        """Return the record of the run as a dict, its exception made; look only where no end is known here."""
+        return _as_dict(self._look() or Record(status=states.PENDING, task_id=self.id))
+
     @property
     def wants_record(self) -> bool:
         """Whether a record tells more than is known here."""
@@ -489,11 +493,27 @@ class AsyncResult(RecordReader, Generic[R_co]):
         """
         self.app.control.cancel(self.id, reason, grace, by=by)
 
-    def revoke_by_stamped_headers(self, headers: Any, *args: Any, **options: Any) -> NoReturn:
-        """Refuse: what is revoked is kept by id."""
-        raise NotImplementedError(
-            f"what is stamped with {headers!r:.200} cannot be revoked by that: this version of celeriac revokes by id, "
-            "as in `app.control.revoke([…])`"
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Revoke whatever bears one of some stamps, whether this run does or not.
+
+        Args:
+            headers: values by the names of stamps, as `Control.revoke_by_stamped_headers` takes them.
+            connection, terminate, signal, wait, timeout: see `revoke`.
+
+        Raises:
+            DecodeError: no stamp is named, or too many.
+            BrokerUnavailable: it could not be stored in time.
+        """
+        self.app.control.revoke_by_stamped_headers(
+            headers, terminate=terminate, signal=signal or "SIGTERM", reply=wait, timeout=timeout
         )
 
     # -- as a value ---------------------------------------------------------------------------------------------
@@ -549,7 +569,7 @@ def _reference(function: Any) -> Callable[[], Any]:
 
 def _as_dict(record: Record) -> dict[str, Any]:
     fields = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "more"}
-    return {**fields, **record.more}
+    return {**fields, **record.more, "result": value_of(record)}
 
 
 def _too_late(task_id: str, timeout: float | None, state: str) -> TimeoutError:

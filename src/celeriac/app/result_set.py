@@ -191,9 +191,9 @@ class ResultSet(ResultBase):
 
     def iterate(self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5) -> Iterator[Any]:
         """Yield what they return in the order in which they end, or raise what one raises."""
-        for _, meta in self.iter_native(timeout=timeout, interval=interval):
+        for each in self._as_they_end(timeout):
             yield (
-                meta.get(propagate=propagate) if isinstance(meta, ResultSet) else meta.maybe_throw(propagate=propagate)
+                each.get(propagate=propagate) if isinstance(each, ResultSet) else each.maybe_throw(propagate=propagate)
             )
 
     def iter_native(
@@ -204,17 +204,28 @@ class ResultSet(ResultBase):
         on_message: Any = None,
         on_interval: Any = None,
     ) -> Iterator[tuple[str, Any]]:
-        """Yield (id, result) in the order in which the runs end.
+        """Yield (id, record) in the order in which the runs end.
+
+        Records are dicts with `status`, `result` and what else `AsyncResult.get` shows to `on_message`; of a member
+        that is a group, the results of its members stand there.
+
+        Args:
+            timeout: seconds for all of them together; None waits for ever.
+            interval: accepted for Celery's sake, like `no_ack`, `on_message` and `on_interval`: nothing is polled.
 
         Raises:
             TimeoutError: some had not ended in time.
         """
+        for each in self._as_they_end(timeout):
+            yield each.id, each.results if isinstance(each, ResultSet) else each.as_meta()
+
+    def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
         until = None if timeout is None else time.monotonic() + timeout
         waiting = {each.id: each for each in self.results}
         while waiting:
-            ended = [task_id for task_id, each in waiting.items() if each.is_known()]
+            ended = [task_id for task_id, each in waiting.items() if each.is_known() or each.ignored]
             for task_id in ended:
-                yield task_id, waiting.pop(task_id)
+                yield waiting.pop(task_id)
             if ended or not waiting:
                 continue
             left = None if until is None else max(0.0, until - time.monotonic())
@@ -228,7 +239,7 @@ class ResultSet(ResultBase):
                 raise TimeoutError(f"{len(waiting)} of {len(self.results)} runs had not ended after {timeout:g} s")
             for task_id, record in found.items():
                 waiting[task_id].take(record)
-                yield task_id, waiting.pop(task_id)
+                yield waiting.pop(task_id)
 
     async def aget(
         self,

@@ -301,7 +301,7 @@ class Task(Calling[P, R]):
 
         Raises:
             Ignore: in a run.
-            ImproperlyConfigured: a chain or group without members.
+            ImproperlyConfigured: a chain without members.
         """
         context = self.request
         other = replacement_of(sig, context, self.app)

@@ -244,6 +244,11 @@ def replaced_by_group(self, x):
 
 
 @app.task(bind=True)
+def replaced_by_none(self):
+    raise self.replace(group([]))
+
+
+@app.task(bind=True)
 def replaced_by_chord(self, x):
     raise self.replace(chord([add.s(x, 1), mul.s(x, 10)], total.s()))
 
@@ -334,6 +339,9 @@ def replacing_by_several():
         "by a chord, in a chain": chain(replaced_by_chord.s(2), add.s(1)).delay(),
         "by a group, in a group": group([replaced_by_group.s(2), add.s(1, 1)]).delay(),
         "by a chord, in a header": chord([replaced_by_chord.s(2), add.s(1, 1)], listed.s()).delay(),
+        "by an empty group": replaced_by_none.delay(),
+        "by an empty group, in a chain": chain(replaced_by_none.s(), listed.s()).delay(),
+        "by an empty group, in a header": chord([replaced_by_none.s(), add.s(1, 1)], listed.s()).delay(),
     }
     return {name: came_to(result) for name, result in sent.items()}
 

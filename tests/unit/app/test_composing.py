@@ -230,6 +230,13 @@ class TestReplacing:
     def test_in_this_process_its_value_is_that_of_the_other(self, replacing):
         assert replacing.apply((5,)).get() == 105
 
+    def test_an_empty_group_is_an_empty_list(self, app):
+        @app.task(bind=True, name="shop.each")
+        def each(self):
+            raise self.replace(group([]))
+
+        assert each.apply().get() == []
+
     def test_stamps_go_on(self, app, add):
         @app.task(bind=True, name="shop.stamped")
         def stamped(self):

@@ -10,6 +10,7 @@ import pytest
 from celeriac import Celery
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.group_result import GroupResult
+from celeriac.app.result import AsyncResult
 from celeriac.app.result_set import ResultSet
 from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import ResultBackendDisabled, TimeoutError
@@ -49,6 +50,43 @@ def test_values_come_in_the_order_of_the_members(app, group):
     assert list(group.iterate(timeout=1)) in ([0, 1, 2], [1, 2, 0])
     assert asyncio.run(group.aget(timeout=1)) == [1, 2, 0]
     assert (group.ready(), group.successful(), group.failed(), group.completed_count()) == (True, True, False, 3)
+
+
+def test_records_come_as_dicts_in_the_order_in_which_the_runs_end(app, group):
+    end(app, "b", 1)
+    records = group.iter_native(timeout=1)
+    first = next(records)
+    end(app, "a", ValueError("boom"))
+    end(app, "c", 3)
+
+    found = dict([first, *records])
+
+    assert first[0] == "b"
+    assert {id: (meta["task_id"], meta["status"]) for id, meta in found.items()} == {
+        "a": ("a", FAILURE),
+        "b": ("b", SUCCESS),
+        "c": ("c", SUCCESS),
+    }
+    assert (repr(found["a"]["result"]), found["b"]["result"]) == ("ValueError('boom')", 1)
+
+
+def test_the_record_of_a_member_that_is_a_group_are_its_members(app):
+    end(app, "a", 1)
+    inner = app.GroupResult("g-2", [app.AsyncResult("a")])
+    whole = app.GroupResult("g-1", [inner, EagerResult("e", ValueError("boom"), FAILURE)])
+
+    found = dict(whole.iter_native(timeout=1))
+
+    assert found["g-2"] == [app.AsyncResult("a")]
+    assert (found["e"]["status"], repr(found["e"]["result"])) == (FAILURE, "ValueError('boom')")
+
+
+@pytest.mark.timeout(10)
+def test_nothing_is_awaited_of_members_without_a_result(app):
+    end(app, "a", 1)
+    group = app.GroupResult("g-1", [AsyncResult("i", app=app, ignored=True), app.AsyncResult("a")])
+
+    assert sorted(map(repr, group.iterate(timeout=1))) == ["1", "None"]
 
 
 def test_who_waits_too_long_is_told(app, group):

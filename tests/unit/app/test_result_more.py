@@ -19,6 +19,7 @@ from celeriac.app.joining import allow_join_result
 from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import ResultBackendDisabled, TimeoutError
 from celeriac.wire.results import exception_map, write_record
+from celeriac.wire.stamps import stamp_ids
 
 FAILED = exception_map(ValueError("no money"))
 EXTENDED = {"name": "shop.pay", "args": [1], "kwargs": {"to": "x"}, "worker": "w1@h", "retries": 2, "queue": "pay"}
@@ -118,6 +119,15 @@ def test_on_message_is_given_the_record(app, store):
     app.AsyncResult("run-1").get(on_message=told.append)
 
     assert (told[0]["status"], told[0]["result"], told[0]["name"], told[0]["stamp"]) == ("SUCCESS", 5, "shop.pay", "x")
+
+
+def test_on_message_is_given_the_exception_of_a_failure(app, store):
+    store("run-1", "FAILURE", FAILED)
+    told: list[Any] = []
+
+    app.AsyncResult("run-1").get(propagate=False, on_message=told.append)
+
+    assert isinstance(told[0]["result"], ValueError)
 
 
 def test_the_states_that_are_raised_can_be_chosen(app, store):
@@ -407,9 +417,12 @@ def test_without_a_backend_every_question_says_so(url):
 # -- revoking, and the result as a value ----------------------------------------------------------------------------
 
 
-def test_revoking_by_stamps_says_what_is_missing(app):
-    with pytest.raises(NotImplementedError, match="revokes by id"):
-        app.AsyncResult("run-1").revoke_by_stamped_headers({"customer": "x"})
+def test_what_bears_a_stamp_is_revoked(app):
+    stamps = stamp_ids({"customer": ["x"]})
+
+    app.AsyncResult("run-1").revoke_by_stamped_headers({"customer": "x"})
+
+    assert set(app.broker.revoked([*stamps, "run-1"])) == set(stamps)
 
 
 def test_results_without_an_id_are_refused(app):
