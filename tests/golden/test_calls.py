@@ -61,7 +61,7 @@ def test_apply_async_makes_the_same_message(app: Celery, name: str) -> None:
     headers, properties = captured["headers"], captured["properties"]
 
     said: Any = {**options, "origin": headers["origin"]}
-    message = app.sender.build(app.tasks["proj.tasks.add"], args, {}, said, task_id=headers["id"])
+    message = app.builder.build(app.tasks["proj.tasks.add"], args, {}, said, task_id=headers["id"])
 
     assert message.body == base64.b64decode(captured["body"])
     assert list(json.loads(message.headers).items()) == list(headers.items())

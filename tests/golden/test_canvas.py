@@ -194,7 +194,7 @@ def test_what_any_version_sent_is_read_as_signatures(name: str) -> None:
 
 def sent(whole: Any, options: dict[str, Any]) -> list[Message]:
     steps = plan(whole.group() if isinstance(whole, chunks) else whole, (), {}, options)
-    return [APP.sender.encode_planned(step, None, []) for step in steps if isinstance(step, Send)]
+    return [APP.builder.encode_planned(step, None, []) for step in steps if isinstance(step, Send)]
 
 
 def normal(texts: list[Any]) -> list[str]:
@@ -218,7 +218,7 @@ def test_in_protocol_1_a_chain_is_callbacks_of_callbacks() -> None:
     APP.conf.task_protocol = 1
     try:
         steps = plan(chain(add.s(1, 2), mul.s(3), mul.s(4)), carries_chain=False)
-        [message] = [APP.sender.encode_planned(step, None, []) for step in steps if isinstance(step, Send)]
+        [message] = [APP.builder.encode_planned(step, None, []) for step in steps if isinstance(step, Send)]
     finally:
         APP.conf.task_protocol = 2
 

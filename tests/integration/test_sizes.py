@@ -41,7 +41,7 @@ def test_a_packet_to_a_child_goes_through_at_the_edge_of_its_size(project: Proje
 
 def packet_size(project: Project, text: str) -> int:
     """Return the size of the first packet that a node makes of such a call."""
-    message = project.app.sender.build("tasks.size_of", [text], {})
+    message = project.app.builder.build("tasks.size_of", [text], {})
     return len(encode(Run(number=1, message=message, redelivered=False, crashes=0)))
 
 

@@ -112,7 +112,7 @@ class AMQP:
     def flush_routes(self) -> None:
         """Read `task_routes` again. A changed setting needs no such call; a dict that was changed in place does."""
         self._router = None
-        self._app.sender.forget_rules()
+        self._app.builder.forget_rules()
 
     @property
     def default_queue(self) -> Queue:

@@ -15,6 +15,7 @@ import msgspec
 
 from celeriac.app.amqp import AMQP
 from celeriac.app.arguments import arguments_of, check_task_name
+from celeriac.app.building import Builder
 from celeriac.app.composing import Composing
 from celeriac.app.configured import Configured
 from celeriac.app.context import running_task, worker_context
@@ -95,7 +96,8 @@ class Celery(Registering, Configured):
     Attributes:
         main: the name given.
         conf: the settings.
-        sender: makes and publishes messages.
+        builder: makes the messages of calls.
+        sender: publishes them.
         eager: runs tasks in this process.
         canvas: sends and runs what consists of several calls.
         finalized: its tasks are complete.
@@ -131,7 +133,8 @@ class Celery(Registering, Configured):
             changes or {}, settings, named, source=config_source, silent=config_source_silent, namespace=namespace
         )
         self._set_up_tasks(task_cls, autofinalize=autofinalize, strict_typing=strict_typing)
-        self.sender = Sender(self)
+        self.builder = Builder(self)
+        self.sender = Sender(self, self.builder)
         self.eager = Eager(self)
         self.canvas = Composing(self)
         self.on_after_fork = Signal(name="app.on_after_fork")
@@ -409,7 +412,7 @@ class Celery(Registering, Configured):
 
     def note_queue(self, queue: Queue) -> None:
         """Be told that a queue has come to those that there are."""
-        self.sender.forget_rules()
+        self.builder.forget_rules()
         if self._stores is not None:
             self._stores.declare([queue])
 
@@ -435,7 +438,7 @@ class Celery(Registering, Configured):
     def close(self) -> None:
         """Let go of connections. What is used later connects again."""
         stores, self._stores = self._stores, None
-        self.sender.forget_rules()  # with them goes what was declared
+        self.builder.forget_rules()  # with them goes what was declared
         bus, self._bus = self._bus, None
         if bus is not None:
             bus[1].close()

@@ -108,7 +108,7 @@ class Composing:
                 start = start_of(step, self._app, parent)
                 parent.note_joins(JoinEffects(starts=(start,)))
             else:
-                messages.append(self._app.sender.build_planned(step, parent, announced=announced))
+                messages.append(self._app.builder.build_planned(step, parent, announced=announced))
         return messages, steps.result
 
     def _planned(
@@ -281,7 +281,7 @@ class _Batches:
                     batch = self._begin()
                 yield _OwnCall(sender, step)
                 continue
-            message = self._app.sender.encode_planned(step, self._parent, batch.heard)
+            message = self._app.builder.encode_planned(step, self._parent, batch.heard)
             batch.messages.append(message)
             batch.size_bytes += len(message.body)
             if len(batch.messages) >= BATCH_MAX or batch.size_bytes >= BATCH_MAX_BYTES:

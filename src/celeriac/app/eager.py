@@ -99,7 +99,7 @@ class Eager:
         task_id: str | None = None,
     ) -> EagerResult[Any]:
         """Run a call that would have been sent: its message is written and read, so that the same errors show."""
-        message = self._app.sender.build(task, args, kwargs, options, task_id=task_id)
+        message = self._app.builder.build(task, args, kwargs, options, task_id=task_id)
         request = read_request(
             message,
             limits=self._app.conf.limits,

@@ -142,12 +142,12 @@ def join_message(
     )
     limits = app.conf.limits
     try:
-        return write_message(call, origin=app.sender.origin, limits=limits)
+        return write_message(call, origin=app.builder.origin, limits=limits)
     except EncodeError:
         if app.conf.task_serializer == call.serializer:
             raise
         call = msgspec.structs.replace(call, serializer=app.conf.task_serializer)
-        return write_message(call, origin=app.sender.origin, limits=limits)
+        return write_message(call, origin=app.builder.origin, limits=limits)
 
 
 def _errbacks_of(body: Mapping[str, Any]) -> list[Any]:

@@ -169,6 +169,7 @@ class ReadOptions(NamedTuple):
 
 
 NOTHING_SAID: Final = ReadOptions({}, {}, {})
+NO_OPTIONS: Final = CallOptions()
 
 
 class _Option(NamedTuple):

@@ -263,11 +263,11 @@ class Task(Calling[P, R]):
         self._refuse_too_many(context, args, kwargs, exc, self.max_retries if max_retries is None else max_retries)
         if eta is None and countdown is None:
             countdown = self.default_retry_delay
-        start = self.app.sender.start_of(countdown, eta)
+        start = self.app.builder.start_of(countdown, eta)
         if context.is_eager:
             context.eager_retry = EagerRetry(args, kwargs, options)
         else:
-            context.following.append(self.app.sender.build_retry(context, args, kwargs, start, options))
+            context.following.append(self.app.builder.build_retry(context, args, kwargs, start, options))
         when = countdown if eta is None else eta
         ending = Retry(None, exc, when, context.is_eager, eta_at=start.at if start is not None else None)
         if throw:

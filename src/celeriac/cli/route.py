@@ -66,7 +66,7 @@ def explained(
     }
     try:
         said: Any = dict(options)
-        message = app.sender.build(task if task is not None else name, args, kwargs, said)
+        message = app.builder.build(task if task is not None else name, args, kwargs, said)
         return found | _reached(app, message)
     except (QueueNotFound, ValueError, TypeError) as error:
         return found | {"error": str(error)}

@@ -53,7 +53,7 @@ def list_tasks(session: Session, /, everything: bool) -> None:
 
 def _facts(app: Celery, one: Task[..., Any]) -> dict[str, Any]:
     about = (one.__doc__ or "").strip().partition("\n")[0]
-    queue = app.sender.queue_of(one)
+    queue = app.builder.queue_of(one)
     options = {name: getattr(one, name, None) for name in _SHOWN}
     said = {name: value for name, value in options.items() if value not in (None, (), False)}
     return {"task": one.name, "queue": queue, "about": about or None, "options": _as_data(said)}

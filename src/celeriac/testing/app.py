@@ -71,7 +71,7 @@ class TestApp(Celery):
         self.enable_logging = enable_logging
         self.conf.update(config or {})
         if clock is not None:
-            self.sender.now = clock.now
+            self.builder.now = clock.now
 
     def __reduce_keys__(self) -> dict[str, Any]:
         keys = super().__reduce_keys__()
@@ -90,14 +90,14 @@ def in_memory(app: Celery, *, clock: Clock | None = None) -> Iterator[Celery]:
     """
     store = _new_store(clock)
     stores = {"broker_url": f"memory://{store.name}", "broker_transport": None, "result_backend": None}
-    before = app.sender.now
+    before = app.builder.now
     with app.conf.overridden(stores):
         if clock is not None:
-            app.sender.now = clock.now
+            app.builder.now = clock.now
         try:
             yield app
         finally:
-            app.sender.now = before
+            app.builder.now = before
             forget_store(store.name)
 
 

@@ -152,7 +152,7 @@ class Bodies:
 
     def message(self, name: str, *args: Any, task_id: str | None = None) -> Message:
         """Make the message of a call."""
-        return self.app.sender.build(self.app.tasks[name], args, {}, task_id=task_id)
+        return self.app.builder.build(self.app.tasks[name], args, {}, task_id=task_id)
 
     def double(self, number: int) -> int:
         return 2 * number

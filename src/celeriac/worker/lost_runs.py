@@ -38,10 +38,10 @@ class LostRuns:
         if task.max_retries is not None and request.retries >= task.max_retries:
             return None
         context = Context.from_request(request, task=task, queue=message.queue)
-        sender = self._app.sender
-        start = sender.start_of(task.default_retry_delay, None)
+        builder = self._app.builder
+        start = builder.start_of(task.default_retry_delay, None)
         try:
-            following = sender.build_retry(context, request.args, request.kwargs, start, {}, announced=False)
+            following = builder.build_retry(context, request.args, request.kwargs, start, {}, announced=False)
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, its run has to end
             logger.warning(
                 "message %s is not retried, because its next attempt cannot be sent: %s", message.task_id, exc

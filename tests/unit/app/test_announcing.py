@@ -97,7 +97,7 @@ class TestBefore:
     def test_what_nobody_changes_is_the_message_that_it_would_have_been(
         self, app, add, options, published, monkeypatch
     ):
-        monkeypatch.setattr(app.sender, "now", lambda: 1_900_000_000.5)
+        monkeypatch.setattr(app.builder, "now", lambda: 1_900_000_000.5)
 
         app.sender.send(add, (1,), {"y": 2}, options, task_id="same")
         with heard(before_task_publish):
@@ -148,8 +148,8 @@ class TestBefore:
         context = Context(id="run-1", task="shop.add", called_directly=False, current=add)
 
         with heard(before_task_publish) as seen, heard(after_task_publish) as after:
-            app.sender.build_retry(context, (1,), {}, None, {})
-            app.sender.build_following(add.s(1), context)
+            app.builder.build_retry(context, (1,), {}, None, {})
+            app.builder.build_following(add.s(1), context)
 
         assert [shown["headers"]["retries"] for shown in seen] == [1, 0]
         assert after == []

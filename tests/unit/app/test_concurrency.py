@@ -9,7 +9,7 @@ from celeriac.wire.protocol import read_intake
 
 
 def room_of(app, task, *args, **options) -> str | None:
-    return read_intake(app.sender.build(task, args, {}, options)).room_key
+    return read_intake(app.builder.build(task, args, {}, options)).room_key
 
 
 def test_without_a_key_the_message_says_nothing(app):
@@ -17,7 +17,7 @@ def test_without_a_key_the_message_says_nothing(app):
     def task(shop): ...
 
     assert room_of(app, task, "north") is None
-    assert b"celeriac" not in app.sender.build(task, ("north",), {}).headers
+    assert b"celeriac" not in app.builder.build(task, ("north",), {}).headers
 
 
 @pytest.mark.parametrize("key", ["{shop}", lambda shop: shop])
@@ -41,7 +41,7 @@ def test_a_task_may_be_unique_and_limited(app):
     @app.task(name="t", concurrency_limit=2, concurrency_key="{shop}", unique_for=60)
     def task(shop): ...
 
-    intake = read_intake(app.sender.build(task, ("north",), {}))
+    intake = read_intake(app.builder.build(task, ("north",), {}))
 
     assert intake.room_key == "t:north"
     assert intake.unique_key is not None
@@ -53,7 +53,7 @@ def test_the_next_attempt_has_the_same_key(app):
 
     run = Context(id="1", task="t", current=task, called_directly=False, headers={"celeriac_room": "t:north"})
 
-    assert read_intake(app.sender.build_retry(run, ("south",), {}, None, {})).room_key == "t:north"
+    assert read_intake(app.builder.build_retry(run, ("south",), {}, None, {})).room_key == "t:north"
 
 
 def test_a_call_with_the_headers_of_a_run_has_not_its_key(app):

@@ -20,7 +20,7 @@ def add(app):
 @pytest.fixture
 def context(app, add):
     options = {"headers": {"tenant": "t1"}, "priority": 4, "queue": "slow", "countdown": 60, "shadow": "Adding"}
-    message = app.sender.build(add, (1,), {"y": 2}, options, task_id="run-1")
+    message = app.builder.build(add, (1,), {"y": 2}, options, task_id="run-1")
     return Context.from_request(
         read_request(message), task=add, queue="slow", hostname="w1@host", redelivered=True, crashes=2
     )

@@ -18,7 +18,7 @@ app = Celery("shop", broker=sys.argv[1])
 def pay(amount): ...
 
 def origin():
-    return json.loads(app.sender.build(pay, (0,), {}).headers)["origin"]
+    return json.loads(app.builder.build(pay, (0,), {}).headers)["origin"]
 
 def origins():
     with sqlite3.connect(sys.argv[1].removeprefix("sqlite:///")) as database:

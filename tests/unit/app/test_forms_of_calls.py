@@ -32,7 +32,7 @@ def test_the_call_says_it_before_the_task_and_the_task_before_the_settings(app):
     def usual(): ...
 
     forms = [
-        form_of(app.sender.build(task, (), {}, options))
+        form_of(app.builder.build(task, (), {}, options))
         for task, options in [
             (usual, {}),
             (special, {}),
@@ -88,14 +88,14 @@ def order_task(app):
 
 
 def test_models_are_sent_as_data(app, order_task):
-    message = app.sender.build(order_task, (Order(number=1),), {})
+    message = app.builder.build(order_task, (Order(number=1),), {})
 
     assert arguments_of(message) == ([{"number": 1}], {})
     assert headers_of(message)["argsrepr"] == "[{'number': 1}]"
 
 
 def test_models_of_a_task_that_is_named_are_sent_as_data_too(app, order_task):
-    message = app.sender.build(order_task.name, (), {"order": Order(number=1)})
+    message = app.builder.build(order_task.name, (), {"order": Order(number=1)})
 
     assert arguments_of(message) == ([], {"order": {"number": 1}})
 
@@ -103,13 +103,13 @@ def test_models_of_a_task_that_is_named_are_sent_as_data_too(app, order_task):
 def test_models_pass_a_strict_check_as_the_data_that_they_become(app, order_task):
     app.conf.task_strict_round_trip = True
 
-    message = app.sender.build(order_task, (Order(number=1),), {}, {"serializer": "msgpack"})
+    message = app.builder.build(order_task, (Order(number=1),), {}, {"serializer": "msgpack"})
 
     assert msgspec.msgpack.decode(message.body)[0] == [{"number": 1}]
 
 
 def test_a_pickle_carries_models_as_they_are(app, order_task):
-    message = app.sender.build(order_task, (Order(number=1),), {}, {"serializer": "pickle"})
+    message = app.builder.build(order_task, (Order(number=1),), {}, {"serializer": "pickle"})
 
     Accept.of(("pickle",), pickle_queues=("celery",)).check(message)
     assert PICKLE.loads(message.body)[0] == (Order(number=1),)
@@ -154,4 +154,4 @@ def test_a_class_of_tasks_may_take_models_too(app):
     task = app.register_task(Take())
 
     assert task({"number": "1"}) == {"number": 1}
-    assert arguments_of(app.sender.build(task, (Order(number=1),), {})) == ([{"number": 1}], {})
+    assert arguments_of(app.builder.build(task, (Order(number=1),), {})) == ([{"number": 1}], {})

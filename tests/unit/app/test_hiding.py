@@ -62,7 +62,7 @@ def test_of_an_unknown_task_all_is_shown():
 def test_messages_show_what_is_left_and_carry_all(app):
     task = task_of(app, pay, ("card",))
 
-    message = app.sender.build(task, ("4111", 5), {"note": "n"})
+    message = app.builder.build(task, ("4111", 5), {"note": "n"})
 
     headers = headers_of(message)
     assert (headers["argsrepr"], headers["kwargsrepr"]) == ("('<hidden>', 5)", "{'note': 'n'}")
@@ -72,7 +72,7 @@ def test_messages_show_what_is_left_and_carry_all(app):
 def test_a_repr_that_is_given_is_taken(app):
     task = task_of(app, pay, True)
 
-    headers = headers_of(app.sender.build(task, ("4111",), {"note": "n"}, {"argsrepr": "(card ending in 11)"}))
+    headers = headers_of(app.builder.build(task, ("4111",), {"note": "n"}, {"argsrepr": "(card ending in 11)"}))
 
     assert (headers["argsrepr"], headers["kwargsrepr"]) == ("(card ending in 11)", "{'note': '<hidden>'}")
 

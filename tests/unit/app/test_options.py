@@ -24,7 +24,7 @@ def add(app):
 
 
 def built(app, task, args=(), **options):
-    return app.sender.build(task, args, {}, options)
+    return app.builder.build(task, args, {}, options)
 
 
 def properties_of(message) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def app(request, monkeypatch):
     ],
 )
 def test_tasks_go_to_their_queues(app, task, queue):
-    message = app.sender.build(f"{TASKS}.{task}", (), {})
+    message = app.builder.build(f"{TASKS}.{task}", (), {})
 
     assert (message.queue, message.route, message.properties) == (queue, None, None)
 

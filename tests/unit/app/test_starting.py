@@ -57,7 +57,7 @@ def test_a_program_without_results_is_told_what_a_chord_needs(app):
 def test_a_member_that_comes_to_a_node_that_keeps_no_results_is_a_dead_letter_that_says_so(app):
     add = app.tasks["shop.add"]
     body = app.tasks["shop.same"].s()
-    message = app.sender.build(add, (1, 1), {}, {"chord": body, "group_id": "header"})
+    message = app.builder.build(add, (1, 1), {}, {"chord": body, "group_id": "header"})
     app.conf.result_backend = "disabled"
     executor = Executor(app, "w1@here")
 

@@ -328,7 +328,7 @@ def flaky(app):
 
 def run(task, how, **more):
     """Run a task as a worker would, for a message sent before; return its context and what the body returned."""
-    message = task.app.sender.build(task, (7,), {"how": None}, more.pop("options", {}), task_id="run-1")
+    message = task.app.builder.build(task, (7,), {"how": None}, more.pop("options", {}), task_id="run-1")
     context = context_of(task, message, **more)
     with entered(context):
         return context, how(task)
@@ -336,7 +336,7 @@ def run(task, how, **more):
 
 class TestRetrying:
     def test_a_retry_ends_the_body_and_leaves_the_next_attempt_to_the_outcome(self, flaky, sent):
-        context = context_of(flaky, flaky.app.sender.build(flaky, (7,), {"how": "x"}, task_id="run-1"))
+        context = context_of(flaky, flaky.app.builder.build(flaky, (7,), {"how": "x"}, task_id="run-1"))
 
         with entered(context), pytest.raises(Retry) as caught:
             flaky.retry(countdown=0, exc=ValueError("busy"))

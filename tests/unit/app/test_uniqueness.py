@@ -28,7 +28,7 @@ def waiting(app) -> int:
 
 def key_of(app, task, *args, **kwargs) -> str:
     options = kwargs.pop("options", {})
-    unique = app.sender.build(task, args, kwargs, options).unique
+    unique = app.builder.build(task, args, kwargs, options).unique
     assert unique is not None
     return unique.key
 
@@ -56,14 +56,14 @@ class TestTheKey:
         assert key_of(app, pay, {"a": 1, "b": [2]}) == key_of(app, pay, {"b": [2], "a": 1})
 
     def test_it_shows_nothing_of_the_arguments(self, app, pay):
-        assert "hunter2" not in app.sender.build(pay, ("hunter2",), {}).unique.key
+        assert "hunter2" not in app.builder.build(pay, ("hunter2",), {}).unique.key
 
     def test_times_are_arguments_too(self, app, pay):
         assert key_of(app, pay, datetime(2026, 1, 2, tzinfo=UTC)) != key_of(app, pay, date(2026, 1, 2))
 
     def test_what_no_key_can_be_made_of_is_an_error_that_names_the_way_out(self, app, pay):
         with pytest.raises(TypeError, match=r"'shop.pay' has a object among its arguments.*unique_key="):
-            app.sender.build(pay, (object(),), {})
+            app.builder.build(pay, (object(),), {})
 
     @pytest.mark.parametrize(
         ("one", "same", "other"),
@@ -79,7 +79,7 @@ class TestTheKey:
         def key(argument):
             return pay.sending.unique.of_call("shop.pay", (argument,), {}).key
 
-        app.sender.build(pay, (1,), {})
+        app.builder.build(pay, (1,), {})
 
         assert key(one) == key(same) != key(other)
 
@@ -134,7 +134,7 @@ class TestTheKey:
         assert key_of(app, task, user="u1") == "t:u1"
 
     def test_calls_by_name_are_the_same_as_those_by_the_task(self, app, pay):
-        assert app.sender.build("shop.pay", (7,), {}).unique.key == key_of(app, pay, 7)
+        assert app.builder.build("shop.pay", (7,), {}).unique.key == key_of(app, pay, 7)
 
     def test_a_task_that_is_not_known_here_has_keys_too(self, app):
         options = {"unique_for": 60}
@@ -185,7 +185,7 @@ class TestTheSecondCall:
     def test_a_call_need_not_be_unique_though_its_task_is(self, app, pay):
         pay.delay(7)
 
-        assert app.sender.build(pay, (7,), {}, {"unique_for": 0}).unique is None
+        assert app.builder.build(pay, (7,), {}, {"unique_for": 0}).unique is None
         assert pay.apply_async((7,), unique_for=0).id
 
     def test_a_given_id_is_a_second_call_too(self, app, pay):
@@ -233,12 +233,12 @@ class TestTheSecondCall:
 
 class TestWhatFollows:
     def run_of(self, app, pay, **more):
-        message = app.sender.build(pay, (7,), {})
+        message = app.builder.build(pay, (7,), {})
         headers = {"celeriac_unique": {"key": message.unique.key, "for": 60.0}, "tenant": "t"}
         return Context(id="run-1", task="shop.pay", current=pay, called_directly=False, headers=headers, **more)
 
     def test_the_next_attempt_keeps_the_key(self, app, pay):
-        retry = app.sender.build_retry(self.run_of(app, pay), (8,), {}, None, {})
+        retry = app.builder.build_retry(self.run_of(app, pay), (8,), {}, None, {})
 
         assert retry.task_id == "run-1"
         assert retry.unique.on_conflict is OnConflict.KEEP
@@ -247,7 +247,7 @@ class TestWhatFollows:
         assert b'"tenant"' in retry.headers
 
     def test_a_callback_yields(self, app, pay):
-        callback = app.sender.build_following(pay.si(7), self.run_of(app, pay))
+        callback = app.builder.build_following(pay.si(7), self.run_of(app, pay))
 
         assert callback.unique.on_conflict is OnConflict.YIELD
 
@@ -256,7 +256,7 @@ class TestWhatFollows:
         def plain(x): ...
 
         with entered(self.run_of(app, pay)) as context:
-            message = app.sender.build(plain, (1,), {}, {"headers": context.headers})
+            message = app.builder.build(plain, (1,), {}, {"headers": context.headers})
 
         assert message.unique is None
         assert b"celeriac_unique" not in message.headers

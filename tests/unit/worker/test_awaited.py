@@ -30,7 +30,7 @@ def executed(app):
         with ThreadPoolExecutor(4, thread_name_prefix="beside") as threads:
             executor = AwaitingExecutor(app, "w@here", Interrupts(theirs), threads)
             runs = [
-                Run(number, app.sender.build(task, args, {}), redelivered=False, crashes=0)
+                Run(number, app.builder.build(task, args, {}), redelivered=False, crashes=0)
                 for number, (task, *args) in enumerate(calls, 1)
             ]
             return await asyncio.gather(*map(executor.run, runs))

@@ -33,7 +33,7 @@ def test_a_coroutine_that_a_plain_wrapper_returns_is_awaited():
     task = app.task(name="shop.twice")(wrapped)
     executor = Executor(app, "w@here")
 
-    outcome = executor.execute(Run(1, app.sender.build(task, (21,), {}), redelivered=False, crashes=0))
+    outcome = executor.execute(Run(1, app.builder.build(task, (21,), {}), redelivered=False, crashes=0))
 
     executor.close()
     assert outcome.state == "SUCCESS"
@@ -48,7 +48,7 @@ def app():
 
 def executed(app, task, *args):
     executor = Executor(app, "w@here")
-    outcome = executor.execute(Run(1, app.sender.build(task, args, {}), redelivered=False, crashes=0))
+    outcome = executor.execute(Run(1, app.builder.build(task, args, {}), redelivered=False, crashes=0))
     executor.close()
     return outcome
 
@@ -132,7 +132,7 @@ def test_a_run_that_was_told_before_its_body_began_is_cancelled(app):
     send_order(ours, Interrupt(1, "cancel", None, "why", "amy"))
     assert interrupts.obey() is None
 
-    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0))
+    outcome = executor.execute(Run(1, app.builder.build(task, (), {}), redelivered=False, crashes=0))
 
     executor.close()
     interrupts.close()
@@ -181,7 +181,7 @@ def test_what_is_called_about_a_run_that_is_over_does_not_run_it(app, ended, cal
     task = app.task(base=Telling, name="shop.work")(lambda: pytest.fail("it was run"))
     executor = Executor(app, "w@here")
 
-    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
+    outcome = executor.execute(Run(1, app.builder.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
 
     executor.close()
     assert (outcome.number, outcome.record, outcome.publish) == (1, None, ())
@@ -197,7 +197,7 @@ def test_a_hook_of_a_run_that_is_over_may_fail(app):
     executor = Executor(app, "w@here")
     ended = Ended("FAILURE", "WorkerLostError", ("gone",))
 
-    outcome = executor.execute(Run(1, app.sender.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
+    outcome = executor.execute(Run(1, app.builder.build(task, (), {}), redelivered=False, crashes=0, ended=ended))
 
     executor.close()
     assert outcome.number == 1

@@ -237,7 +237,7 @@ async def test_what_has_to_be_asked_about_is_not_taken_from_a_settlement(childre
         limited = app.task(name="limited", rate_limit="1/h")(lambda: None)
         app.finalize()
         node = Node(app, children)
-        messages = [app.sender.build(task, (), {}) for task in (plain, early, limited, "unknown")]
+        messages = [app.builder.build(task, (), {}) for task in (plain, early, limited, "unknown")]
         messages.append(msgspec.structs.replace(messages[0], headers=b"[]"))
 
         assert [node.intake.accepts(message) for message in messages] == [True, False, False, False, False]

@@ -20,7 +20,7 @@ def test_a_next_attempt_that_cannot_be_sent_leaves_the_run_to_fail(monkeypatch, 
         message = write_message(call, origin="1@here")
         delivery = Delivery(tag=1, owner=1, message=message)
         assert LostRuns(app).retried(delivery, "died") is not None
-        monkeypatch.setattr(type(app.sender), "build_retry", refuse)
+        monkeypatch.setattr(type(app.builder), "build_retry", refuse)
 
         assert LostRuns(app).retried(delivery, "died") is None
 

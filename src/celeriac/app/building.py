@@ -1,0 +1,337 @@
+"""From a call to its message."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.app.announcing import Announcement
+from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
+from celeriac.app.context import Context, worker_context
+from celeriac.app.options import (
+    NO_OPTIONS,
+    NOTHING_SAID,
+    CallOptions,
+    MessageOptions,
+    ReadOptions,
+    read_call_options,
+    read_message_options,
+)
+from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
+from celeriac.app.stores import writes_envelopes
+from celeriac.app.timing import Moment, start_of
+from celeriac.app.uniqueness import yielding
+from celeriac.canvas.plan import Send
+from celeriac.canvas.signature import Signature
+from celeriac.exceptions import EncodeError
+from celeriac.ids import new_id
+from celeriac.message import Message
+from celeriac.wire.protocol import Call, write_message
+from celeriac.wire.protocol1 import write_message_1
+from celeriac.wire.templates import Template
+
+if TYPE_CHECKING:
+    from celeriac.app.application import Celery
+    from celeriac.app.task import Task
+
+_TEMPLATES_KEPT: Final = 4096
+
+
+class _ReplyQueue(threading.local):
+    """Remember what the queue for answers to this thread is called."""
+
+    name = ""
+
+
+class Builder:
+    """Make messages of calls, for one app. Safe in any thread, and after a fork.
+
+    A task is given as itself, or by name when it need not be known here. Options are those of `apply_async`.
+
+    Attributes:
+        app: whose tasks and settings are used.
+        now: tells the unix instant from which countdowns are counted.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.now: Callable[[], float] = time.time
+        self._rules: SendingRules | None = None
+        self._names_reply_queue = False
+        self._origin = ""
+        self._reply_queue = _ReplyQueue()
+        self._templates: dict[str, tuple[Defaults, Template | None]] = {}
+        _builders.add(self)
+
+    def build(
+        self,
+        task: Task[..., Any] | str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallOptions = NO_OPTIONS,
+        *,
+        task_id: str | None = None,
+    ) -> Message:
+        """Make the message of a call that is not published; receivers of signals are not told of it."""
+        said = read_said(task, options) if options else NOTHING_SAID
+        call = self.decide_call(task, args, kwargs, said, task_id or new_id(), worker_context())
+        return self._write(call, said.others.get("origin") or self._origin_now())
+
+    def build_retry(
+        self,
+        context: Context,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        start: Moment | None,
+        options: MessageOptions,
+        *,
+        announced: bool = True,
+    ) -> Message:
+        """Make the message of the next attempt at a run, which starts at `start` or at once.
+
+        Args:
+            announced: receivers of signals are told of it.
+        """
+        said = read_message_options(context.task or "", options) if options else NOTHING_SAID
+        rules = self.rules_now()
+        defaults = self._defaults(context.task or "", context.current, rules)
+        call = retry_of(context, args, kwargs, start, said, defaults, now=self.now())
+        return self.encode(call, said) if announced else self._write(call, self._origin_now())
+
+    def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
+        """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
+
+        Whether the arguments fit the task is not checked: the run that they are for is the one to fail.
+
+        Args:
+            announced: receivers of signals are told of it.
+
+        Raises:
+            EncodeError: an argument cannot be carried, or an option is not what it may be.
+        """
+        return self._build_lenient(call.task, call.args, call.kwargs, dict(call.options), parent, announced=announced)
+
+    def _build_lenient(
+        self,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: dict[str, Any],
+        parent: Context,
+        *,
+        announced: bool = True,
+    ) -> Message:
+        task_id = options.pop("task_id", None) or new_id()
+        try:
+            said = read_call_options(task, options, lenient=True)
+            made = yielding(self.decide_call(task, args, kwargs, said, task_id, parent))
+            return self.encode(made, said) if announced else self._write(made, self._origin_now())
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
+
+    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message:
+        """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
+        return self._build_lenient(
+            step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced
+        )
+
+    def encode_planned(self, step: Send, parent: Context | None, heard: list[Announcement]) -> Message:
+        """Make the message of one call of a canvas that a program sends.
+
+        A unique call is published in any case, for others count on it; where another run has its key, those who wait
+        for it are told.
+
+        Raises:
+            TypeError, ValueError: the arguments do not fit the task, or an option is not what it may be.
+            EncodeError: an argument cannot be carried; the text names it.
+        """
+        name, options = step.call["task"], dict(step.options)
+        task_id = options.pop("task_id")
+        task = step.call.known_task()
+        if task is not None and task.typing:
+            task.check_arguments(step.args, step.kwargs)
+        said = read_call_options(name, options, lenient="task_id" in step.call.options) if options else NOTHING_SAID
+        call = self.decide_call(task or name, step.args, step.kwargs, said, task_id, parent)
+        return self.encode(call if call.unique is None else yielding(call), said, heard)
+
+    def start_of(self, countdown: float | None, eta: datetime | str | None) -> Moment | None:
+        """Return the instant before which a run may not start, in the app's zone."""
+        return start_of(countdown, eta, now=self.now(), zone=self.rules_now().zone)
+
+    def queue_of(self, task: Task[..., Any] | str) -> str:
+        """Return the queue that calls of a task go to which say nothing of that, or what it is called for people.
+
+        Of routers that look at calls, what they say of one without arguments.
+        """
+        name = task if isinstance(task, str) else task.name
+        rules = self.rules_now()
+        known = self.app.tasks.get(name) if isinstance(task, str) else task
+        defaults = self._defaults(name, known, rules)
+        if not rules.router.is_static:
+            defaults = rules.for_call(defaults, name, (), {}, NOTHING_SAID, known)
+        queue: str = defaults.fields["queue"]
+        return queue
+
+    def decide_call(
+        self,
+        task: Task[..., Any] | str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        said: ReadOptions,
+        task_id: str,
+        parent: Context | None,
+    ) -> Call:
+        """Decide what a call says that the run `parent` makes, or a program."""
+        rules = self.rules_now()
+        name, known = self._known(task)
+        if said.others:
+            known = said.others.get("task_type", known)
+        defaults = self._defaults(name, known, rules)
+        return call_of(name, args, kwargs, said, defaults, task=known, task_id=task_id, parent=parent, now=self.now())
+
+    def _known(self, task: Task[..., Any] | str) -> tuple[str, Task[..., Any] | None]:
+        return (task, self.app.tasks.get(task)) if isinstance(task, str) else (task.name, task)
+
+    def template(self, task: Task[..., Any] | str) -> Template | None:
+        """Return what writes the calls of a task that say nothing but their arguments, and that no run makes.
+
+        None where that takes the long way, which comes to the same: where somebody listens, where the task has a say.
+        """
+        if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
+            return None
+        name, known = self._known(task)
+        defaults = self._defaults(name, known, self.rules_now())
+        kept = self._templates.get(name)
+        if kept is None or kept[0] is not defaults:
+            if len(self._templates) >= _TEMPLATES_KEPT:
+                self._templates.clear()
+            kept = self._templates[name] = defaults, template_for(name, defaults, self._origin_now())
+        return kept[1]
+
+    def fill(
+        self,
+        template: Template,
+        task: Task[..., Any] | str,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Message:
+        """Make the message of a call that has a template.
+
+        Raises:
+            EncodeError: an argument cannot be carried; the text names it.
+        """
+        reply_to = self._reply_queue_now() if self._names_reply_queue else None
+        try:
+            message = template.write(task_id, args, kwargs, reply_to)
+        except EncodeError as error:
+            raise _not_sent(self._known(task)[0], error) from error
+        if message is None:
+            message = self._write(self.decide_call(task, args, kwargs, NOTHING_SAID, task_id, None), self._origin_now())
+        return message
+
+    def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
+        if task is None:
+            return rules.of_name(name)
+        defaults = task.sending
+        if defaults is None or defaults.rules is not rules:
+            if not self.app.finalized:
+                self.app.finalize(auto=True)
+            defaults = task.sending = rules.of_task(task)
+        return defaults
+
+    def encode(self, call: Call, said: ReadOptions, heard: list[Announcement] | None = None) -> Message:
+        """Write the message, when receivers of signals have had it; `heard` gets what is to be told after publishing.
+
+        Those whose message is not published from here are told nothing after it.
+        """
+        origin = said.others.get("origin") or self._origin_now()
+        if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
+            call, origin = self._announce(call, origin, said, heard)
+        return self._write(call, origin)
+
+    def _write(self, call: Call, origin: str) -> Message:
+        rules = self.rules_now()
+        reply_to = self._reply_queue_now() if self._names_reply_queue else None
+        try:
+            if rules.protocol == 1:
+                return write_message_1(call, limits=rules.limits, reply_to=reply_to)
+            return write_message(call, origin=origin, limits=rules.limits, reply_to=reply_to)
+        except EncodeError as error:
+            raise _not_sent(call.task, error) from error
+
+    def _announce(
+        self, call: Call, origin: str, said: ReadOptions, heard: list[Announcement] | None
+    ) -> tuple[Call, str]:
+        rules = self.rules_now()
+        _, policy = publishing_of(said, rules)
+        announcement = Announcement(call, origin=origin, reply_to=self.app.thread_oid, policy=policy, zone=rules.zone)
+        if heard is not None:
+            heard.append(announcement)
+        return announcement.send_before()
+
+    def forget_rules(self) -> None:
+        """Work out anew what settings and queues say, at the next call."""
+        self._rules = None
+
+    def rules_now(self) -> SendingRules:
+        """Return what settings and queues say of all calls."""
+        rules = self._rules
+        if rules is None or rules.version != self.app.conf.version:
+            rules = self._rules = SendingRules.of(self.app.conf, self.app.amqp.router, self.app.declare)
+            self._names_reply_queue = writes_envelopes(self.app.conf.broker_write_url)
+        return rules
+
+    def _reply_queue_now(self) -> str:
+        queue = self._reply_queue
+        if not queue.name:
+            queue.name = self.app.thread_oid
+        return queue.name
+
+    @property
+    def origin(self) -> str:
+        """What messages of this process name as where they come from."""
+        return self._origin_now()
+
+    def _origin_now(self) -> str:
+        if not self._origin:
+            self._origin = f"gen{os.getpid()}@{socket.gethostname()}"
+        return self._origin
+
+    def _begin_process(self) -> None:
+        """Forget what is another one in each process."""
+        self._origin = ""
+        self._reply_queue = _ReplyQueue()
+        self._templates = {}
+
+
+def read_said(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
+    """Read the options of a call.
+
+    Raises:
+        TypeError, ValueError: an option does not exist, or is not what it may be.
+        NotImplementedError: an option asks for what this version does not have.
+    """
+    return read_call_options(task if isinstance(task, str) else task.name, options)
+
+
+def _not_sent(name: str, error: EncodeError) -> EncodeError:
+    return type(error)(f"task {name!r} cannot be sent: {error}")
+
+
+# To ask who this process is takes a call of the kernel, and was a tenth of what sending a call takes.
+_builders: weakref.WeakSet[Builder] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for builder in list(_builders):
+        builder._begin_process()
+
+
+os.register_at_fork(after_in_child=_after_fork)
