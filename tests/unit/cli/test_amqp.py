@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import amqp as driver
 import pytest
 
 from celeriac import Celery
+from celeriac.brokers.amqp.place import read_place
+from celeriac.brokers.amqp.tables import UNREAD
+from tests.tables_by_hand import HOSTILE, Raw, nested
 
 
 @pytest.fixture
@@ -50,12 +54,36 @@ def test_messages_of_tasks_can_be_looked_at(amqp, amqp_url):
     assert found["body"].startswith("[[1]")
 
 
+TABLES = HOSTILE | {"nested-too-deep-to-show": nested(200)}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_messages_whose_headers_nobody_can_read_are_shown_as_what_they_are(amqp, amqp_url, table):
+    amqp("queue.declare", "foreign")
+    place = read_place(amqp_url, "broker_url")
+    with driver.Connection(
+        place.endpoints[0].address, virtual_host=place.virtual_host, confirm_publish=True
+    ) as by_hand:
+        by_hand.channel().basic_publish(Raw(b"what it says", table, correlation_id="9f1c"), "", "foreign")
+
+    for again in (False, True):
+        run = amqp("basic.get", "foreign", str(again))
+        assert run.code == 0, run.err
+        found = run.document
+        assert found["body"] == "what it says"
+        assert found["properties"]["correlation_id"] == "9f1c"
+        assert found["headers"].keys() == {UNREAD}
+        assert found["delivery_info"]["redelivered"] is again
+    assert amqp("basic.get", "foreign").code == 1, "it was taken out"
+
+
 @pytest.mark.parametrize(
     ("typed", "why"),
     [
         (("queue.declare", "nowhere", "true"), "no queue 'nowhere'"),
         (("exchange.declare", "amq.own", "direct"), "reserved prefix"),
         (("basic.publish", "text", "", "nowhere", "true"), "no queue takes message"),
+        (("basic.get", "nowhere"), "no queue 'nowhere'"),
         (("queue.bind", "nowhere", "amq.topic", "#"), "no queue 'nowhere'"),
     ],
 )

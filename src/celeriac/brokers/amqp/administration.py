@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import Carried, Outgoing
+from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
+from celeriac.brokers.amqp.frames import Got
 from celeriac.brokers.amqp.publisher import Publisher, ask_until
+from celeriac.brokers.amqp.tables import unread
+from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id
 from celeriac.wire.properties import PERSISTENT
 
@@ -19,6 +22,7 @@ class Found(msgspec.Struct, frozen=True):
     """Be a message that was taken out of a queue.
 
     Attributes:
+        headers: as JSON has them; when they cannot be read, a single one that has the bytes.
         delivery_info: with which exchange and routing key it was sent, and how many messages are left.
     """
 
@@ -87,7 +91,7 @@ class Administration:
 
         def get(channel: Any) -> Found | None:
             with channel.connection.channel() as own:
-                got = own.basic_get(queue, no_ack=not keep)
+                got = own.connection.get(own, queue, keep=keep)
                 return None if got is None else _found(got)
 
         return self._do(f"getting a message of queue {queue!r}", get)
@@ -107,8 +111,18 @@ class Administration:
         return self._publisher.call(work, doing, deadline_at=ask_until())
 
 
-def _found(got: Any) -> Found:
-    properties = dict(got.properties)
-    headers = properties.pop("application_headers", None) or {}
-    body = got.body if isinstance(got.body, bytes) else str(got.body).encode()
-    return Found(body, properties, headers, {**got.delivery_info})
+def _found(got: Got) -> Found:
+    message = got.message
+    carried = message.carried
+    try:
+        headers = plain(carried.headers)
+    except EncodeError:  # nested deeper than anybody writes
+        headers = unread(message.raw)
+    info = {
+        "delivery_tag": message.tag,
+        "redelivered": message.redelivered,
+        "exchange": message.exchange,
+        "routing_key": message.key,
+        "message_count": got.left,
+    }
+    return Found(carried.body, plain(carried.properties), headers, info)

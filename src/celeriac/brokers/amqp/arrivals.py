@@ -21,14 +21,13 @@ from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.held import Held, Holdings, Place
 from celeriac.brokers.amqp.hold import Hold
 from celeriac.brokers.amqp.routes import Routes
-from celeriac.brokers.amqp.tables import unread
 from celeriac.brokers.amqp.topology import is_astray, sent_to
+from celeriac.brokers.amqp.unreadable import unreadable
 from celeriac.brokers.base import Delivery
 from celeriac.brokers.sizes import within_limit
 from celeriac.clock import Clock
 from celeriac.exceptions import BrokerUnavailable, EncodeError, OperationalError
 from celeriac.message import Message
-from celeriac.wire.jsontypes import dumps
 
 logger: Final = logging.getLogger("celeriac.amqp")
 
@@ -216,7 +215,7 @@ class Arrivals:
             whole = read_carried(carried, queue=queue, sent_to=sent_to(message.exchange, message.key, queue))
             read, fault = within_limit(whole, self._message_max_bytes)
         except EncodeError as error:
-            whole, fault = _unreadable(message, queue), str(error)
+            whole, fault = unreadable(message, queue), str(error)
             read = msgspec.structs.replace(whole, headers=b"")
         run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
         redelivered = message.redelivered
@@ -273,13 +272,3 @@ class Arrivals:
             else:
                 done += [one.delivery.tag for one in unended]
             await self._claims.end(done)
-
-
-def _unreadable(delivered: Delivered, queue: str) -> Message:
-    """Return a message whose headers cannot be told, with what they are made of in their place."""
-    return Message(
-        task_id=str(delivered.carried.properties.get("correlation_id") or ""),
-        queue=queue,
-        headers=dumps(unread(delivered.raw), name="headers"),
-        body=delivered.carried.body,
-    )

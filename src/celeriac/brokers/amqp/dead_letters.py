@@ -2,10 +2,14 @@
 
 A queue can only be looked into by taking messages out of it and giving them back. So whoever lists dead letters holds
 all of them for a moment, and somebody else who lists them meanwhile sees fewer.
+
+Anybody can publish anything to that queue, too. It is listed as what it is, and can be shown and deleted as all others.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +19,17 @@ import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing, carry, read_carried
 from celeriac.brokers.amqp.failures import Refused
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.routes import Routes
-from celeriac.brokers.amqp.tables import write_properties
+from celeriac.brokers.amqp.tables import UNREAD, write_properties
 from celeriac.brokers.amqp.topology import DEAD_LETTERS, dead_letter_queue
+from celeriac.brokers.amqp.unreadable import unreadable
 from celeriac.brokers.base import DeadLetter
 from celeriac.exceptions import EncodeError
 from celeriac.message import Message
+
+logger: Final = logging.getLogger("celeriac.amqp")
 
 _REASON: Final = "x-celeriac-reason"
 _QUEUE: Final = "x-celeriac-queue"
@@ -30,6 +38,10 @@ _NUMBER: Final = "x-celeriac-number"
 _HEADERS: Final = "x-celeriac-headers"
 _OURS: Final = (_REASON, _QUEUE, _DIED_AT, _NUMBER, _HEADERS)
 
+
+_NUMBER_BITS: Final = 52
+_LATEST: Final = 250_000_000_000.0
+"""Unix instant before the year 9999: dates end there."""
 
 _ID_MAX_BYTES: Final = 255
 _HEADERS_MAX_BYTES: Final = 130_000
@@ -66,7 +78,7 @@ class DeadLetters:
             _REASON: reason or "",
             _QUEUE: message.queue,
             _DIED_AT: repr(died_at),
-            _NUMBER: secrets.randbits(52),
+            _NUMBER: secrets.randbits(_NUMBER_BITS),
         }
         try:
             carried = carry(message)
@@ -93,9 +105,17 @@ class DeadLetters:
             return next((one.letter for one in found if one.letter.number == number), None)
 
     def replay(self, numbers: Collection[int], *, now: float) -> list[str]:
-        """Put dead letters back into their queues, and return the task ids."""
+        """Put dead letters back into their queues, and return the task ids; what names no queue stays."""
         with self._all() as (ack, found):
-            wanted = [one for one in found if one.letter.number in set(numbers)]
+            chosen = [one for one in found if one.letter.number in set(numbers)]
+            wanted = [one for one in chosen if one.letter.queue]
+            for one in chosen:
+                if not one.letter.queue:
+                    logger.warning(
+                        "dead letter %d is not put back, for it does not say into which queue (%s); "
+                        "`celeriac dlq discard %d` deletes it",
+                        *(one.letter.number, one.letter.reason, one.letter.number),
+                    )
             messages = [one.letter.message for one in wanted if one.letter.message is not None]
             outgoing = [
                 self._routes.outgoing(msgspec.structs.replace(message, eta_at=None), now=now) for message in messages
@@ -131,8 +151,8 @@ class DeadLetters:
         self._publisher.declare((self._queue,), deadline_at=ask_until())
         with self._publisher.channel("looking at dead letters", deadline_at=ask_until()) as channel:
             found = []
-            while (got := channel.basic_get(DEAD_LETTERS)) is not None:
-                found.append(_Found(got.delivery_tag, _read(got)))
+            while (got := channel.connection.get(channel, DEAD_LETTERS, keep=True)) is not None:
+                found.append(_Found(got.message.tag, _read(got.message)))
             yield channel.basic_ack, found
 
 
@@ -149,23 +169,54 @@ def _can_be_carried(letter: Carried) -> bool:
         return False
 
 
-def _read(got: Any) -> DeadLetter:
-    properties = dict(got.properties)
-    headers = properties.pop("application_headers", None) or {}
+def _read(delivered: Delivered) -> DeadLetter:
+    """Read what is in the queue, whoever has put it there."""
+    carried = delivered.carried
+    headers = dict(carried.headers)
     ours = {name: headers.pop(name, None) for name in _OURS}
-    body = got.body if isinstance(got.body, bytes) else str(got.body).encode()
-    queue = str(ours[_QUEUE] or "")
-    message = read_carried(Carried(headers, properties, body), queue=queue)
-    if ours[_HEADERS] is not None:
-        message = msgspec.structs.replace(message, headers=str(ours[_HEADERS]).encode("latin-1"))
+    queue, reason, number = _text(ours[_QUEUE]), _text(ours[_REASON]), _number(ours[_NUMBER])
+    if not reason and number is None:
+        is_read = UNREAD not in headers
+        reason = "no node has put it here" if is_read else "its headers cannot be read, nor who has put it here"
+    try:
+        message = read_carried(Carried(headers, carried.properties, carried.body), queue=queue)
+    except EncodeError as error:
+        message = unreadable(delivered, queue)
+        reason = f"{reason}; {error}"
+    if isinstance(ours[_HEADERS], str):
+        message = msgspec.structs.replace(message, headers=ours[_HEADERS].encode("latin-1", "replace"))
     task = headers.get("task")
     return DeadLetter(
-        number=int(ours[_NUMBER] or 0),
+        number=_number_by_content(delivered) if number is None else number,
         queue=queue,
         task_id=message.task_id,
         task=task if isinstance(task, str) else None,
-        reason=str(ours[_REASON] or ""),
-        died_at=float(ours[_DIED_AT] or 0.0),
+        reason=reason,
+        died_at=_instant(ours[_DIED_AT]),
         size_bytes=message.size_bytes,
         message=message,
     )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 < value < 1 << _NUMBER_BITS else None
+
+
+def _number_by_content(delivered: Delivered) -> int:
+    """Return a number for what has none, the same at each look."""
+    digest = hashlib.blake2b(delivered.raw, digest_size=8)
+    digest.update(delivered.carried.body)
+    return (int.from_bytes(digest.digest()) & ((1 << _NUMBER_BITS) - 1)) or 1
+
+
+def _instant(value: Any) -> float:
+    """Return when a letter died, as a unix instant; 0.0 when that is not known."""
+    try:
+        instant = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return instant if 0.0 <= instant <= _LATEST else 0.0

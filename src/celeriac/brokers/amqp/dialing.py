@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.failures import LOST, amqp, driver, transport, unreachable
-from celeriac.brokers.amqp.frames import Delivered, Deliveries
+from celeriac.brokers.amqp.frames import Answers, Delivered, Deliveries, Got
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.amqp.topology import Binding, Declared, Exchange
@@ -33,7 +33,7 @@ class Encrypted(transport.SSLTransport):  # type: ignore[misc]  # the driver tel
 class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
     """Connect as the driver does; know, too, why the server takes no messages, and how the connection is encrypted.
 
-    What is consumed can be heard past the driver, which raises on headers that it cannot read.
+    What is consumed or fetched can be had past the driver, which raises on headers that it cannot read.
     """
 
     on_inbound_frame: Any  # the driver's property
@@ -46,6 +46,7 @@ class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
     def __init__(self, tls: tuple[ssl.SSLContext, str] | None, **options: Any) -> None:
         super().__init__(**options)
         self._tls = tls
+        self._heard: dict[int, Deliveries | Answers] | None = None
 
     def Transport(self, host: str, connect_timeout: float, *_: Any, **options: Any) -> Any:  # noqa: N802 - the driver's
         if self._tls is None:
@@ -59,16 +60,45 @@ class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
 
     def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
         """Hand over, whenever events are drained, what is delivered on a channel, whatever its headers are."""
-        deliveries = Deliveries(deliver)
+        self._past_the_driver()[channel] = Deliveries(deliver)
+
+    def get(self, channel: Any, queue: str, *, keep: bool) -> Got | None:
+        """Return the next message of a queue, whatever its headers are, or None when the queue is empty.
+
+        Args:
+            channel: of this connection, on which nothing is consumed.
+            keep: it is the channel's until it is acknowledged or the channel ends; else it is deleted.
+
+        Raises:
+            Refused: there is no such queue, or it is another's.
+        """
+        answers: list[Got | None] = []
+        heard = self._past_the_driver()
+        heard[channel.channel_id] = Answers(answers.append)
+        try:
+            channel.send_method(amqp.spec.Basic.Get, "Bsb", (0, queue, not keep))
+            while not answers:
+                self.drain_events()
+        finally:
+            del heard[channel.channel_id]
+        return answers[0]
+
+    def _past_the_driver(self) -> dict[int, Deliveries | Answers]:
+        """Return what takes frames of channels before the driver sees them."""
+        if self._heard is not None:
+            return self._heard
+        heard = self._heard = {}
         pass_on = self.on_inbound_frame
 
         def take(frame: tuple[int, int, bytes]) -> bool:
             kind, number, payload = frame
-            if number == channel and deliveries.take(kind, payload, 0, len(payload)):
+            mine = heard.get(number)
+            if mine is not None and mine.take(kind, payload, 0, len(payload)):
                 return True
             return bool(pass_on(frame))
 
         self.on_inbound_frame = take
+        return heard
 
 
 def connect(place: AmqpPlace, options: AmqpOptions, *, deadline_at: float, first: int = 0) -> tuple[Any, int]:

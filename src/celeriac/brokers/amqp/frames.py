@@ -30,6 +30,7 @@ HEADER: Final = 2
 BODY: Final = 3
 
 _head: Final = struct.Struct(">BHI").unpack_from
+_long: Final = struct.Struct(">I").unpack_from
 _longlong: Final = struct.Struct(">Q").unpack_from
 _pack_head: Final = struct.Struct(">BHI").pack
 _pack_content: Final = struct.Struct(">HHQ").pack
@@ -37,6 +38,9 @@ _pack_ack: Final = struct.Struct(">BHIHHQBB").pack
 _pack_nack: Final = struct.Struct(">BHIHHQBB").pack
 
 _DELIVER: Final = b"\x00\x3c\x00\x3c"
+_GET_OK: Final = b"\x00\x3c\x00\x47"
+_GET_EMPTY: Final = b"\x00\x3c\x00\x48"
+_TO_NO_CONSUMER: Final = _DELIVER + b"\x00"
 _PUBLISH: Final = b"\x00\x3c\x00\x28\x00\x00"
 _BITS: Final = {False: b"\x00", True: b"\x01"}  # mandatory
 _BASIC: Final = 60
@@ -102,6 +106,45 @@ class Deliveries:
             raw = self._properties
             self._deliver(Delivered(*method, read_properties(raw, body), raw))
         return True
+
+
+class Got(msgspec.Struct, frozen=True, gc=False):
+    """Be one message that was fetched.
+
+    Attributes:
+        left: how many messages its queue has besides.
+    """
+
+    message: Delivered
+    left: int
+
+
+class Answers:
+    """Put the answers to `basic.get` on one channel together.
+
+    Args:
+        answer: is given each as soon as its last frame is here; None: the queue is empty.
+    """
+
+    def __init__(self, answer: Callable[[Got | None], None]) -> None:
+        self._answer = answer
+        self._left = 0
+        self._deliveries = Deliveries(self._come)
+
+    def take(self, kind: int, data: bytes, at: int, end: int) -> bool:
+        """Take a frame of the channel whose payload is ``data[at:end]``; say whether it belongs to an answer."""
+        if kind == METHOD:
+            if data.startswith(_GET_EMPTY, at):
+                self._answer(None)
+                return True
+            if not data.startswith(_GET_OK, at):
+                return False
+            (self._left,) = _long(data, end - 4)
+            data, at = _TO_NO_CONSUMER + data[at + 4 : end], 0  # the rest is said as of a delivery
+        return self._deliveries.take(kind, data, at, end)
+
+    def _come(self, message: Delivered) -> None:
+        self._answer(Got(message, self._left))
 
 
 def frame_at(data: bytes, at: int) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ _pack_int: Final = struct.Struct(">ci").pack
 _pack_large_int: Final = struct.Struct(">cq").pack
 _pack_float: Final = struct.Struct(">cd").pack
 
+_UNREADABLE: Final = (struct.error, IndexError, KeyError, ValueError, OverflowError, OSError, RecursionError)
 _SHORT_MAX: Final = 255
 _INT_MAX: Final = 2**31 - 1
 _MILLISECONDS_FROM: Final = 0xFFFFFFFF
@@ -35,7 +36,10 @@ _MILLISECONDS_FROM: Final = 0xFFFFFFFF
 
 
 def read_properties(data: bytes, body: bytes) -> Carried:
-    """Read the properties of a message; those that cannot be read are kept as a header, whole."""
+    """Read the properties of a message; when headers cannot be read, all are kept as a header, whole.
+
+    Of the others an id is told then, too, but no content type: nobody is to run this.
+    """
     try:
         (flags,) = _short(data, 0)
         at = 2
@@ -49,8 +53,26 @@ def read_properties(data: bytes, body: bytes) -> Carried:
                 else:
                     properties[name] = value
         return Carried(headers, properties, body)
-    except (struct.error, IndexError, KeyError, ValueError, OverflowError, OSError, RecursionError):
-        return Carried(unread(data), {}, body)
+    except _UNREADABLE:
+        return Carried(unread(data), _id_behind_headers(data), body)
+
+
+def _id_behind_headers(data: bytes) -> dict[str, Any]:
+    """Return the correlation id, when it stands behind headers that cannot be read: these say how long they are."""
+    try:
+        (flags,) = _short(data, 0)
+        at = 2
+        for flag, name, read, _ in _PROPERTIES:
+            if not flags & flag:
+                continue
+            value, at = _read_bytes(data, at) if name == "headers" else read(data, at)
+            if at > len(data):
+                break
+            if name == "correlation_id":
+                return {name: value}
+    except _UNREADABLE:
+        pass
+    return {}
 
 
 def unread(properties: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 import pamqp.frame
@@ -9,8 +10,10 @@ from pamqp import commands, header
 from pamqp.body import ContentBody
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing
-from celeriac.brokers.amqp.frames import Delivered, Deliveries, acks, frame_at, give_backs, publishing
+from celeriac.brokers.amqp.frames import Answers, Delivered, Deliveries, Got, acks, frame_at, give_backs, publishing
+from celeriac.brokers.amqp.tables import unread
 from celeriac.exceptions import EncodeError
+from tests.tables_by_hand import BROKEN, HOSTILE, Raw
 
 CHANNEL = 7
 
@@ -48,6 +51,55 @@ def test_a_delivery_is_put_together_from_its_frames(body, pieces):
     assert found.carried.body == body
     assert found.carried.headers == {"n": 2**40}
     assert found.carried.properties == {"priority": 3}
+
+
+def got(*frames: Any) -> list[Got | None]:
+    """Return the answers that frames have, each of which must belong to one."""
+    found: list[Got | None] = []
+    answers = Answers(found.append)
+    for frame in frames:
+        data = frame if isinstance(frame, bytes) else pamqp.frame.marshal(frame, CHANNEL)
+        kind, _, end = frame_at(data, 0)
+        assert answers.take(kind, data, 7, end - 1)
+    return found
+
+
+def test_answers_are_put_together_from_their_frames():
+    ok = commands.Basic.GetOk(2**40, redelivered=True, exchange="exchange", routing_key="key", message_count=70_000)
+    content = header.ContentHeader(body_size=3, properties=commands.Basic.Properties(headers={"n": 1}))
+
+    found = got(ok, content, ContentBody(b"x"), ContentBody(b"yz"), commands.Basic.GetEmpty(), ok, content)
+
+    [whole, nothing] = found
+    assert nothing is None
+    assert whole is not None
+    assert whole.left == 70_000
+    message = whole.message
+    assert (message.tag, message.redelivered, message.exchange, message.key) == (2**40, True, "exchange", "key")
+    assert (message.carried.headers, message.carried.body) == ({"n": 1}, b"xyz")
+
+
+@pytest.mark.parametrize("table", [*HOSTILE.values(), *BROKEN.values()], ids=[*HOSTILE, *BROKEN])
+def test_an_answer_whose_headers_nobody_can_read_is_one(table):
+    properties = Raw(b"", table, correlation_id="9f1c")._serialize_properties()
+    content = struct.pack(">BHIHHQ", 2, CHANNEL, 12 + len(properties), 60, 0, 1) + properties + b"\xce"
+    ok = commands.Basic.GetOk(1, redelivered=False, exchange="", routing_key="q", message_count=0)
+
+    [found] = got(ok, content, ContentBody(b"x"))
+
+    assert found is not None
+    assert found.message.carried == Carried(unread(properties), {"correlation_id": "9f1c"}, b"x")
+
+
+def test_what_is_no_answer_is_left_to_the_driver():
+    answers = Answers(lambda _: pytest.fail("it is none"))
+    returned = commands.Basic.Return(312, "NO_ROUTE", "", "q")
+    content = header.ContentHeader(body_size=1, properties=commands.Basic.Properties())
+
+    for one in (returned, content, ContentBody(b"x"), commands.Channel.Close(404, "no", 0, 0)):
+        data = pamqp.frame.marshal(one, CHANNEL)
+        kind, _, end = frame_at(data, 0)
+        assert not answers.take(kind, data, 7, end - 1)
 
 
 def test_other_frames_are_left_to_the_driver():

@@ -95,6 +95,20 @@ def test_tables_that_are_wrong_are_kept_whole_and_hold_nothing_up(table):
     assert read_properties(data, b"") == Carried(unread(data), {}, b"")
 
 
+@pytest.mark.parametrize("table", [*HOSTILE.values(), *BROKEN.values()], ids=[*HOSTILE, *BROKEN])
+def test_behind_tables_that_are_wrong_an_id_is_found_and_nothing_else(table):
+    data = Raw(b"", table, correlation_id="9f1c")._serialize_properties()
+
+    assert read_properties(data, b"") == Carried(unread(data), {"correlation_id": "9f1c"}, b"")
+
+
+@pytest.mark.parametrize("end", [1, 2, 10, 24, 27])
+def test_what_is_cut_off_tells_no_id(end):
+    data = Raw(b"", BROKEN["a-table-cut-off"], correlation_id="9f1c")._serialize_properties()[:end]
+
+    assert read_properties(data, b"") == Carried(unread(data), {}, b"")
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()
