@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from celeriac.brokers.topology import Queue
 
 NAME_MAX: Final = 255
 
@@ -65,3 +67,15 @@ class Consuming:
             return False
         self._set(one for one in self.names if one != name)
         return True
+
+
+def no_ack_concern(names: Iterable[str], listed: Mapping[str, Queue]) -> str | None:
+    """Say that queues of a node are to forget what they hand over, which they do not; None: none of them is."""
+    in_vain = sorted(name for name in names if name in listed and listed[name].no_ack)
+    if not in_vain:
+        return None
+    return (
+        f"no_ack=True has no effect, and these queues say it: {', '.join(in_vain)}. A message stays with the broker "
+        "until what its run has come to is stored, so that a crash loses none. Leave it out of task_queues; tasks that "
+        "must never run twice say acks_late=False"
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from celeriac.app.task import Task
 from celeriac.brokers.base import Incarnation
-from celeriac.brokers.topology import Queue
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker.banner import banner
+from celeriac.worker.consuming import no_ack_concern
 from celeriac.worker.limits import limits_over_all_nodes
 from celeriac.worker.node import Node
 from celeriac.worker.time_limits import TimeLimits, concern_of
@@ -87,21 +87,12 @@ def greet(node: Node) -> None:
             "a soft time limit that is not below the hard one is never reached, so runs are killed untold: %s",
             "; ".join(vain),
         )
-    if in_vain := without_acks(node.queues, node.app.amqp.queues):
-        logger.warning(
-            "no_ack=True has no effect, and these queues say it: %s. A message stays with the broker until what its "
-            "run has come to is stored, so that a crash loses none. Leave it out of task_queues; tasks that must never "
-            "run twice say acks_late=False",
-            ", ".join(in_vain),
-        )
+    concern = no_ack_concern(node.queues, node.app.amqp.queues)
+    if concern is not None:
+        logger.warning("%s", concern)
     if node.options.purge:
         count = sum(node.app.broker.purge(queue) for queue in node.queues)
         node.say(f"{count} messages were purged")
-
-
-def without_acks(names: Iterable[str], queues: Mapping[str, Queue]) -> list[str]:
-    """Name the queues of a node that are to forget what they hand over."""
-    return sorted(name for name in names if name in queues and queues[name].no_ack)
 
 
 def lost_with_neighbours(tasks: Iterable[Task[..., Any]]) -> list[str]:

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from celeriac import Celery
+from celeriac.brokers.topology import Queue
 from celeriac.testing import start_worker
 from celeriac.wire.jsontypes import dumps
 from celeriac.wire.notices import Notice
 from celeriac.worker.commands.panel import Panel, control_command, inspect_command
 from celeriac.worker.commands.table import BUILT_IN, commands_of
+from celeriac.worker.consuming import no_ack_concern
 from tests.hostile_commands import HOSTILE
 
 NODE = "w1@host"
@@ -82,6 +84,27 @@ def test_who_asks_for_what_cannot_be_is_told(app: Celery, body: bytes):
         [answer] = inbox.collect(deadline_at=time.monotonic() + 10)
 
     assert b'"error"' in answer.body
+
+
+# -- queues ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_has_a_queue_consumed_is_told_what_of_it_has_no_effect(caplog: pytest.LogCaptureFixture):
+    app = Celery("shop", broker=f"memory://commands-{next(numbers)}", set_as_current=False)
+    app.conf.task_queues = [Queue("celery"), Queue("archive", no_ack=True), Queue("mail")]
+
+    with start_worker(app, hostname=NODE, queues=["celery"], perform_ping_check=False):
+        answers = [asked(app, "add_consumer", queue=queue)["ok"] for queue in ("mail", "archive", "archive")]
+    app.close()
+
+    assert answers == [
+        "add consumer mail",
+        "add consumer archive (its no_ack=True has no effect)",
+        "already consuming from archive",
+    ]
+    assert [record.getMessage() for record in caplog.records if "no_ack" in record.getMessage()] == [
+        no_ack_concern(["archive"], app.amqp.queues)
+    ]
 
 
 # -- commands of users ----------------------------------------------------------------------------------------------

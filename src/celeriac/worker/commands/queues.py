@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import logging
+from typing import Any, Final
 
 from celeriac.app.application import Celery
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.worker.commands.panel import built_in, ok
 from celeriac.worker.commands.state import State
+from celeriac.worker.consuming import no_ack_concern
+
+logger: Final = logging.getLogger("celeriac.worker")
 
 
 @built_in(
@@ -46,6 +50,10 @@ async def add_consumer(
     if is_new:
         consuming.listed_here.add(queue)
     consuming.add(queue)
+    concern = no_ack_concern([queue], listed)
+    if concern is not None:
+        logger.warning("%s", concern)
+        return ok(f"add consumer {queue} (its no_ack=True has no effect)")
     return ok(f"add consumer {queue}")
 
 
