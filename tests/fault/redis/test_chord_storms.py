@@ -32,4 +32,4 @@ def test_every_chord_comes_to_its_end_across_two_servers(redis_server, project_o
     )
     assert (set(bodies), set(errors)) == tuple(map(set, chords.expected()))
     assert again <= storm.hits
-    chords.end()
+    chords.end(again)
