@@ -76,7 +76,7 @@ _OF_AMQP: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(
         ("as_task_v1", "as_task_v2", "create_task_message", "send_task_message", "task_protocols"),
-        "`app.builder` makes and `app.sender` sends them; use `app.send_task`, or `delay` and `apply_async` of tasks",
+        "`app.builder` makes messages and `app.sender` sends them; use `app.send_task`, or `delay` of a task",
     ),
 }
 
