@@ -17,10 +17,10 @@ import pytest
 
 from celeriac.brokers.memory import store as memory
 from celeriac.brokers.redis.async_link import AsyncLink
-from celeriac.brokers.redis.consumer import RedisConsumer
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.link import Session
 from celeriac.brokers.redis.records import split_member, split_record
+from celeriac.brokers.redis.telling import Telling
 from celeriac.testing.clock import ManualClock
 from celeriac.testing.worlds import BrokerWorld
 from celeriac.wire.envelope import read_envelope
@@ -198,7 +198,7 @@ class CrashingRedisWorld(CrashingWorld, RedisWorld):
         self._patches.setattr(AsyncLink, "run", self._afused(AsyncLink.run))
         self._patches.setattr(AsyncLink, "call", self._afused(AsyncLink.call))
         self._patches.setattr(Session, "run", self._fused(Session.run))
-        self._patches.setattr(RedisConsumer, "_tell_soon", lambda *_: None)  # by itself, amid other steps
+        self._patches.setattr(Telling, "soon", lambda *_: None)  # by itself, amid other steps
 
     def _afused(self, method):
         async def fused(*args, **kwargs):

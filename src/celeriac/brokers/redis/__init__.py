@@ -15,11 +15,14 @@ scripts.py      Lua scripts, whose files are in lua/
 broker.py       the producer's side; depths.py and dead_letters.py: what people see and do
 consumer.py     the worker's side, made of:
   ownership.py    calls in the name of one owner, and what becomes of those that were not answered
+  claiming.py     claims, and naps while there is nothing to claim; wakes.py: being told when there is
   claims.py       which lists a claim names, and what it hands over; pure
+  settlements.py  settlements, a batch in one script each; routes.py: what goes from there to exchanges
   settling.py     settlements and releases as scripts read them; joining.py: what they do to joins; both pure
-  notes.py        what was handed to children
-  owners.py       who is registered
-  wakes.py        sleeping until there may be something
+  giving_back.py  releases, and what a node holds without knowing of it
+  notes.py        what was handed to children; telling.py: saying so when no other call does in time
+  peers.py        the other owners, and what the dead among them held; owners.py: who is registered
+  own_queues.py   being there for what is said to everybody
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ BATCH_MAX: Final = 500
 BATCH_MAX_BYTES: Final = 32 * 1024 * 1024
 """What one script settles: others wait for the server meanwhile, and it takes no command of more than 1 GiB."""
 
+SETTLE_WITHIN: Final = 10.0
+"""Seconds for a settlement, which may be of 32 MiB."""
+
 FIXED_KEYS: Final = 12
 FIXED_ARGS: Final = 9
 

@@ -83,7 +83,7 @@ def test_a_look_that_leaves_nothing_tells_when_the_next_message_is_due(world):
     eta_at = time.time() + 3600
     publish(broker, a_message("later", eta_at=eta_at), a_message("now"))
 
-    taken = node.do(node.consumer._look(["q"], 10, everywhere=False))
+    taken = node.do(node.consumer._claiming.look(["q"], 10, everywhere=False))
 
     assert task_ids(taken.deliveries) == ["now"]
     assert taken.next_due_at == pytest.approx(eta_at, abs=0.01)

@@ -77,9 +77,9 @@ async def test_a_task_that_was_unknown_here_lies_open_to_others_before_it_is_cla
     await consumer.release([Release(delivery=delivery, eta_at=due_at, cause=ReleaseCause.UNKNOWN_TASK)])
     world.advance(6)
 
-    first = await consumer._look(["celery"], 1, everywhere=False)
+    first = await consumer._claiming.look(["celery"], 1, everywhere=False)
     open_to_others = client.llen("celery")
-    second = await consumer._look(["celery"], 1, everywhere=False)
+    second = await consumer._claiming.look(["celery"], 1, everywhere=False)
 
     await consumer.close()
     assert (first.deliveries, first.stepped_back, open_to_others) == ([], True, 1)
@@ -94,7 +94,7 @@ async def test_what_was_given_back_for_another_reason_is_claimed_as_it_becomes_d
     await consumer.release([Release(delivery=delivery, eta_at=time.time() + 5, cause=ReleaseCause.CRASH)])
     world.advance(6)
 
-    taken = await consumer._look(["celery"], 1, everywhere=False)
+    taken = await consumer._claiming.look(["celery"], 1, everywhere=False)
 
     await consumer.close()
     assert [one.crashes for one in taken.deliveries] == [1]
