@@ -212,8 +212,9 @@ class WorkerChannel:
 
         def come(message: Delivered) -> None:
             headers = message.carried.headers
-            if MARK not in headers:
-                heard(int(headers.get(OFFSET, 0)))
+            offset = headers.get(OFFSET)
+            if isinstance(offset, int) and MARK not in headers:
+                heard(offset)
             with contextlib.suppress(ConnectionError):
                 wire.write(acks(number, [message.tag], upto=None))
 

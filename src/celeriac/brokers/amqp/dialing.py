@@ -59,8 +59,15 @@ class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
             self.on_blocked(reason)
 
     def watch(self, channel: int, deliver: Callable[[Delivered], None]) -> None:
-        """Hand over, whenever events are drained, what is delivered on a channel, whatever its headers are."""
+        """Hand over, whenever events are drained, what is delivered on a channel, whatever its headers are.
+
+        It is to end with the channel on a connection that goes on: the next channel may have its number.
+        """
         self._past_the_driver()[channel] = Deliveries(deliver)
+
+    def watch_no_more(self, channel: int) -> None:
+        """Leave to the driver what comes on a channel. May be called twice."""
+        self._past_the_driver().pop(channel, None)
 
     def get(self, channel: Any, queue: str, *, keep: bool) -> Got | None:
         """Return the next message of a queue, whatever its headers are, or None when the queue is empty.
@@ -80,7 +87,7 @@ class Connection(amqp.Connection):  # type: ignore[misc]  # likewise
             while not answers:
                 self.drain_events()
         finally:
-            del heard[channel.channel_id]
+            self.watch_no_more(channel.channel_id)
         return answers[0]
 
     def _past_the_driver(self) -> dict[int, Deliveries | Answers]:

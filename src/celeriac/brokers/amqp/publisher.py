@@ -282,10 +282,12 @@ class Publisher:
         """
         with self._line() as line:
             channel = self._within(deadline_at, line, lambda: line.connection.channel(), doing, sent=False)
+            number = channel.channel_id
             try:
                 with ending_at(deadline_at, lambda: socket_of(line.connection)):
                     yield channel
                     channel.close()
+                line.connection.watch_no_more(number)
             except LOST as error:
                 line.drop()
                 raise unanswered(error, self.place.address, doing, ASK_WITHIN, sent=False) from error

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing
+from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.publisher import Publisher, ask_until
 from celeriac.brokers.amqp.topology import REVOCATIONS, Queue, revocation_stream
 from celeriac.brokers.revocations import (
@@ -138,22 +139,28 @@ class RevokedOnRabbitMQ:
         """Read on until a mark comes; say whether it did, before there was silence."""
         seen: set[str] = set()
 
-        def take(message: Any) -> None:
-            channel.basic_ack(message.delivery_tag)
-            headers = message.properties.get("application_headers") or {}
-            seen.add(str(headers.get(MARK)))
-            self._take(int(headers.get(OFFSET, self._next)), message.body, is_mark=MARK in headers)
+        def take(message: Delivered) -> None:
+            if mark in seen:  # the channel is being closed, and on one that is closed an ack ends the connection
+                return
+            channel.basic_ack(message.tag)
+            headers = message.carried.headers
+            offset = headers.get(OFFSET)
+            if isinstance(offset, int):  # else nobody of us has written it, and what comes next tells its own
+                seen.add(str(headers.get(MARK)))
+                self._take(offset, message.carried.body, is_mark=MARK in headers)
 
-        consumer = channel.basic_consume(REVOCATIONS, callback=take, arguments={OFFSET: self._next})
+        connection = channel.connection
+        connection.watch(channel.channel_id, take)
+        consumer = channel.basic_consume(REVOCATIONS, arguments={OFFSET: self._next})
         while mark not in seen:
             try:
-                channel.connection.drain_events(timeout=_SILENT_FOR)
+                connection.drain_events(timeout=_SILENT_FOR)
             except TimeoutError:
                 channel.basic_cancel(consumer)
                 return mark in seen
         return True
 
-    def _take(self, offset: int, body: bytes | str, *, is_mark: bool) -> None:
+    def _take(self, offset: int, body: bytes, *, is_mark: bool) -> None:
         if offset < self._next:  # a stream begins at the chunk that has the offset
             return
         self._next = offset + 1
@@ -161,7 +168,7 @@ class RevokedOnRabbitMQ:
             return
         try:
             entry = msgspec.json.decode(body, type=_Entry)
-        except (msgspec.MsgspecError, UnicodeError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return  # what nobody of us has written
         self._version = self.version_at(offset)
         self._known.pop(entry.task_id, None)
