@@ -18,8 +18,8 @@ import pytest
 from celeriac.brokers.memory import store as memory
 from celeriac.brokers.redis.async_link import AsyncLink
 from celeriac.brokers.redis.keys import Keys
-from celeriac.brokers.redis.link import Session
 from celeriac.brokers.redis.records import split_member, split_record
+from celeriac.brokers.redis.session import Session
 from celeriac.brokers.redis.telling import Telling
 from celeriac.testing.clock import ManualClock
 from celeriac.testing.worlds import BrokerWorld

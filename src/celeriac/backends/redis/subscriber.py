@@ -28,7 +28,8 @@ from celeriac.backends.redis.records import ResultKeys
 from celeriac.brokers.redis.connections import connect
 from celeriac.brokers.redis.dialing import CLIENT_NAME, MORE, pack
 from celeriac.brokers.redis.failures import ServerError, refusal
-from celeriac.brokers.redis.link import Link, leave_to_parent
+from celeriac.brokers.redis.line import leave_to_parent
+from celeriac.brokers.redis.link import Link
 from celeriac.exceptions import BrokerUnavailable, OperationalError
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ options.py      what transport options, SSL and other settings say about it; pur
 resolving.py    host names to addresses, in a thread that a deadline can leave behind
 connections.py  the one place that makes connections, blocking and asyncio
 failures.py     a driver's error in our words: what happened, where, what to do
-link.py         commands from any thread, within absolute deadlines
+link.py         commands from any thread, within absolute deadlines; session.py: in order, and again when their
+                answers are lost; line.py: the connection below them
 async_link.py   commands from an event loop; async_line.py: the connection below it
 channels.py     names of channels, inboxes and their lists; pure
 bus.py          the bus, blocking and for event loops

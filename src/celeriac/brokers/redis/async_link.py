@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from celeriac.brokers.redis.async_line import AsyncLine
 from celeriac.brokers.redis.connections import aconnect
-from celeriac.brokers.redis.dialing import Word, left, pack
+from celeriac.brokers.redis.dialing import Word, flat, left, pack
 from celeriac.brokers.redis.failures import ELSEWHERE, ServerError, refusal, unanswered
-from celeriac.brokers.redis.link import Scripted, flat
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import RedisPlace
+from celeriac.brokers.redis.scripts import Scripted
 
 
 class Aside(Protocol):

@@ -33,7 +33,7 @@ from celeriac.brokers.redis.dialing import Word
 from celeriac.brokers.redis.envelopes import Envelopes
 from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.leaving import RedisLeaving
-from celeriac.brokers.redis.link import Link, Session
+from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.owners import read_owners
 from celeriac.brokers.redis.place import RedisPlace
@@ -41,6 +41,7 @@ from celeriac.brokers.redis.restoring import Restorer
 from celeriac.brokers.redis.revoked import RevokedInRedis
 from celeriac.brokers.redis.scripts import script
 from celeriac.brokers.redis.server import check_up
+from celeriac.brokers.redis.session import Session
 from celeriac.brokers.redis.uniqueness import UniquePlan, any_unique, unique_batches
 from celeriac.brokers.revocations import FEED_MAX, REVOCATIONS_MAX, Feed, Revocation
 from celeriac.brokers.topology import Binding, Queue

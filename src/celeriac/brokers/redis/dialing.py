@@ -63,6 +63,13 @@ def new_reader() -> Reader:
     return cast("Reader", reader)
 
 
+def flat(answer: Any) -> Any:
+    """Return an answer of protocol 3 as protocol 2 has it: a map as a flat list, a set as a list."""
+    if isinstance(answer, dict):
+        return [part for pair in answer.items() for part in pair]
+    return list(answer) if isinstance(answer, set) else answer
+
+
 class Dial:
     """Be one attempt to connect to a place.
 

@@ -11,11 +11,26 @@ import hashlib
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 _INCLUDE: Final = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+
+
+class Scripted(Protocol):
+    """Be a Lua script.
+
+    Attributes:
+        text: its source.
+        sha: SHA1 of that, in hexadecimal digits.
+    """
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def sha(self) -> str: ...
 
 
 class Script(msgspec.Struct, frozen=True):
