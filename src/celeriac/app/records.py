@@ -71,6 +71,8 @@ class Recorder:
     ) -> bytes:
         """Return the record of any state of a run."""
         extended = {**self._extension(context), **(more or {})} if self._extended else more
+        if isinstance(value, BaseException) and state in EXCEPTION_STATES:
+            value = exception_map(value, self._form)
         try:
             return write_record(
                 task_id=task_id or context.id or "",
@@ -86,7 +88,7 @@ class Recorder:
             )
         except EncodeError as exc:
             raise EncodeError(
-                f"the result of task {context.task!r} (id {context.id}) cannot be stored: {exc}"
+                f"the result of task {context.task!r} (id {task_id or context.id}) cannot be stored: {exc}"
             ) from None
 
     def failed_steps(self, context: Context, error: BaseException, traceback: str | None) -> tuple[ResultMeta, ...]:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
-import msgspec
-
 from celeriac import states
 from celeriac.app.current import current_app
 from celeriac.app.joining import assert_will_not_block
 from celeriac.app.remote_tracebacks import show_remote_traceback
-from celeriac.app.result_record import RecordReader, value_of
+from celeriac.app.result_record import RecordReader, meta_of, value_of
 from celeriac.app.result_tree import ResultGraph, result_from_tuple, walk
 from celeriac.app.result_waits import waits_for
 from celeriac.app.timing import finite_seconds
@@ -151,7 +149,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
             else:
                 record = self._wait(timeout)
         if on_message is not None:
-            on_message(_as_dict(record))
+            on_message(meta_of(record))
         return self._finish(record, propagate, callback, PROPAGATE_STATES)
 
     wait = get
@@ -385,10 +383,6 @@ class AsyncResult(RecordReader, Generic[R_co]):
         """Say whether it is known here that the run has ended; look nowhere."""
         return self._final is not None
 
-    def as_meta(self) -> dict[str, Any]:
-        """Return the record of the run as a dict, its exception made; look only where no end is known here."""
-        return _as_dict(self._look() or Record(status=states.PENDING, task_id=self.id))
-
     @property
     def wants_record(self) -> bool:
         """Whether a record tells more than is known here."""
@@ -565,11 +559,6 @@ class _Listener:
 
 def _reference(function: Any) -> Callable[[], Any]:
     return weakref.WeakMethod(function) if isinstance(function, MethodType) else weakref.ref(function)
-
-
-def _as_dict(record: Record) -> dict[str, Any]:
-    fields = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "more"}
-    return {**fields, **record.more, "result": value_of(record)}
 
 
 def _too_late(task_id: str, timeout: float | None, state: str) -> TimeoutError:

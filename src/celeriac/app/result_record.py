@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from celeriac import states
 from celeriac.app.result_tree import ResultBase
 from celeriac.wire.results import Record, exception_from_map
@@ -106,11 +108,13 @@ class RecordReader(ResultBase, ABC):
     def _get_task_meta(self) -> dict[str, Any]:
         """Return what is known as a dict; private by its name only, as in Celery, where libraries call it."""
         record = self._look()
-        told: dict[str, Any] = {"task_id": self.id, "status": states.PENDING, "result": None, "traceback": None}
-        if record is not None:
-            told |= {"status": record.status, "result": value_of(record), "traceback": record.traceback}
-            told |= {"date_done": record.date_done, "children": record.children}
-        return told
+        return meta_of(Record(status=states.PENDING, task_id=self.id) if record is None else record)
+
+
+def meta_of(record: Record) -> dict[str, Any]:
+    """Return a record as a dict, its exception made."""
+    fields = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "more"}
+    return {**fields, **record.more, "result": value_of(record)}
 
 
 def value_of(record: Record) -> Any:

@@ -217,7 +217,7 @@ class ResultSet(ResultBase):
             TimeoutError: some had not ended in time.
         """
         for each in self._as_they_end(timeout):
-            yield each.id, each.results if isinstance(each, ResultSet) else each.as_meta()
+            yield each.id, each.results if isinstance(each, ResultSet) else each._get_task_meta()
 
     def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
         until = None if timeout is None else time.monotonic() + timeout

@@ -86,6 +86,32 @@ AMQP_SCHEMES: Final = frozenset(("amqp", "amqps", "pyamqp", "librabbitmq"))
 _RPC: Final = "rpc"
 
 _SYNCHRONOUS: Final = ("NORMAL", "FULL")
+_NAMES_IN_CELERY: Final = frozenset(
+    (
+        "arangodb",
+        "azureblockblob",
+        "cache",
+        "cassandra",
+        "consul",
+        "cosmosdbsql",
+        "couchbase",
+        "couchdb",
+        "database",
+        "db",
+        "django-cache",
+        "django-db",
+        "dynamodb",
+        "elasticsearch",
+        "file",
+        "filesystem",
+        "gs",
+        "mongodb",
+        "s3",
+        "sqs",
+    )
+)
+"""Celery takes these without '://' as well."""
+
 _OLD_SPELLINGS: Final = ("sqla+sqlite", "db+sqlite")
 _KNOWN: Final = (
     "sqlite:///relative.db, sqlite:////absolute/path.db, redis://host:6379/0, amqp://host:5672// and memory://"
@@ -264,7 +290,7 @@ def read_url(url: str, setting: str) -> Place:
             return InMemory(rest.strip("/") or "default")
         case "sqlite":
             return _read_sqlite(url, rest, setting)
-    if "://" not in url:
+    if "://" not in url and url not in _NAMES_IN_CELERY:
         raise ImproperlyConfigured(f"{setting} is no URL, it has no '://' in it. There are {_KNOWN}")
     raise ImproperlyConfigured(
         f"{setting} names a technology that this version does not have: {scheme!r}. It has {_KNOWN}"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
+from celeriac.backends.missing import missing_of_backend
 from celeriac.brokers.base import Checkup, ResultMeta
 
 if TYPE_CHECKING:
@@ -201,3 +202,10 @@ class ResultBackend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of connections. May be called twice; a later call of another method opens again."""
+
+    if not TYPE_CHECKING:  # a type checker that saw it would know of every misspelled attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property of that name raised AttributeError: have it say why again
+                return object.__getattribute__(self, name)
+            raise missing_of_backend(type(self).__name__, name)

@@ -73,6 +73,11 @@ def test_an_unknown_technology_is_named_without_its_password():
     assert "secret" not in str(caught.value)
 
 
+def test_a_technology_of_celery_is_named_where_no_url_says_it():
+    with pytest.raises(ImproperlyConfigured, match="technology that this version does not have: 'django-db'"):
+        read_url("django-db", "result_backend")
+
+
 def test_the_broker_gets_the_settings_that_concern_it(tmp_path):
     conf = Settings({"dead_letter_max": 5, "dead_letter_expires": 60, "message_max_bytes": 5000}, environ={})
 

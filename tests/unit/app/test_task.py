@@ -14,7 +14,7 @@ import pytest
 from celeriac import AsyncResult, Celery, Task
 from celeriac.app.context import Context, entered
 from celeriac.brokers.base import ResultMeta
-from celeriac.exceptions import MaxRetriesExceededError, Retry
+from celeriac.exceptions import EncodeError, MaxRetriesExceededError, Retry
 from celeriac.wire.protocol import read_request
 from tests.unit.app.messages import arguments_of, headers_of
 
@@ -79,6 +79,16 @@ class TestUpdatingStates:
         add.update_state("run-1", "HALFWAY", {"done": 5})
 
         assert app.AsyncResult("run-1").state == "HALFWAY"
+
+    def test_an_exception_is_kept_as_that_of_a_failure_is(self, app, add):
+        add.update_state("run-1", "FAILURE", ValueError("no money"))
+
+        with pytest.raises(ValueError, match="no money"):
+            app.AsyncResult("run-1").get(timeout=0)
+
+    def test_what_cannot_be_kept_is_named_by_the_id_that_was_given(self, add):
+        with pytest.raises(EncodeError, match="id run-1"):
+            add.update_state("run-1", "HALFWAY", object())
 
     def test_what_has_ended_stays_as_it_is(self, app, add):
         add.update_state("run-1", "FAILURE", {"exc_type": "ValueError", "exc_message": ["1"]})
