@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,8 @@ class User:
 # -- killed -------------------------------------------------------------------------------------------------------
 
 
-async def use_until_killed(path: Path, acknowledged: Path) -> None:
+async def use_until_killed(path: Path, acknowledged: Path, at_work: int) -> None:
+    """Use the file; say so on a pipe at the end of the first turn."""
     user = User(path)
     await user.consumer.open()
     await user.consumer.recover()
@@ -83,16 +85,27 @@ async def use_until_killed(path: Path, acknowledged: Path) -> None:
         published = user.publish(1 + turn % 3)
         os.write(log, "".join(f"{task_id}\n" for task_id in published).encode())
         await user.work(1 + turn % 4, give_back=turn % 5 == 0)
+        if turn == 1:
+            os.write(at_work, b".")
+
+
+def run_until_killed(path: Path, acknowledged: Path, at_work: int) -> None:
+    asyncio.run(use_until_killed(path, acknowledged, at_work))
 
 
 def kill_again_and_again(path: Path, acknowledged: Path, kills: int, seed: int) -> None:
-    """Let one user after another live for a moment that nobody can foresee."""
+    """Let one user after another live for a moment that nobody can foresee: every other one after its first turn."""
     moments = random.Random(seed)
-    for _ in range(kills):
-        pid = fork(lambda: asyncio.run(use_until_killed(path, acknowledged)))
+    for number in range(kills):
+        told, telling = os.pipe()
+        pid = fork(partial(run_until_killed, path, acknowledged, telling))
+        os.close(telling)
+        if number % 2:
+            os.read(told, 1)
         time.sleep(moments.uniform(0.0, LONGEST_LIFE))
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
+        os.close(told)
         if not os.WIFSIGNALED(status):
             sys.exit("a user ended by itself")
 

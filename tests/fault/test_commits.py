@@ -56,8 +56,8 @@ def test_kills_during_commits_damage_nothing_and_lose_nothing_acknowledged(tmp_p
     waiting, settled = ids(database, "message"), set(ids(database, "result"))
     tell(f"{KILLS} kills, {len(acknowledged)} messages acknowledged, {len(settled)} runs settled")
     assert select(database, "PRAGMA integrity_check") == [("ok",)]
-    assert len(acknowledged) > KILLS, "they lived long enough to do something"
-    assert settled, "and to settle something"
+    assert len(acknowledged) >= KILLS, "every other one has published two at least"
+    assert len(settled) >= KILLS // 2, "and settled one"
     assert len(waiting) == len(set(waiting)), "none is there twice"
     assert settled.isdisjoint(waiting), "none is done and waits as well"
     assert set(acknowledged) <= settled.union(waiting), "none is lost"
