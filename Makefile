@@ -27,11 +27,11 @@ DOCS := $(VENV)/.installed-docs
 demo: $(RUN)
 	$(BIN)/python -m demo $(ARGS)
 
-# What mostly waits runs six at a time. Storms follow the others: two at a time, for they wait for servers that are started
+# What mostly waits runs six at a time. Storms follow the others: three at a time, for they wait for servers that are started
 # again, and in the full size one at a time. Each of these processes would read all tests to find its own: they read the
 # folders that have some (tests/test_marks.py), unless ARGS says what to run.
 # pytest says 5 for "no test found".
-STORMS = 2
+STORMS = 3
 PATIENT = $(if $(ARGS),,tests/fault tests/integration)
 test: $(DEV) servers
 	@failed=0; found=0; \
