@@ -14,11 +14,13 @@ import pytest
 from bench.rabbitmq_server import RabbitMissing, RabbitServer
 from tests.servers.rabbitmq_keeper import shared_server
 
-_AT_ONCE = 50
+_AT_ONCE = 20
 
 
 class VirtualHosts:
-    """Make virtual hosts on one server: many at a time, for one alone takes a second.
+    """Make virtual hosts on one server: some at a time, for one alone takes a second.
+
+    Those that are used up are deleted: making one takes the longer the more queues there are, whoever has them.
 
     Args:
         server: it runs.
@@ -30,19 +32,28 @@ class VirtualHosts:
         self._prefix = prefix
         self._numbers = count(1)
         self._made: list[str] = []
+        self._used: list[str] = []
 
     def take(self) -> str:
         """Return the URL of a virtual host that nobody has used."""
         if not self._made:
             names = [f"{self._prefix}{number}" for number, _ in zip(self._numbers, range(_AT_ONCE), strict=False)]
-            listed = ",".join(f'<<"{name}">>' for name in names)
             self.server.ctl(
                 "eval",
+                f'spawn(fun() -> [catch rabbit_vhost:delete(V, <<"tests">>) || V <- {_erlang(self._used)}] end), '
                 f'[begin rabbit_vhost:add(V, <<"tests">>), rabbit_auth_backend_internal:set_permissions('
-                f'<<"guest">>, V, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end || V <- [{listed}]], ok.',
+                f'<<"guest">>, V, <<".*">>, <<".*">>, <<".*">>, <<"tests">>) end || V <- {_erlang(names)}], ok.',
             )
-            self._made = names[::-1]
+            self._made, self._used = names[::-1], []
         return self.server.url(self._made.pop())
+
+    def give_back(self, url: str) -> None:
+        """Have a virtual host deleted, some time, that nobody uses any more."""
+        self._used.append(url.rpartition("/")[2])
+
+
+def _erlang(names: list[str]) -> str:
+    return "[" + ",".join(f'<<"{name}">>' for name in names) + "]"
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +70,11 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualHosts]
 
 
 @pytest.fixture
-def amqp_url(rabbitmq: VirtualHosts) -> str:
+def amqp_url(rabbitmq: VirtualHosts) -> Iterator[str]:
     """Give the URL of an empty virtual host."""
-    return rabbitmq.take()
+    url = rabbitmq.take()
+    yield url
+    rabbitmq.give_back(url)
 
 
 @pytest.fixture

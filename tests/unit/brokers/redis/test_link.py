@@ -4,7 +4,9 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -38,6 +40,13 @@ return redis.call('LPUSH', KEYS[2], ARGV[2])
 
 def soon(seconds: float = 30.0) -> float:
     return time.monotonic() + seconds
+
+
+@contextmanager
+def link_to(url: str) -> Iterator[Link]:
+    link = Link(read_place(url, "broker_url"), RedisOptions())
+    yield link
+    link.close()
 
 
 @pytest.fixture
@@ -185,35 +194,33 @@ def test_nobody_there_is_said_within_the_deadline(redis_server):
 
 def test_a_batch_is_stored_once_though_its_answer_was_lost(redis_server):
     server = redis_server("--appendonly", "yes", "--appendfsync", "always", "--save", "")
-    link = Link(read_place(server.url(), "broker_url"), RedisOptions())
-    control = redis.Redis.from_url(server.url())
     published = 0
-    link.call("PING", deadline_at=soon())  # who connects for the first time asks more, and does not ask that again
 
-    with link.session() as session:
-        for number in range(30):
-            killer = threading.Thread(target=control.client_kill_filter, kwargs={"_type": "normal", "skipme": True})
-            killer.start()
-            batch = session.next_number()
-            session.run(ONCE, [f"sent:{session.producer}", "queue"], [batch, number], deadline_at=soon())
-            published += 1
-            killer.join()
+    with redis.Redis.from_url(server.url()) as control, link_to(server.url()) as link:
+        link.call("PING", deadline_at=soon())  # who connects for the first time asks more, and does not ask that again
+        with link.session() as session:
+            for number in range(30):
+                killer = threading.Thread(target=control.client_kill_filter, kwargs={"_type": "normal", "skipme": True})
+                killer.start()
+                batch = session.next_number()
+                session.run(ONCE, [f"sent:{session.producer}", "queue"], [batch, number], deadline_at=soon())
+                published += 1
+                killer.join()
 
-    assert control.lrange("queue", 0, -1) == [str(number).encode() for number in reversed(range(30))]
+        assert control.lrange("queue", 0, -1) == [str(number).encode() for number in reversed(range(30))]
     assert published == 30
 
 
 def test_what_may_not_be_repeated_says_that_it_may_have_happened(redis_server):
     server = redis_server()
-    link = Link(read_place(server.url(), "broker_url"), RedisOptions())
-    control = redis.Redis.from_url(server.url())
-    link.call("PING", deadline_at=soon())
+    with redis.Redis.from_url(server.url()) as control, link_to(server.url()) as link:
+        link.call("PING", deadline_at=soon())
 
-    control.client_pause(1_000)
-    with pytest.raises(BrokerUnavailable, match="did not answer LPUSH") as caught:
-        link.call("LPUSH", "list", 1, deadline_at=soon(0.2))
+        control.client_pause(1_000)
+        with pytest.raises(BrokerUnavailable, match="did not answer LPUSH") as caught:
+            link.call("LPUSH", "list", 1, deadline_at=soon(0.2))
 
-    assert caught.value.maybe_published is True
+        assert caught.value.maybe_published is True
 
 
 def test_a_forked_child_uses_connections_of_its_own_and_leaves_the_parents_alone(link, client):
