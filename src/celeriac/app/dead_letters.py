@@ -30,12 +30,12 @@ class DeadLetters:
         """Put dead letters back into their queues under the same ids, and return these. Unknown numbers are left out.
 
         Whoever waits for such a result waits for the new outcome: the failure that was recorded is forgotten, also
-        where results are kept in another store than messages.
+        where results are kept in another store than messages. A letter that names no queue stays, and so does its failure.
         """
         backend = self._app.backend
         if backend is not None:  # first: afterwards it could be the new outcome
             letters = [self.get(number) for number in numbers]
-            kept = backend.get_many([letter.task_id for letter in letters if letter is not None])
+            kept = backend.get_many([letter.task_id for letter in letters if letter is not None and letter.queue])
             failures = [task_id for task_id, record in kept.items() if record.state == FAILURE]
             if failures:
                 backend.forget(failures)

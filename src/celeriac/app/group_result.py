@@ -79,8 +79,8 @@ class GroupResult(ResultSet):
         return self.results
 
     def is_known(self) -> bool:
-        """Say whether it is known here that all members have ended."""
-        return all(each.is_known() for each in self.results)
+        """Say whether it is known here that all members have ended, apart from those that tell no result."""
+        return all(each.is_known() or each.ignored for each in self.results)
 
     wants_record = False
     ignored = False

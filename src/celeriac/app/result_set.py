@@ -6,10 +6,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
+from celeriac import states
 from celeriac.app.current import current_app
 from celeriac.app.joining import assert_will_not_block
+from celeriac.app.result_record import meta_of
 from celeriac.app.result_tree import ResultBase
 from celeriac.exceptions import TimeoutError
+from celeriac.wire.results import Record
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -192,9 +195,10 @@ class ResultSet(ResultBase):
     def iterate(self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5) -> Iterator[Any]:
         """Yield what they return in the order in which they end, or raise what one raises."""
         for each in self._as_they_end(timeout):
-            yield (
-                each.get(propagate=propagate) if isinstance(each, ResultSet) else each.maybe_throw(propagate=propagate)
-            )
+            if isinstance(each, ResultSet):
+                yield each.get(propagate=propagate)
+            else:
+                yield None if each.ignored else each.maybe_throw(propagate=propagate)
 
     def iter_native(
         self,
@@ -207,7 +211,7 @@ class ResultSet(ResultBase):
         """Yield (id, record) in the order in which the runs end.
 
         Records are dicts with `status`, `result` and what else `AsyncResult.get` shows to `on_message`; of a member
-        that is a group, the results of its members stand there.
+        that is a group, the results of its members stand there. Of a run without a result the record says PENDING.
 
         Args:
             timeout: seconds for all of them together; None waits for ever.
@@ -217,7 +221,11 @@ class ResultSet(ResultBase):
             TimeoutError: some had not ended in time.
         """
         for each in self._as_they_end(timeout):
-            yield each.id, each.results if isinstance(each, ResultSet) else each._get_task_meta()
+            if isinstance(each, ResultSet):
+                yield each.id, each.results
+            else:
+                pending = Record(status=states.PENDING, task_id=each.id)
+                yield each.id, meta_of(pending) if each.ignored else each._get_task_meta()
 
     def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
         until = None if timeout is None else time.monotonic() + timeout

@@ -19,7 +19,7 @@ _WRITERS: Final = (
 
 _INSTEAD: Final[Mapping[str, str]] = {
     **dict.fromkeys(_READERS, _READ),
-    **dict.fromkeys((*_WRITERS, "store_result"), _WRITTEN),
+    **dict.fromkeys(_WRITERS, _WRITTEN),
     "client": "make a client of your own, such as `redis.Redis.from_url(app.conf.result_backend)`",
 }
 

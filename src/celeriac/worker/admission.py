@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -91,6 +92,11 @@ class Admission:
         passing.add_done_callback(self._taking.discard)
         return passing
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether messages are still on their way to the slots."""
+        return bool(self._taking)
+
     async def wait(self) -> None:
         """Wait until nothing is under way to the slots any more."""
         await asyncio.gather(*self._taking, return_exceptions=True)
@@ -108,6 +114,7 @@ class Admission:
         try:
             if self._signals.tells_received:
                 await self._signals.received_told()
+                _claim_anew(runnable)
             runnable = await self._revoking.sifted(runnable, version=version)
             # Once more at the end: what was revoked meanwhile has met nobody who could take it out.
             self._slots.add(self._still_ours(self._revoking.without_revoked(await self._sifted(runnable))))
@@ -199,3 +206,10 @@ class Admission:
                 self._settler.add(Ending(held, Settlement(delivery=held.delivery)))
                 runnable = [one for one in runnable if one is not held]
         return runnable
+
+
+def _claim_anew(waited: list[Held]) -> None:
+    """Have the time in which messages are to begin count from now on."""
+    now = time.monotonic()
+    for held in waited:
+        held.claimed_at = now

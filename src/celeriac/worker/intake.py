@@ -239,7 +239,8 @@ class Intake(Taker):
 
     def room(self) -> tuple[Sequence[str], int]:
         slots = self._slots
-        if not self._is_open or self._signals.is_behind or slots.waiting or not self._settler.one_store:
+        is_full = self._signals.is_behind or slots.waiting or self._admission.is_under_way
+        if not self._is_open or is_full or not self._settler.one_store:
             return (), 0
         return self._consuming.claimed, sum(max(0, slot.capacity - slot.load) for slot in slots.slots)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from celeriac import Celery
@@ -45,6 +46,19 @@ def test_a_replay_forgets_failures_and_nothing_else(app: Celery):
     assert app.backend is not None
     assert sorted(app.backend.get_many(["failed", "succeeded", "unknown", "other"])) == ["other", "succeeded"]
     assert [depth.ready for depth in app.broker.depths(["q"])] == [3]
+
+
+def test_a_letter_that_names_no_queue_stays_and_so_does_its_failure(app: Celery, monkeypatch):
+    bury(app, "failed")
+    keep(app, failed=FAILURE)
+    (letter,) = app.dead_letters.newest()
+    monkeypatch.setattr(app.broker, "dead_letter", lambda number: msgspec.structs.replace(letter, queue=""))
+    monkeypatch.setattr(app.broker, "replay", lambda numbers: [])
+
+    assert app.dead_letters.replay([letter.number]) == []
+
+    assert app.backend is not None
+    assert list(app.backend.get_many(["failed"])) == ["failed"]
 
 
 def test_letters_are_shown_and_discarded(app: Celery):

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import pickle
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +15,7 @@ from celeriac.app.result import AsyncResult
 from celeriac.app.result_set import ResultSet
 from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import ResultBackendDisabled, TimeoutError
-from celeriac.states import FAILURE, SUCCESS
+from celeriac.states import FAILURE, PENDING, SUCCESS
 from celeriac.wire.results import exception_map, write_record
 
 
@@ -87,6 +88,18 @@ def test_nothing_is_awaited_of_members_without_a_result(app):
     group = app.GroupResult("g-1", [AsyncResult("i", app=app, ignored=True), app.AsyncResult("a")])
 
     assert sorted(map(repr, group.iterate(timeout=1))) == ["1", "None"]
+
+
+@pytest.mark.timeout(10)
+def test_members_without_a_result_need_no_store_even_in_a_group_in_a_group():
+    with Celery("without", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        ignored = AsyncResult("i", app=app, ignored=True)
+        whole = app.GroupResult("g-1", [app.GroupResult("g-2", [ignored]), ignored])
+
+        assert list(whole.iterate(timeout=1)) == [[None], None]
+        found = dict(whole.iter_native(timeout=1))
+
+    assert (found["g-2"], found["i"]["status"], found["i"]["result"]) == ([ignored], PENDING, None)
 
 
 def test_who_waits_too_long_is_told(app, group):

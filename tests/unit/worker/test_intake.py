@@ -137,7 +137,8 @@ async def test_what_was_claimed_under_a_lease_that_is_lost_meanwhile_does_not_be
         assert (children.slots.running, len(node.slots.waiting), len(node.holdings)) == (0, 0, 0)
 
 
-async def test_a_message_begins_after_receivers_have_been_told_of_it(children: Children):
+async def test_a_message_begins_after_receivers_have_been_told_of_it(children: Children, monkeypatch):
+    monkeypatch.setattr("celeriac.worker.message_signals.TOLD_WITHIN", 60.0)
     with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
         task = app.task(name="t")(lambda: None)
         node = Node(app, children)
@@ -154,13 +155,14 @@ async def test_a_message_begins_after_receivers_have_been_told_of_it(children: C
             task.delay()
             turn = asyncio.create_task(node.intake._turn())
             await until(asked.is_set)
-            begun_before = children.slots.running
+            begun_before, room = children.slots.running, node.intake.room()
             answer.set()
             await turn
         finally:
             task_received.disconnect(receive)
 
         assert (begun_before, children.slots.running) == (0, 1)
+        assert room == ((), 0), "no settlement claims anything for the same slot"
 
 
 async def claimed_by(node: Node) -> Claim:

@@ -174,7 +174,7 @@ def _read(delivered: Delivered) -> DeadLetter:
     carried = delivered.carried
     headers = dict(carried.headers)
     ours = {name: headers.pop(name, None) for name in _OURS}
-    queue, reason, number = _text(ours[_QUEUE]), _text(ours[_REASON]), _number(ours[_NUMBER])
+    queue, reason, number = _text(ours[_QUEUE]), _shown(ours[_REASON]), _number(ours[_NUMBER])
     if not reason and number is None:
         is_read = UNREAD not in headers
         reason = "no node has put it here" if is_read else "its headers cannot be read, nor who has put it here"
@@ -185,12 +185,11 @@ def _read(delivered: Delivered) -> DeadLetter:
         reason = f"{reason}; {error}"
     if isinstance(ours[_HEADERS], str):
         message = msgspec.structs.replace(message, headers=ours[_HEADERS].encode("latin-1", "replace"))
-    task = headers.get("task")
     return DeadLetter(
         number=_number_by_content(delivered) if number is None else number,
         queue=queue,
         task_id=message.task_id,
-        task=task if isinstance(task, str) else None,
+        task=_shown(headers.get("task")) or None,
         reason=reason,
         died_at=_instant(ours[_DIED_AT]),
         size_bytes=message.size_bytes,
@@ -200,6 +199,11 @@ def _read(delivered: Delivered) -> DeadLetter:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _shown(value: Any) -> str:
+    """Return text for people, also of bytes that are none here and there."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else _text(value)
 
 
 def _number(value: Any) -> int | None:

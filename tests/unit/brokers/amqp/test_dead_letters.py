@@ -83,6 +83,15 @@ def test_what_no_node_has_put_there_is_listed_beside_its_neighbours(broker, capl
     assert broker.dead_letters() == []
 
 
+def test_a_reason_that_is_not_all_text_is_shown_as_far_as_it_is(broker):
+    broker.bury([(a_message("odd"), "it says \udc80 and more")], deadline_at=soon())
+
+    (letter,) = broker.dead_letters()
+
+    assert letter.reason.startswith("it says ")
+    assert letter.reason.endswith(" and more")
+
+
 def test_what_somebody_says_twice_is_one_number_twice(broker):
     died(broker, "older")
     put_there(broker, [Raw(b"", HOSTILE["a-time-beyond-all-years"])] * 2)

@@ -45,8 +45,10 @@ def soon(seconds: float = 30.0) -> float:
 @contextmanager
 def link_to(url: str) -> Iterator[Link]:
     link = Link(read_place(url, "broker_url"), RedisOptions())
-    yield link
-    link.close()
+    try:
+        yield link
+    finally:
+        link.close()
 
 
 @pytest.fixture
