@@ -117,7 +117,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def assert_goes_on(project: Project, child: int) -> None:
     assert project.call("pid").get(timeout=60) == child, project.logs()
-    assert project.dead_reasons() == []
+    assert [reason for reason in project.dead_reasons() if not reason.startswith("Odd")] == [], "none but the rejected"
     assert project.is_empty()
 
 

@@ -30,7 +30,7 @@ class DeadLetters:
         """Put dead letters back into their queues under the same ids, and return these. Unknown numbers are left out.
 
         Whoever waits for such a result waits for the new outcome: the failure that was recorded is forgotten, also
-        where results are kept in another store than messages. A letter that names no queue stays, and so does its failure.
+        where results are kept in another store than messages. A letter that names no queue stays, as does its failure.
         """
         backend = self._app.backend
         if backend is not None:  # first: afterwards it could be the new outcome
