@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, cast, overload
 
 from celeriac import states
 from celeriac.app.current import current_app
@@ -221,11 +221,7 @@ class ResultSet(ResultBase):
             TimeoutError: some had not ended in time.
         """
         for each in self._as_they_end(timeout):
-            if isinstance(each, ResultSet):
-                yield each.id, each.results
-            else:
-                pending = Record(status=states.PENDING, task_id=each.id)
-                yield each.id, meta_of(pending) if each.ignored else each._get_task_meta()
+            yield each.id, each.results if isinstance(each, ResultSet) else _meta_of(each)
 
     def _as_they_end(self, timeout: float | None) -> Iterator[Any]:
         until = None if timeout is None else time.monotonic() + timeout
@@ -378,3 +374,9 @@ def run_ids(results: Iterable[Any]) -> Iterator[str]:
 def _parts(results: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for first in range(0, len(results), _LOOKED_UP):
         yield results[first : first + _LOOKED_UP]
+
+
+def _meta_of(result: Any) -> dict[str, Any]:
+    """Return the record of a run that has ended, or tells no result, as a dict."""
+    pending = Record(status=states.PENDING, task_id=result.id)
+    return meta_of(pending) if result.ignored else cast("dict[str, Any]", result._get_task_meta())

@@ -93,7 +93,7 @@ def test_nothing_is_awaited_of_members_without_a_result(app):
 @pytest.mark.timeout(10)
 def test_members_without_a_result_need_no_store_even_in_a_group_in_a_group():
     with Celery("without", broker=f"memory://{uuid4()}", set_as_current=False) as app:
-        ignored = AsyncResult("i", app=app, ignored=True)
+        ignored: AsyncResult[Any] = AsyncResult("i", app=app, ignored=True)
         whole = app.GroupResult("g-1", [app.GroupResult("g-2", [ignored]), ignored])
 
         assert list(whole.iterate(timeout=1)) == [[None], None]
