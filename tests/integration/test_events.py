@@ -130,9 +130,11 @@ def test_a_node_tells_what_becomes_of_its_tasks(project: Project, monitor: Monit
     begin = ["received", "started"]
     told = {name: monitor.kinds(task_id) for name, task_id in ids.items()}
     told["measured"] = sorted(told["measured"])  # what a body tells does not go through its node
+    assert told["again"].pop(0) == "received"
+    told["again"].remove("received")  # again, which may be told before what the first run came to
     assert told == {
         "measured": ["progress", "received", "started", "succeeded"],
-        "again": [*begin, "retried", *begin, "succeeded"],
+        "again": ["started", "retried", "started", "succeeded"],
         "ignored": begin,
         "refused": [*begin, "rejected", "failed"],
         "broken": [*begin, "failed"],

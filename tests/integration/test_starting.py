@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -53,6 +55,25 @@ def test_fresh_children_die_and_come_back_as_forked_ones_do(project: Project):
     assert [project.call("add", number, 1).get(timeout=60) for number in range(20)] == list(range(1, 21))
     node.kill_supervisor()
     node.wait_gone()
+
+
+STOPPED_AT_ONCE = """
+import os, signal, sys
+from celeriac.cli.main import program
+
+os.register_at_fork(after_in_child=lambda: signal.raise_signal(signal.SIGTERM))
+sys.argv = ["celeriac", "-A", "tasks", "worker", "-P", "solo"]
+sys.exit(program())
+"""
+
+
+def test_a_signal_to_stop_amid_the_fork_stops_the_node(project: Project):
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_ONCE], cwd=project.folder, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr.count("Exception ignored")) == (0, 0), done.stderr
+    assert "SIGTERM: stopped before this node took work" in done.stdout + done.stderr
 
 
 def test_children_are_forks_where_nothing_started_a_thread(project: Project):

@@ -37,7 +37,6 @@ class EarlySignals:
 
     def only_note(self) -> None:
         """Note what comes from now on, without ending anything, until `check`."""
-        self.told = None
         self._raises = False
         self._listen()
 

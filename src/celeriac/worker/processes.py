@@ -68,6 +68,7 @@ def run(options: NodeOptions) -> int:
         ours, theirs = packets.pair()
         line, line_end = packets.pair()
         parent = os.getpid()
+        early.only_note()  # what is raised amid a fork is lost there
         forked = os.fork()
         if forked == 0:
             line.close()
@@ -86,6 +87,7 @@ def _run_first(options: NodeOptions, ours: socket.socket, line: socket.socket, f
     """Be the process that was started; return the exit code."""
     with contextlib.ExitStack() as held:
         try:
+            early.check()
             node = Node(options, first=True)
             early.check()
             if node.app.conf.worker_pidfile is not None:
