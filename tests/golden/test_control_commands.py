@@ -92,7 +92,7 @@ class Heard:
         return self._commands.pop(0)
 
     def forget(self) -> None:
-        """Leave out what other tests have said: it was answered, so it has come, or comes before a command of its own."""
+        """Leave out what other tests have said: all of that comes before a command of its own."""
         mark = f"mark-{next(numbers)}"
         self._app.control.broadcast(mark)
         while self.take().method != mark:
