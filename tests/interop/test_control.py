@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -82,7 +83,20 @@ def test_no_command_is_forgotten() -> None:
 
 @pytest.fixture(scope="module")
 def fleet(open_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
-    """Give a worker of each kind."""
+    """Give a worker of each kind, for tests that leave them idle."""
+    with both_at_work(open_fleet) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def own_fleet(open_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
+    """Give a worker of each kind to one test."""
+    with both_at_work(open_fleet) as fleet:
+        yield fleet
+
+
+@contextmanager
+def both_at_work(open_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     fleet = open_fleet()
     for kind in KINDS.values():
         fleet.start(kind, concurrency=2)
@@ -174,7 +188,8 @@ def test_nothing_of_it_is_left_in_the_broker(fleet: Fleet) -> None:
     wait_until(lambda: kept() == before, what=lambda: f"{kept()} to be {before}")
 
 
-def test_what_runs_is_told_in_the_same_words(fleet: Fleet) -> None:
+def test_what_runs_is_told_in_the_same_words(own_fleet: Fleet) -> None:
+    fleet = own_fleet
     theirs: list[Any] = []
     ours: list[Any] = []
     sent = 0
