@@ -35,7 +35,9 @@ def context_of(task, message, **more):
 
 
 class TestPickling:
-    def test_it_comes_back_as_itself_whichever_app_is_current(self, app, add):
+    def test_it_comes_back_as_itself_whichever_app_is_current(self):
+        app = Celery("pickles", broker="memory://")  # others of the same name may be alive
+        add = app.task(name="add")(lambda x, y: x + y)
         Celery("other", broker="memory://")
 
         assert pickle.loads(pickle.dumps(add)) is add
