@@ -81,7 +81,7 @@ class Builder:
         """Make the message of a call that is not published; receivers of signals are not told of it."""
         said = read_said(task, options) if options else NOTHING_SAID
         call = self.decide_call(task, args, kwargs, said, task_id or new_id(), worker_context())
-        return self._write(call, said.others.get("origin") or self._origin_now())
+        return self._write(call, said.others.get("origin") or self.origin)
 
     def build_retry(
         self,
@@ -102,7 +102,7 @@ class Builder:
         rules = self.rules_now()
         defaults = self._defaults(context.task or "", context.current, rules)
         call = retry_of(context, args, kwargs, start, said, defaults, now=self.now())
-        return self.encode(call, said) if announced else self._write(call, self._origin_now())
+        return self.encode(call, said) if announced else self._write(call, self.origin)
 
     def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
         """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
@@ -131,7 +131,7 @@ class Builder:
         try:
             said = read_call_options(task, options, lenient=True)
             made = yielding(self.decide_call(task, args, kwargs, said, task_id, parent))
-            return self.encode(made, said) if announced else self._write(made, self._origin_now())
+            return self.encode(made, said) if announced else self._write(made, self.origin)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
 
@@ -211,7 +211,7 @@ class Builder:
         if kept is None or kept[0] is not defaults:
             if len(self._templates) >= _TEMPLATES_KEPT:
                 self._templates.clear()
-            kept = self._templates[name] = defaults, template_for(name, defaults, self._origin_now())
+            kept = self._templates[name] = defaults, template_for(name, defaults, self.origin)
         return kept[1]
 
     def fill(
@@ -233,7 +233,7 @@ class Builder:
         except EncodeError as error:
             raise _not_sent(self._known(task)[0], error) from error
         if message is None:
-            message = self._write(self.decide_call(task, args, kwargs, NOTHING_SAID, task_id, None), self._origin_now())
+            message = self._write(self.decide_call(task, args, kwargs, NOTHING_SAID, task_id, None), self.origin)
         return message
 
     def _defaults(self, name: str, task: Task[..., Any] | None, rules: SendingRules) -> Defaults:
@@ -251,7 +251,7 @@ class Builder:
 
         Those whose message is not published from here are told nothing after it.
         """
-        origin = said.others.get("origin") or self._origin_now()
+        origin = said.others.get("origin") or self.origin
         if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
             call, origin = self._announce(call, origin, said, heard)
         return self._write(call, origin)
@@ -297,9 +297,6 @@ class Builder:
     @property
     def origin(self) -> str:
         """What messages of this process name as where they come from."""
-        return self._origin_now()
-
-    def _origin_now(self) -> str:
         if not self._origin:
             self._origin = f"gen{os.getpid()}@{socket.gethostname()}"
         return self._origin

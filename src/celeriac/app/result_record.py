@@ -107,8 +107,7 @@ class RecordReader(ResultBase, ABC):
 
     def _get_task_meta(self) -> dict[str, Any]:
         """Return what is known as a dict; private by its name only, as in Celery, where libraries call it."""
-        record = self._look()
-        return meta_of(Record(status=states.PENDING, task_id=self.id) if record is None else record)
+        return meta_of(self._look() or Record(status=states.PENDING, task_id=self.id))
 
 
 def meta_of(record: Record) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from celeriac import states
 from celeriac.app.current import current_app
@@ -378,5 +378,7 @@ def _parts(results: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _meta_of(result: Any) -> dict[str, Any]:
     """Return the record of a run that has ended, or tells no result, as a dict."""
-    pending = Record(status=states.PENDING, task_id=result.id)
-    return meta_of(pending) if result.ignored else cast("dict[str, Any]", result._get_task_meta())
+    if result.ignored:
+        return meta_of(Record(status=states.PENDING, task_id=result.id))
+    meta: dict[str, Any] = result._get_task_meta()
+    return meta

@@ -73,7 +73,7 @@ class Sender:
             call = yielding(call)
         heard: list[Announcement] = []
         message = self._builder.encode(call, said, heard)
-        conflicts = self._publish((message,), said, heard)
+        conflicts = self.publish_batch((message,), said, heard)
         return self._result(call, said, parent, published_as(message, conflicts))
 
     def _send_plainly(
@@ -81,7 +81,7 @@ class Sender:
     ) -> AsyncResult[Any]:
         """Publish a call that says nothing but its arguments."""
         task_id = new_id()
-        self._publish((self._builder.fill(template, task, task_id, args, kwargs),), NOTHING_SAID, ())
+        self.publish_batch((self._builder.fill(template, task, task_id, args, kwargs),), NOTHING_SAID, ())
         return AsyncResult(task_id, app=self.app, ignored=template.ignores_result)
 
     async def asend(
@@ -105,7 +105,7 @@ class Sender:
         call = self._builder.decide_call(task, args, kwargs, said, task_id or new_id(), parent)
         heard: list[Announcement] = []
         message = self._builder.encode(call, said, heard)
-        conflicts = await asyncio.to_thread(self._publish, (message,), said, heard)
+        conflicts = await asyncio.to_thread(self.publish_batch, (message,), said, heard)
         return self._result(call, said, parent, published_as(message, conflicts))
 
     def send_many(
@@ -134,18 +134,12 @@ class Sender:
             else self._builder.fill(template, task, task_id, args, kwargs)
             for task_id, (args, kwargs) in zip(ids, arguments, strict=True)
         ]
-        for conflict in self._publish(messages, said, heard):
+        for conflict in self.publish_batch(messages, said, heard):
             ids[conflict.position] = conflict.task_id
         if parent is not None and _is_noted(parent, said):
             for task_id in ids:
                 parent.note_child(AsyncResult(task_id, app=self.app))
         return ids
-
-    def publish_batch(
-        self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
-    ) -> Sequence[Conflict]:
-        """Publish messages that receivers of signals have had; see `publish`."""
-        return self._publish(messages, said, heard)
 
     def publish(self, messages: Sequence[Message], *, timeout: float | None = None) -> Sequence[Conflict]:
         """Hand messages to the broker; returning means that it has them all, but for those that are returned."""
@@ -153,9 +147,10 @@ class Sender:
         deadline_at = time.monotonic() + (rules.publish_timeout if timeout is None else timeout)
         return publish(self.app.write_broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
-    def _publish(
+    def publish_batch(
         self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
     ) -> Sequence[Conflict]:
+        """Publish messages that receivers of signals have had, as is said of them, and tell who waits for that."""
         if not said.others:
             conflicts = self.publish(messages)
         else:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from celeriac.app.context import Context, entered
+from tests.unit.app.contexts import run_of
 from tests.unit.app.messages import headers_of
 
 
@@ -19,11 +20,6 @@ def add(app):
     def add(x, y=1): ...
 
     return add
-
-
-def run_of(task, **more):
-    """Return the context of a run that a worker started."""
-    return Context(id="parent-1", root_id="root-1", task=task.name, current=task, called_directly=False, **more)
 
 
 class TestTheMessage:

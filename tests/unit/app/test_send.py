@@ -5,9 +5,10 @@ import time
 import pytest
 
 from celeriac import Celery
-from celeriac.app.context import Context, entered
+from celeriac.app.context import entered
 from celeriac.app.signals import before_task_publish
 from celeriac.exceptions import EncodeError, MessageTooLarge
+from tests.unit.app.contexts import run_of
 from tests.unit.app.messages import arguments_of, headers_of
 
 
@@ -17,11 +18,6 @@ def add(app):
     def add(x, y=1): ...
 
     return add
-
-
-def run_of(task, **more):
-    """Return the context of a run that a worker started."""
-    return Context(id="parent-1", root_id="root-1", task=task.name, current=task, called_directly=False, **more)
 
 
 class TestErrors:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -37,7 +37,6 @@ _DIED_AT: Final = "x-celeriac-died-at"
 _NUMBER: Final = "x-celeriac-number"
 _HEADERS: Final = "x-celeriac-headers"
 _OURS: Final = (_REASON, _QUEUE, _DIED_AT, _NUMBER, _HEADERS)
-
 
 _NUMBER_BITS: Final = 52
 _LATEST: Final = 250_000_000_000.0
@@ -107,10 +106,11 @@ class DeadLetters:
     def replay(self, numbers: Collection[int], *, now: float) -> list[str]:
         """Put dead letters back into their queues, and return the task ids; what names no queue stays."""
         with self._all() as (ack, found):
-            chosen = [one for one in found if one.letter.number in set(numbers)]
-            wanted = [one for one in chosen if one.letter.queue]
-            for one in chosen:
-                if not one.letter.queue:
+            wanted = []
+            for one in _chosen(found, numbers):
+                if one.letter.queue:
+                    wanted.append(one)
+                else:
                     logger.warning(
                         "dead letter %d is not put back, for it does not say into which queue (%s); "
                         "`celeriac dlq discard %d` deletes it",
@@ -129,9 +129,9 @@ class DeadLetters:
     def discard(self, numbers: Collection[int]) -> int:
         """Delete dead letters and say how many there were."""
         with self._all() as (ack, found):
-            wanted = [one.tag for one in found if one.letter.number in set(numbers)]
-            for tag in wanted:
-                ack(tag)
+            wanted = _chosen(found, numbers)
+            for one in wanted:
+                ack(one.tag)
             return len(wanted)
 
     def count(self) -> int:
@@ -154,6 +154,11 @@ class DeadLetters:
             while (got := channel.connection.get(channel, DEAD_LETTERS, keep=True)) is not None:
                 found.append(_Found(got.message.tag, _read(got.message)))
             yield channel.basic_ack, found
+
+
+def _chosen(found: Iterable[_Found], numbers: Collection[int]) -> list[_Found]:
+    known = frozenset(numbers)
+    return [one for one in found if one.letter.number in known]
 
 
 def _within_limits(properties: Mapping[str, Any]) -> dict[str, Any]:
