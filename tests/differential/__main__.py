@@ -41,10 +41,10 @@ def show_celery(folder: Path, names: list[str]) -> int:
 
 def show_differences(folder: Path, names: list[str]) -> int:
     """Print what differs, program by program."""
-    celery, ours = run_both(folder, names)
+    rows = rows_of(PAGE.read_text())
+    celery, ours = run_both(folder, rows, names)
     times = [sum(one["took"] for one in side["programs"].values()) for side in (celery, ours)]
     print("seconds of Celery's programs and ours:", *(round(seconds) for seconds in times))
-    rows = rows_of(PAGE.read_text())
     different = 0
     for broken in (celery["broken"], ours["broken"]):
         print("".join(f"{module} could not be imported:\n{text}\n" for module, text in broken.items()), end="")

@@ -18,7 +18,7 @@ from bench.redis_server import RedisMissing
 from tests.differential.comparing import disagreements, program_names, rows_of
 from tests.differential.sides import PROGRAMS, run_both
 
-DOCS = Path(__file__).parents[2] / "docs"
+COMING_FROM_CELERY = Path(__file__).parents[2] / "docs" / "coming-from-celery.md"
 PATIENCE = 600  # the first run installs Celery
 
 pytestmark = pytest.mark.timeout(PATIENCE)
@@ -44,9 +44,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[d
 def _run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | str:
     folder.mkdir()
     try:
-        return run_both(folder)
+        return run_both(folder, _rows())
     except (PeersMissing, RedisMissing) as missing:
         return f"there is no Celery to compare with: {missing}"
+
+
+def _rows() -> set[str]:
+    return rows_of(COMING_FROM_CELERY.read_text())
 
 
 @pytest.mark.parametrize("name", program_names(PROGRAMS))
@@ -57,13 +61,6 @@ def test_a_program_sees_the_same(name: str, answers: tuple[dict[str, Any], dict[
         if module in side["broken"]:
             pytest.fail(f"{module} could not be imported:\n{side['broken'][module]}")
 
-    wrong = list(
-        disagreements(
-            name,
-            celery["programs"][name],
-            ours["programs"][name],
-            rows_of((DOCS / "coming-from-celery.md").read_text()),
-        )
-    )
+    wrong = list(disagreements(name, celery["programs"][name], ours["programs"][name], _rows()))
 
     assert not wrong, "\n".join(["", *wrong])
