@@ -25,10 +25,11 @@ from tests.compat.environments import Environment
 from tests.servers.redis import started
 
 PROJECTS = Path(__file__).parent / "projects"
-DATABASES = 64
+DATABASES = 128
 READY_WITHIN = 60.0
 PROGRAM_WITHIN = 90
 STOPPED_WITHIN = 30.0
+STOCK_TRIES = 3  # on a busy machine stock Celery loses a message or a run now and then; we may not
 
 pytestmark = pytest.mark.timeout(600)  # the first run installs both environments
 
@@ -75,14 +76,25 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
     server.stop()
 
 
-@pytest.mark.parametrize("side", [environments.stock, environments.ours], ids=["celery", "celeriac"])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_project_runs(
-    name: str, side: Callable[[], Environment], databases: Callable[[], str], tmp_path: Path
-) -> None:
-    environment, project = side(), RUNS[name]
-    folder = tmp_path / name
-    shutil.copytree(PROJECTS / name, folder)
+def test_a_project_runs_on_celery(name: str, databases: Callable[[], str], tmp_path: Path) -> None:
+    for number in range(1, STOCK_TRIES + 1):
+        try:
+            _run(RUNS[name], environments.stock(), tmp_path / str(number) / name, databases)
+        except (AssertionError, subprocess.TimeoutExpired):
+            if number == STOCK_TRIES:
+                raise
+        else:
+            break
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_project_runs_on_celeriac(name: str, databases: Callable[[], str], tmp_path: Path) -> None:
+    _run(RUNS[name], environments.ours(), tmp_path / name, databases)
+
+
+def _run(project: Project, environment: Environment, folder: Path, databases: Callable[[], str]) -> None:
+    shutil.copytree(PROJECTS / folder.name, folder)
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("CELERY", "PYTEST", "PYTHON"))},
         **environment.variables,
