@@ -254,6 +254,7 @@ class Intake(Taker):
 
     def take(self, claim: Claim) -> None:
         if self._is_open:
+            self._events.put_off_received()
             passing = self._begin(self._without_cancelled(claim))
             if passing is not None:
                 passing.add_done_callback(_tell_of_failure)

@@ -69,6 +69,7 @@ class NodeEvents:
         self._forward = app.clock.forward
         self._stream = EventStream(app, node, before_flush=self._note_started)
         self._add = self._stream.add
+        self._put_off: list[tuple[str, Says, float]] | None = None
         self._beating = Background(self._beat_on, "heartbeat")
         self._started = False
         self._note_zone()
@@ -159,7 +160,25 @@ class NodeEvents:
     def received(self, message: Message, name: str, task: Task[..., Any] | None) -> None:
         """Tell that the node has a message."""
         says = task_events.received(message, name, task, limits=self._limits)
-        self._say(task_events.quoted(message.task_id), says, time.time())
+        told = task_events.quoted(message.task_id), says, time.time()
+        if self._put_off is None:
+            self._say(*told)
+        else:
+            self._put_off.append(told)
+
+    def put_off_received(self) -> None:
+        """Tell of the messages that come now as soon as the loop goes on.
+
+        For those that a settlement has claimed: what the runs before them came to is told first.
+        """
+        if self.on and self._put_off is None:
+            self._put_off = []
+            asyncio.get_running_loop().call_soon(self._say_put_off)
+
+    def _say_put_off(self) -> None:
+        put_off, self._put_off = self._put_off, None
+        for told in put_off or ():
+            self._say(*told)
 
     def _note_started(self) -> bool:
         """Tell which runs have begun since the last time; say whether some of those that are held may begin later."""
