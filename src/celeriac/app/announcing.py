@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import msgspec
 
 from celeriac.app.publishing import RetryPolicy
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
+from celeriac.brokers.topology import Queue
 from celeriac.exceptions import EncodeError
 from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import Call
@@ -45,13 +46,24 @@ class Announcement:
         reply_to: where answers go, unless the call says so.
         policy: how publishing is retried.
         zone: what times without offset are meant in.
+        declare: the queues that must be there before the message is sent.
     """
 
-    def __init__(self, call: Call, *, origin: str, reply_to: str, policy: RetryPolicy | None, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        origin: str,
+        reply_to: str,
+        policy: RetryPolicy | None,
+        zone: tzinfo,
+        declare: Sequence[Queue],
+    ) -> None:
         self._call = call
         self._reply_to = reply_to
         self._policy = policy
         self._zone = zone
+        self._declare = list(declare)
         route = call.route
         self._exchange, self._routing_key = ("", call.queue) if route is None else (route.exchange, route.routing_key)
         self._eta = _text(call.eta_at, call.eta_text)
@@ -75,7 +87,7 @@ class Announcement:
             body=self.body,
             exchange=self._exchange,
             routing_key=self._routing_key,
-            declare=[self._call.queue],
+            declare=self._declare,
             headers=self.headers,
             properties=self.properties,
             retry_policy={} if self._policy is None else msgspec.structs.asdict(self._policy),

@@ -249,12 +249,19 @@ class Builder:
     def encode(self, call: Call, said: ReadOptions, heard: list[Announcement] | None = None) -> Message:
         """Write the message, when receivers of signals have had it; `heard` gets what is to be told after publishing.
 
-        Those whose message is not published from here are told nothing after it.
+        Without `heard` the message is published elsewhere, together with the outcome of a run, and receivers are told
+        at once that it is on its way: many of them end there what they have begun before (spans, timers).
         """
         origin = said.others.get("origin") or self.origin
-        if before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers:
-            call, origin = self._announce(call, origin, said, heard)
-        return self._write(call, origin)
+        if not (before_task_publish.receivers or after_task_publish.receivers or task_sent.receivers):
+            return self._write(call, origin)
+        announcement = self._announcement_of(call, origin, said)
+        message = self._write(*announcement.send_before())
+        if heard is None:
+            announcement.send_after()
+        else:
+            heard.append(announcement)
+        return message
 
     def _write(self, call: Call, origin: str) -> Message:
         rules = self.rules_now()
@@ -266,15 +273,18 @@ class Builder:
         except EncodeError as error:
             raise _not_sent(call.task, error) from error
 
-    def _announce(
-        self, call: Call, origin: str, said: ReadOptions, heard: list[Announcement] | None
-    ) -> tuple[Call, str]:
+    def _announcement_of(self, call: Call, origin: str, said: ReadOptions) -> Announcement:
         rules = self.rules_now()
         _, policy = publishing_of(said, rules)
-        announcement = Announcement(call, origin=origin, reply_to=self.app.thread_oid, policy=policy, zone=rules.zone)
-        if heard is not None:
-            heard.append(announcement)
-        return announcement.send_before()
+        queue = self.app.amqp.queues.find(call.queue)
+        return Announcement(
+            call,
+            origin=origin,
+            reply_to=self.app.thread_oid,
+            policy=policy,
+            zone=rules.zone,
+            declare=() if queue is None else (queue,),
+        )
 
     def forget_rules(self) -> None:
         """Work out anew what settings and queues say, at the next call."""

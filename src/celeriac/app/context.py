@@ -24,10 +24,18 @@ CHILDREN_MAX = 10_000
 """Results of calls made inside one run that its record names; a run that makes more keeps the first ones."""
 
 
-class Context(msgspec.Struct, kw_only=True, eq=False):
+class _Open(msgspec.Struct, dict=True, kw_only=True, eq=False):
+    """Keep attributes that programs give it beside its fields."""
+
+
+_OWN_ATTRIBUTES: Final = vars(_Open)["__dict__"]
+
+
+class Context(_Open, kw_only=True, eq=False):
     """Be `task.request`: the message that asked for a run, and what the run leaves behind.
 
-    Custom headers of the message can be read as attributes too, as in Celery.
+    Custom headers of the message can be read as attributes too, and programs may give it attributes of their own, as in
+    Celery.
 
     Attributes:
         current: the task that runs; None outside of one.
@@ -160,6 +168,11 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
             raise AttributeError(f"the request of {self.task!r} has no {name!r}") from None
 
     @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # a copy: what is changed in it changes nothing
+        """What programs find in `vars` of it: custom headers, what the message says, and attributes of their own."""
+        return {**self.headers, **{name: getattr(self, name) for name in _SAID}, **_OWN_ATTRIBUTES.__get__(self)}
+
+    @property
     def queue_of_origin(self) -> str | None:
         """The queue that its message was in; None when it came of none."""
         return self.delivery_info.get("queue") or self.delivery_info.get("routing_key")
@@ -207,6 +220,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         """Set every attribute back to what it is outside of a run."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(_EMPTY, name))
+        _OWN_ATTRIBUTES.__get__(self).clear()
 
     def as_execution_options(self) -> dict[str, Any]:
         """Return the options of `apply_async` that send a call as this run was sent."""
@@ -251,6 +265,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
 
 
 _EMPTY: Final = Context()
+_SAID: Final = Context.__struct_fields__[: Context.__struct_fields__.index("max_retries")]
+"""The fields that a message says; those behind are about how it is run."""
 
 
 def _published_to(info: Any, queue: str) -> dict[str, Any]:
@@ -299,6 +315,49 @@ def worker_context() -> Context | None:
     while context is not None and context.called_directly:
         context = context.outer
     return context
+
+
+class RequestStack:
+    """Be `task.request_stack`, through which libraries look at the runs of a task, as in Celery.
+
+    Args:
+        task: whose runs it shows.
+    """
+
+    def __init__(self, task: Task[..., Any]) -> None:
+        self._task = task
+
+    @property
+    def top(self) -> Context | None:
+        """The run that the task is in here, or None."""
+        return context_of(self._task)
+
+    @property
+    def stack(self) -> list[Context]:
+        """All runs of the task that are under way here, the innermost last."""
+        found = []
+        context = _current.get()
+        while context is not None:
+            if context.current is self._task:
+                found.append(context)
+            context = context.outer
+        return found[::-1]
+
+    def push(self, context: Context) -> None:
+        """Enter a context of the task, in tests of bodies."""
+        context.current = self._task
+        push_context(context)
+
+    def pop(self) -> Context | None:
+        """Leave the innermost context, if it is one of the task, and return it."""
+        context = _current.get()
+        if context is None or context.current is not self._task:
+            return None
+        leave_context(context)
+        return context
+
+    def __len__(self) -> int:
+        return len(self.stack)
 
 
 def context_of(task: Task[..., Any]) -> Context | None:

@@ -14,7 +14,7 @@ from celeriac.app.adding import add_to_chord
 from celeriac.app.arguments import arguments_of
 from celeriac.app.calling import Calling
 from celeriac.app.context import Context as Context  # imported from here by programs, as in Celery
-from celeriac.app.context import context_of, current_context, leave_context, push_context
+from celeriac.app.context import RequestStack, context_of, current_context, leave_context, push_context
 from celeriac.app.current import apps_named, current_app
 from celeriac.app.hiding import shown_arguments
 from celeriac.app.joining import allow_join_result
@@ -346,6 +346,11 @@ class Task(Calling[P, R]):
     def request(self) -> Context:
         """The run that this task is in; outside of one, a context that says `called_directly`."""
         return context_of(self) or Context(task=self.name, current=self)
+
+    @property
+    def request_stack(self) -> RequestStack:
+        """The runs of this task that are under way here, one inside the other."""
+        return RequestStack(self)
 
     def push_request(self, **fields: Any) -> Token[Context | None]:
         """Pretend, in tests of bodies, that a run is under way: ``task.push_request(id="x", retries=2)``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from celeriac import group
 from celeriac.app.context import Context
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.exceptions import EncodeError
@@ -66,12 +67,13 @@ class TestBefore:
 
         [shown] = seen
         headers, properties = shown.pop("headers"), shown.pop("properties")
+        [queue] = shown.pop("declare")
+        assert (queue.name, queue.routing_key, queue.exchange.name, queue.exchange.type) == ("q", "q", "q", "direct")
         assert shown == {
             "sender": "shop.add",
             "body": ((1,), {"y": 2}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}),
             "exchange": "",
             "routing_key": "q",
-            "declare": ["q"],
             "retry_policy": shown["retry_policy"],
         }
         assert shown["retry_policy"]["max_retries"] == 3
@@ -152,7 +154,7 @@ class TestBefore:
             app.builder.build_following(add.s(1), context)
 
         assert [shown["headers"]["retries"] for shown in seen] == [1, 0]
-        assert after == []
+        assert [shown["headers"] for shown in after] == [shown["headers"] for shown in seen]
 
     def test_a_call_that_runs_here_is_not_shown(self, app, add):
         app.conf.task_always_eager = True
@@ -197,6 +199,21 @@ class TestAfter:
         [shown] = seen
         assert (shown["sender"], shown["exchange"], shown["routing_key"]) == ("shop.add", "", "celery")
         assert (shown["body"][0], shown["headers"]["task"]) == ((1,), "shop.add")
+
+    def test_it_is_told_of_a_call_of_a_group_before_the_next_one_is_shown(self, add, sent):
+        told = []
+        begins = before_task_publish.connect(lambda headers, **_: told.append(("before", headers["id"])), weak=False)
+        ends = after_task_publish.connect(lambda headers, **_: told.append(("after", headers["id"])), weak=False)
+
+        try:
+            result = group(add.s(1), add.s(2)).apply_async()
+        finally:
+            before_task_publish.disconnect(begins)
+            after_task_publish.disconnect(ends)
+
+        first, second = (member.id for member in result)
+        assert told == [("before", first), ("after", first), ("before", second), ("after", second)]
+        assert len(sent()) == 2
 
     def test_what_was_not_published_is_not_told(self, app, add):
         with heard(after_task_publish) as seen, pytest.raises(EncodeError):

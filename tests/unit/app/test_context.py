@@ -48,6 +48,40 @@ def test_custom_headers_are_attributes_too(context):
         _ = context.nothing
 
 
+def test_a_program_may_give_it_attributes_of_its_own(context):
+    context.started_at = 5.0
+
+    assert (context.started_at, context.get("started_at"), context.headers) == (5.0, 5.0, {"tenant": "t1"})
+    context.clear()
+    assert not hasattr(context, "started_at")
+
+
+def test_its_vars_are_what_the_message_says_and_what_a_program_has_added(context):
+    context.started_at = 5.0
+
+    said = vars(context)
+
+    assert (said["id"], said["task"], said["tenant"], said["started_at"]) == ("run-1", "shop.add", "t1", 5.0)
+    assert said["delivery_info"]["routing_key"] == "slow"
+    assert not {"current", "outer", "following", "driver"} & set(said)
+
+
+def test_the_runs_of_a_task_are_a_stack(app, add):
+    outer, other, inner = Context(id="outer"), Context(id="other"), Context(id="inner")
+    assert (add.request_stack.top, add.request_stack.stack, add.request_stack.pop()) == (None, [], None)
+
+    add.request_stack.push(outer)
+    with entered(other):
+        seen = add.request_stack.top
+        add.request_stack.push(inner)
+        both = add.request_stack.stack, len(add.request_stack)
+        left = add.request_stack.pop()
+    add.request_stack.pop()
+
+    assert (seen, both, left) == (outer, ([outer, inner], 2), inner)
+    assert add.request_stack.top is None
+
+
 def test_two_contexts_share_nothing(app):
     first, second = Context(), Context()
 
