@@ -241,6 +241,36 @@ def test_an_app_has_options_steps_and_commands_of_its_own(project: Project):
     assert [words[:2] for words in project.notes] == [["opened", "books"], ["rang", "2"], ["closed", "books"]]
 
 
+LISTENING = """
+from celeriac.bootsteps import Step
+from celeriac.signals import task_prerun
+
+
+class Listens(Step):
+    def __init__(self, parent, **options):
+        task_prerun.connect(self.told)
+
+    def told(self, task_id, **provided):
+        note("told", task_id)
+
+
+app.steps["worker"].add(Listens)
+"""
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("options", [(), ("-P", "solo"), ("worker_pool_start_method=spawn",)], ids=str)
+def test_what_a_step_connects_by_being_made_is_told_of_tasks(project: Project, options: tuple[str, ...]):
+    project.use_also(LISTENING)
+    node = project.start(*options)
+
+    result = project.call("add", 1, 2)
+    assert result.get(timeout=20) == 3
+    assert node.stop() == 0
+
+    assert project.notes == [["told", result.id]]
+
+
 @pytest.mark.engines("sqlite")
 def test_a_step_that_cannot_start_ends_the_node(project: Project):
     project.use_also(OWN.replace('note("opened", self.shop, parent.hostname)', 'raise LookupError("no key")'))

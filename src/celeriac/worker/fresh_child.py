@@ -15,7 +15,6 @@ import msgspec
 from celeriac.exceptions import SettingWithoutEffect
 from celeriac.worker.forkserver import become_child
 from celeriac.worker.node import Node
-from celeriac.worker.node_signals import say_init
 from celeriac.worker.options import NodeOptions
 
 
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> int:
         os.set_inheritable(int(descriptor), False)
     warnings.simplefilter("ignore", SettingWithoutEffect)  # the supervisor reads the same, and warns
     node = Node(msgspec.json.decode(options, type=NodeOptions))
-    say_init(node.worker)
+    node.prepare_for_bodies()
     own, orders = socket.socket(fileno=int(end)), socket.socket(fileno=int(line))
     return node.run_child(int(place), int(capacity), own, orders)
 

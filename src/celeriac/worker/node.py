@@ -29,11 +29,7 @@ from celeriac.worker.cpus import usable_cpus
 from celeriac.worker.instance import Worker
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.names import file_name, node_name
-from celeriac.worker.node_signals import (
-    say_configured,
-    say_process_init,
-    say_process_shutdown,
-)
+from celeriac.worker.node_signals import say_configured, say_init, say_process_init, say_process_shutdown
 from celeriac.worker.options import NodeOptions
 from celeriac.worker.pools.base import Pool
 from celeriac.worker.pools.solo import Solo
@@ -43,6 +39,7 @@ from celeriac.worker.reloading import Reload
 from celeriac.worker.scaling import Bounds
 from celeriac.worker.shutdown import EXIT_DONE, EXIT_FAILED
 from celeriac.worker.start import Plan
+from celeriac.worker.stepping import steps_for_bodies
 from celeriac.worker.strategies import strategy_of
 
 logger: Final = logging.getLogger("celeriac.worker")
@@ -86,6 +83,7 @@ class Node:
         self.capacities: tuple[int, ...] = ()
         self.queues_added: list[str] = []
         self._selected_in: Queues | None = None
+        self._steps: list[object] = []
         self.worker = Worker(self, runs_tasks=issubclass(self.pool, Solo) is first)
         say_configured(self.worker)
         self.accept = self.app.conf.accept
@@ -230,6 +228,11 @@ class Node:
             logfile = pattern and file_name(pattern, self.name, process=number)
             log.setup(options.loglevel, logfile, colorize=options.color, process_name=role)
         setproctitle(f"[celeriac: {self.name}:{role}]")
+
+    def prepare_for_bodies(self) -> None:
+        """Have users prepare a process in which bodies run, or from which such processes are forked."""
+        say_init(self.worker)
+        self._steps = steps_for_bodies(self.worker, (self.app.steps["worker"], self.app.steps["consumer"]))
 
     def redirect_output(self) -> None:
         """Make log lines of what bodies print in this process, unless the settings say otherwise."""

@@ -155,7 +155,7 @@ def _run_forked(
             ignore_stop_signals()
             other.close()
             line.close()
-            say_init(node.worker)
+            node.prepare_for_bodies()
             node.set_up_process("ForkServer")
             ForkServer(
                 end,
@@ -226,7 +226,7 @@ def _run_bodies_here(node: Node, end: socket.socket, line: socket.socket, superv
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, hand_on)
-    say_init(node.worker)
+    node.prepare_for_bodies()
     node.set_up_process("MainProcess")
     if not sys.stdin.isatty():  # else a debugger may want to talk to somebody
         node.redirect_output()

@@ -1,4 +1,4 @@
-"""Start and stop the steps that an app has added to its nodes, in threads beside the loop."""
+"""Start and stop the steps that an app has added to its nodes, in threads beside the loop; make some for bodies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,27 @@ logger: Final = logging.getLogger("celeriac.worker")
 
 _STOP_WITHIN: Final = 10.0
 """Seconds that one step may take to stop; then the node goes on without it."""
+
+
+def steps_for_bodies(worker: Worker, kinds: Iterable[Iterable[type[Step]]]) -> list[Any]:
+    """Make the steps that have nothing to start, in a process that runs bodies, or forks those that do.
+
+    Whatever such a step does, it does by being made: it sets and connects things, in Celery for the bodies as well. One
+    that cannot be made is logged; the supervisor is where that ends the node.
+
+    Args:
+        worker: the node, as steps see it.
+        kinds: classes of steps.
+    """
+    made = []
+    for step in (step for kind in kinds for step in in_order(tuple(kind)) if not hasattr(step, "start")):
+        try:
+            one = step(worker, **worker.options())
+            if one.include(worker):
+                made.append(one)
+        except Exception:
+            logger.exception("the step %s could not be made where tasks run, which begin without it", step_name(step))
+    return made
 
 
 class Stepping:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.app.steps import StartStopStep
+from celeriac.app.steps import StartStopStep, Step
 from celeriac.worker import stepping
-from celeriac.worker.stepping import Stepping
+from celeriac.worker.stepping import Stepping, steps_for_bodies
 
 told: list[Any] = []
 
@@ -119,3 +119,38 @@ async def test_one_that_does_not_stop_keeps_nobody(kind, monkeypatch, caplog):
 
     assert ("Second", "stop") in told
     assert f"{kind.__name__} " in caplog.text
+
+
+class Connects(Step):
+    def __init__(self, parent, **options):
+        told.append(("Connects", "made", options))
+
+    def create(self, parent):
+        told.append(("Connects", "create"))
+
+
+class Unwanted(Connects):
+    def include_if(self, parent):
+        return False
+
+
+class Broken(Step):
+    def __init__(self, parent, **options):
+        raise LookupError("no key")
+
+
+def test_steps_that_have_nothing_to_start_are_made_for_bodies_too(caplog):
+    worker: Any = SimpleNamespace(options=lambda: {"shop": "books"})
+
+    steps = steps_for_bodies(worker, ({Broken, Connects, First}, ()))
+
+    assert [type(step) for step in steps] == [Connects]
+    assert told == [("Connects", "made", {"shop": "books"}), ("Connects", "create")]
+    [record] = caplog.records
+    assert record.message.endswith("Broken could not be made where tasks run, which begin without it")
+
+
+def test_a_step_that_the_node_is_not_to_have_is_none_for_bodies_either():
+    worker: Any = SimpleNamespace(options=dict)
+
+    assert steps_for_bodies(worker, ({Unwanted},)) == []
