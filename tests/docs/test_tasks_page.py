@@ -36,6 +36,7 @@ def test_the_page_lists_every_field_of_the_request():
     # What the run leaves behind for those who settle it, and what `retry` was told.
     internal = {"awaits_body", "current", "eager_retry", "following", "max_retries", "outer"}
     internal |= {"is_replaced", "joins", "queue_of_origin"}  # where it goes again, and what it does to chords
+    internal |= {"__dict__"}  # all that a message says, for `vars`
     internal |= {"cancelled", "driver", "in_body", "interrupt", "thread"}  # how a body is told from outside
     properties = {name for name, value in vars(Context).items() if isinstance(value, property)}
     assert listed == (set(Context.__struct_fields__) | properties) - internal

@@ -25,6 +25,7 @@ from celeriac.app.kinds import (
     read,
     whole,
 )
+from celeriac.app.standing import is_own
 from celeriac.brokers.topology import (
     KINDS,
     Exchange,
@@ -231,6 +232,11 @@ def _exchange(value: Any) -> Any:
     return ANY_TEXT.accept(value) if isinstance(value, str) or not looks_like_exchange(value) else exchange_of(value)
 
 
+QUEUE: Final = Kind("a queue, or the name of one", _queue)
+EXCHANGE: Final = Kind("an exchange, or the name of one", _exchange)
+EXCHANGE_TYPE: Final = one_of(*KINDS)
+
+
 def _callable(value: Any) -> Any:
     if not callable(value):
         raise ValueError
@@ -255,7 +261,7 @@ def _other(kind: Kind) -> _Option:
 
 _OF_MESSAGE: Final[dict[str, _Option]] = {
     "expires": _other(_TIME),
-    "queue": _other(Kind("a queue, or the name of one", _queue)),
+    "queue": _other(QUEUE),
     "priority": _field(whole(at_least=0, at_most=255), "priority"),
     "headers": _field(MAPPING, "headers"),
     "ignore_result": _field(FLAG, "ignore_result"),
@@ -285,8 +291,8 @@ _OF_MESSAGE: Final[dict[str, _Option]] = {
     "message_id": _other(ANY_TEXT),
     "type": _other(ANY_TEXT),
     "timestamp": _other(_FREE_SECONDS),
-    "exchange": _other(Kind("an exchange, or the name of one", _exchange)),
-    "exchange_type": _other(one_of(*KINDS)),
+    "exchange": _other(EXCHANGE),
+    "exchange_type": _other(EXCHANGE_TYPE),
     "routing_key": _other(ANY_TEXT),
     "mandatory": _other(FLAG),
     "declare": _other(Kind("a list of queues", _queues)),
@@ -333,6 +339,9 @@ _MISSING: Final[Mapping[str, str]] = {
 
 def read_message_options(task_name: str, options: Mapping[str, Any]) -> ReadOptions:
     """Check the options of a retry; of which task, for errors.
+
+    Where celeriac stands for Celery, options that are like none there are go the way of Celery: they become properties
+    of the message. Classes of tasks take them (`apply_async(once=…)`), and hand them on.
 
     Raises:
         TypeError: there is no such option.
@@ -393,7 +402,7 @@ def _take_unknown(
         if value in (False, "", (), [], {}):
             return
         raise NotImplementedError(f"option {name!r} of {what} is not in this version of celeriac: {why}")
-    if not lenient:
+    if not lenient and not is_own(name, known):
         near = get_close_matches(name, known, n=1)
         raise TypeError(
             f"{what} has no option {name!r}; "

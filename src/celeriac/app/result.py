@@ -130,13 +130,11 @@ class AsyncResult(RecordReader, Generic[R_co]):
             PROPAGATE_STATES: the states whose exception is raised.
 
         Raises:
-            TypeError, ValueError: `timeout` is no number of seconds.
+            TypeError, ValueError: `timeout` is no number of seconds, and it has to be waited.
             TimeoutError: the run had not ended in time.
             RuntimeError: called inside a task, which would occupy a slot that the awaited run may need.
             Exception: whatever the run raised, when it failed or was revoked.
         """
-        if timeout is not None:
-            timeout = finite_seconds("timeout", timeout)
         if self.ignored:
             return cast("R_co", None)
         if disable_sync_subtasks:
@@ -144,6 +142,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
         parents = self._parents() if self.parent is not None and follow_parents and propagate else []
         record = self._known_after(parents)
         if record is None:
+            timeout = _patience(timeout)
             if parents or on_interval is not None:
                 record = self._wait_step_by_step(parents, timeout, interval, on_interval)
             else:
@@ -248,8 +247,6 @@ class AsyncResult(RecordReader, Generic[R_co]):
 
         When it is cancelled nothing has happened: the run goes on, and its result can be asked for again.
         """
-        if timeout is not None:
-            timeout = finite_seconds("timeout", timeout)
         if self.ignored:
             return cast("R_co", None)
         if disable_sync_subtasks:
@@ -257,7 +254,7 @@ class AsyncResult(RecordReader, Generic[R_co]):
         parents = self._parents() if self.parent is not None and follow_parents and propagate else []
         record = self._known_after(parents)
         if record is None:
-            record = await self._await_step_by_step(parents, timeout)
+            record = await self._await_step_by_step(parents, _patience(timeout))
         return self._finish(record, propagate, callback)
 
     async def _await_step_by_step(self, parents: list[AsyncResult[Any]], timeout: float | None) -> Record:
@@ -559,6 +556,11 @@ class _Listener:
 
 def _reference(function: Any) -> Callable[[], Any]:
     return weakref.WeakMethod(function) if isinstance(function, MethodType) else weakref.ref(function)
+
+
+def _patience(timeout: Any) -> float | None:
+    """Check a timeout, where one is needed: celery-progress, for one, gives an id, of results that are known."""
+    return None if timeout is None else finite_seconds("timeout", timeout)
 
 
 def _too_late(task_id: str, timeout: float | None, state: str) -> TimeoutError:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from celeriac.app.calls import Defaults
     from celeriac.app.einfo import ExceptionInfo
     from celeriac.app.pydantic_tasks import Models
+    from celeriac.brokers.topology import Exchange, Queue
     from celeriac.canvas.signature import Signature
 
 P = ParamSpec("P")
@@ -98,6 +99,12 @@ class Task(Calling[P, R]):
     retry_jitter: bool = True
     throws: tuple[type[BaseException], ...] = ()
     expires: float | datetime | str | None = None
+    queue: Queue | str | None = None
+    exchange: Exchange | str | None = None
+    exchange_type: str | None = None
+    routing_key: str | None = None
+    mandatory: bool | None = None
+    delivery_mode: int | str | None = None
     compression: str | None = _setting("task_compression")
     serializer: str = _setting("task_serializer")
     typing: bool | None = None

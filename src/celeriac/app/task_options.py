@@ -11,9 +11,26 @@ from inspect import getattr_static
 from typing import Any, Final, Literal, TypedDict
 
 from celeriac.app.config.content import COMPRESSION, SERIALIZER
-from celeriac.app.kinds import CALL_KEY, FLAG, ON_CONFLICT, RATE, SECONDS, TEXT, Kind, one_of, or_none, read, whole
+from celeriac.app.kinds import (
+    ANY_TEXT,
+    CALL_KEY,
+    DELIVERY_MODE,
+    FLAG,
+    ON_CONFLICT,
+    RATE,
+    SECONDS,
+    TEXT,
+    Kind,
+    one_of,
+    or_none,
+    read,
+    whole,
+)
 from celeriac.app.missing import refuse_internals
+from celeriac.app.options import EXCHANGE, EXCHANGE_TYPE, QUEUE
+from celeriac.app.standing import is_own
 from celeriac.app.timing import end_of
+from celeriac.brokers.topology import Exchange, Queue
 
 
 class TaskOptions(TypedDict, total=False):
@@ -43,6 +60,12 @@ class TaskOptions(TypedDict, total=False):
         trail: note in the record of a run which calls it made.
         priority: of its messages, 0 to 255 (`task_default_priority`).
         expires: seconds or instant after which a run does not start any more.
+        queue: the queue that its calls go to, or its name, whatever `task_routes` says of the task.
+        exchange: the exchange that they go to, or its name, which leads on to queues.
+        exchange_type: "direct", "topic", "fanout" or "headers", where `task_queues` does not tell.
+        routing_key: what it leads on by.
+        mandatory: whether a call that reaches no queue is an error.
+        delivery_mode: 2 or "persistent", 1 or "transient" (`task_default_delivery_mode`).
         serializer: how its arguments travel (`task_serializer`).
         compression: how its messages are compressed (`task_compression`).
         typing: check arguments when the task is called.
@@ -90,6 +113,12 @@ class TaskOptions(TypedDict, total=False):
     trail: bool
     priority: int | None
     expires: float | datetime | str | None
+    queue: Queue | str | None
+    exchange: Exchange | str | None
+    exchange_type: str | None
+    routing_key: str | None
+    mandatory: bool | None
+    delivery_mode: int | str | None
     serializer: str | None
     compression: str | None
     typing: bool | None
@@ -169,9 +198,13 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "concurrency_key": or_none(Kind(CALL_KEY.words, _call_key)),
     "concurrency_limit": or_none(whole(at_least=1)),
     "default_retry_delay": Kind(SECONDS.words, _delay),
+    "delivery_mode": or_none(DELIVERY_MODE),
     "dont_autoretry_for": _EXCEPTIONS,
+    "exchange": or_none(EXCHANGE),
+    "exchange_type": or_none(EXCHANGE_TYPE),
     "expires": _ANY,
     "ignore_result": _FLAG,
+    "mandatory": _FLAG,
     "max_retries": or_none(whole(at_least=0)),
     "name": or_none(TEXT),
     "on_conflict": or_none(ON_CONFLICT),
@@ -180,6 +213,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "pydantic_context": or_none(_MAPPING),
     "pydantic_dump_kwargs": or_none(_MAPPING),
     "pydantic_strict": _FLAG,
+    "queue": or_none(QUEUE),
     "rate_limit": or_none(RATE),
     "rate_limit_scope": or_none(one_of("node", "global")),
     "reject_on_worker_lost": _FLAG,
@@ -189,6 +223,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "retry_backoff_max": SECONDS,
     "retry_jitter": FLAG,
     "retry_kwargs": _MAPPING,
+    "routing_key": or_none(ANY_TEXT),
     "send_events": FLAG,
     "sensitive": Kind("a tuple of names of arguments, or True for all", _names),
     "serializer": or_none(SERIALIZER),
@@ -211,7 +246,8 @@ def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict
     Args:
         what: the task, for errors.
         options: as given.
-        base: the class that the task is made from; its own attributes may be given as options too.
+        base: the class that the task is made from; its own attributes may be given as options too. Where celeriac
+            stands for Celery, so may others that are like no option, for the class to find.
 
     Raises:
         TypeError: there is no such option.
@@ -222,7 +258,7 @@ def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict
     for name, value in options.items():
         kind = _KINDS.get(name)
         if kind is None:
-            if name.startswith("_") or not hasattr(base, name) or isinstance(getattr_static(base, name), property):
+            if not _is_attribute(base, name) and (hasattr(base, name) or not is_own(name, _KINDS)):
                 known = ", ".join(_KINDS)
                 raise TypeError(f"{what} has no option {name!r}; there are {known}, and what its base class has")
             kept[name] = value
@@ -232,6 +268,10 @@ def read_task_options(what: str, options: Mapping[str, Any], base: type) -> dict
             kept[name] = value
     end_of(kept.get("expires"), now=0.0, zone=UTC)
     return kept
+
+
+def _is_attribute(base: type, name: str) -> bool:
+    return not name.startswith("_") and hasattr(base, name) and not isinstance(getattr_static(base, name), property)
 
 
 def read_task_class(what: str, task: type) -> None:

@@ -107,6 +107,14 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused(app, timeout, error, 
     assert str(caught.value) == text
 
 
+def test_a_timeout_is_not_looked_at_where_the_result_is_known(app, store):
+    store("run-1", "SUCCESS", 5)
+    result = app.AsyncResult("run-1")
+
+    assert result.ready()
+    assert result.get(result.id) == 5  # as celery-progress asks
+
+
 @pytest.mark.parametrize("timeout", [0, 0.01])
 def test_a_wait_that_ends_too_early_names_task_state_and_seconds(app, store, timeout):
     store("run-1", "STARTED", {})

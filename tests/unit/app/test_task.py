@@ -151,6 +151,28 @@ class TestMaking:
         said = (early.acks_late, early.ignore_result, early.max_retries, early.default_retry_delay)
         assert said == (False, True, None, 5)
 
+    def test_it_says_where_its_calls_go_whatever_the_routes_say_and_a_call_says_more(self, app):
+        app.conf.task_routes = {"shop.*": "routed"}
+        told = app.task(name="shop.told", queue="mail", delivery_mode="transient")(lambda: None)
+        routed = app.task(name="shop.routed", queue=None)(lambda: None)
+
+        calls = [(told, {}), (told, {"queue": "urgent"}), (routed, {})]
+        messages = [app.builder.build(task, (), {}, options) for task, options in calls]
+
+        assert [message.queue for message in messages] == ["mail", "urgent", "routed"]
+        assert (told.queue, told.delivery_mode) == ("mail", 1)
+
+    def test_it_may_name_an_exchange(self, app):
+        log = app.task(exchange="logs", exchange_type="topic", routing_key="shop.paid", mandatory=False)(lambda: None)
+
+        message = app.builder.build(log, (), {}, {})
+
+        assert (message.route.exchange, message.route.routing_key, message.route.mandatory) == (
+            "logs",
+            "shop.paid",
+            False,
+        )
+
     def test_the_defaults_of_retrying_are_celerys(self, add):
         assert (add.max_retries, add.default_retry_delay) == (3, 180)
 
@@ -191,6 +213,8 @@ class TestMaking:
             ("serializer", "jsn", "serializer of task 'shop.t' must be one of 'json', 'msgpack'"),
             ("compression", "gzp", "compression of task 'shop.t' must be one of 'gzip', 'zlib'"),
             ("expires", "soon", "expires must be an ISO 8601 time"),
+            ("queue", 5, "queue of task 'shop.t' must be a queue, or the name of one, or None, got 5"),
+            ("delivery_mode", 3, "delivery_mode of task 'shop.t' must be"),
         ],
     )
     def test_a_wrong_option_is_named_when_the_task_is_made(self, app, option, value, error):

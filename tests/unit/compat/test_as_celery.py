@@ -160,6 +160,38 @@ for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
     assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 3]
 
 
+def test_classes_of_tasks_may_have_options_of_their_own_and_typos_are_errors_still():
+    program = """
+import celery
+app = celery.Celery("shop", broker="memory://")
+class Once(celery.Task):
+    def apply_async(self, args=None, kwargs=None, **options):
+        print(self.heimdall, options)
+        return super().apply_async(args, kwargs, **options)
+@app.task(base=Once, heimdall={"unique": True})
+def pay():
+    pass
+pay.apply_async(once={"graceful": True})
+for options in ({"ignore_results": True}, {"max_retry": 1}):
+    try:
+        app.task(**options)(lambda: None)
+    except TypeError as error:
+        print(error.__class__.__name__)
+try:
+    pay.apply_async(prioriti=1)
+except TypeError as error:
+    print(error)
+"""
+
+    assert printed(program).splitlines() == [
+        "{'unique': True} {'once': {'graceful': True}}",
+        "TypeError",
+        "TypeError",
+        "{'unique': True} {'prioriti': 1}",
+        "a call of task 'shop.pay' has no option 'prioriti'; did you mean 'priority'?",
+    ]
+
+
 def test_private_names_that_libraries_call_do_what_they_do_in_celery():
     program = """
 from celery import Celery, Task, states

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from celeriac.app.config.sources import Defaults, Layer, Sources, fresh_defaults
 from celeriac.app.config.table import NEW_NAMES, SETTINGS
 from celeriac.app.config.texts import read_assignments
 from celeriac.app.config.unused import warn_without_effect
+from celeriac.app.standing import stands_for_celery
 from celeriac.exceptions import UnknownSetting
 from celeriac.masking import masked
 
@@ -363,7 +363,7 @@ class Settings(DerivedSettings):
             sources = self._sources
             if sources.pending and any(sources.names.find(name) is None for name in values):
                 sources = sources.with_defaults()
-            if _stands_for_celery():
+            if stands_for_celery():
                 own = (name for name in values if sources.names.is_own(name))
                 sources = msgspec.structs.replace(sources, names=sources.names.also_known(own))
             said = check(values, sources.names, origin)
@@ -419,11 +419,6 @@ class Settings(DerivedSettings):
     def _no_such(self, name: str) -> str:
         near = self._sources.names.nearest(name)
         return f"there is no setting {name!r}" + (f"; did you mean {near!r}?" if near else "")
-
-
-def _stands_for_celery() -> bool:
-    """Say whether programs here are written for Celery, whose `conf` keeps names that it does not know."""
-    return getattr(sys.modules.get("celery"), "__celeriac__", False)
 
 
 def _named(sources: Sources, namespace: str | None) -> Sources:
