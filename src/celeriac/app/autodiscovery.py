@@ -32,7 +32,9 @@ def _import_related(package: str, related_name: str | None) -> ModuleType | None
         module = _import(above) if above else module
         package = above if module is not None and above else package
     if module is None:
-        raise ModuleMissing(f"there is no package {package!r}, which autodiscover_tasks asks for; correct the name")
+        raise ModuleMissing(
+            f"there is no package {package!r}, which autodiscover_tasks asks for; correct the name", name=package
+        )
     return module if related_name is None else _import(f"{package}.{related_name}")
 
 

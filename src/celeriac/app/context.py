@@ -12,6 +12,7 @@ import msgspec
 from celeriac.brokers.joins import JoinEffects
 from celeriac.exceptions import TaskCancelled
 from celeriac.message import Message
+from celeriac.wire.properties import PERSISTENT
 from celeriac.wire.protocol import TaskRequest
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Context(_Open, kw_only=True, eq=False):
 
     Attributes:
         current: the task that runs; None outside of one.
+        message_properties: those of the message that nothing else of it implies.
         called_directly: the body was called as a plain function, not by a worker.
         children: results of the calls that the run made.
         max_retries: what `retry` was told in this run, which counts for its automatic retries as well.
@@ -73,6 +75,7 @@ class Context(_Open, kw_only=True, eq=False):
     reply_to: str | None = None
     delivery_info: dict[str, Any] = msgspec.field(default_factory=dict)
     headers: dict[str, Any] = msgspec.field(default_factory=dict)
+    message_properties: dict[str, Any] = msgspec.field(default_factory=dict)
     hostname: str | None = None
     origin: str | None = None
     lang: str | None = None
@@ -142,6 +145,7 @@ class Context(_Open, kw_only=True, eq=False):
                 "redelivered": redelivered,
             },
             headers=request.headers,
+            message_properties=request.properties,
             hostname=hostname,
             origin=request.origin,
             lang=request.lang,
@@ -184,7 +188,8 @@ class Context(_Open, kw_only=True, eq=False):
             "correlation_id": self.correlation_id,
             "reply_to": self.reply_to,
             "priority": self.delivery_info.get("priority"),
-            "delivery_mode": 2,
+            "delivery_mode": PERSISTENT,
+            **self.message_properties,
             "delivery_info": self.delivery_info,
         }
 

@@ -38,7 +38,8 @@ def import_tasks(module: str, asked_by: str) -> None:
             raise module_failed(module, f"which {asked_by} asks for", error) from error
         raise ModuleMissing(
             f"there is no module {error.name!r}, which {asked_by} asks for ({module!r}); correct the name, or start "
-            "the worker in the folder that holds it"
+            "the worker in the folder that holds it",
+            name=error.name,
         ) from error
     except (Exception, SystemExit) as error:
         raise module_failed(module, f"which {asked_by} asks for", error) from error

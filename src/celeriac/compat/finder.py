@@ -93,9 +93,16 @@ def install() -> None:
         ImproperlyConfigured: `AS_CELERY` is set, and Celery itself is imported already.
     """
     if TableFinder not in sys.meta_path:
-        sys.meta_path.insert(0, ExtendingFinder)
+        stand_in_front()
         sys.meta_path.append(TableFinder)
     if os.environ.get(AS_CELERY, "").lower() not in _NO:
         from celeriac.compat import as_celery
 
         as_celery.install()
+
+
+def stand_in_front() -> None:
+    """Make the finder of real modules the first, again where others have come before it that find them as well."""
+    if ExtendingFinder in sys.meta_path:
+        sys.meta_path.remove(ExtendingFinder)
+    sys.meta_path.insert(0, ExtendingFinder)

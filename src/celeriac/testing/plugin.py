@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from celeriac.compat import finder
 from celeriac.testing import fixtures
 
 CELERYS_OWN: Final = frozenset(("celery.contrib.pytest", "pytest_celery"))
@@ -20,7 +21,8 @@ CELERYS_OWN: Final = frozenset(("celery.contrib.pytest", "pytest_celery"))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Keep `import celery` meaning celeriac where it does: pytest has put a finder of its own in front."""
+    """Keep Celery's paths, and `import celery` meaning celeriac where it does: pytest has put its finder in front."""
+    finder.stand_in_front()
     as_celery = sys.modules.get("celeriac.compat.as_celery")
     if as_celery is not None and as_celery.is_installed():
         as_celery.stand_in_front()

@@ -473,6 +473,7 @@ class TaskRequest(Headers, gc=False):
         chain: the remaining steps, the next one last.
         headers: custom ones, which a retry hands on.
         delivery_info: exchange and routing key that it was published with, if it says so and not only a queue.
+        properties: those of the message that the rest of it does not imply.
     """
 
     args: list[Any] = msgspec.field(default_factory=list)
@@ -486,6 +487,7 @@ class TaskRequest(Headers, gc=False):
     correlation_id: str | None = None
     priority: int = 0
     delivery_info: Any = None
+    properties: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def read_request(message: Message, *, limits: Limits = DEFAULT_LIMITS, accept: Accept = ACCEPT_JSON) -> TaskRequest:
@@ -524,6 +526,7 @@ def read_request(message: Message, *, limits: Limits = DEFAULT_LIMITS, accept: A
         properties.get("correlation_id", headers.id),
         message.priority,
         properties.get("delivery_info"),
+        properties,
     )
     return TaskRequest(*msgspec.structs.astuple(headers), *own)  # by position: half the time of 29 keywords
 

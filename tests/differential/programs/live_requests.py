@@ -98,6 +98,11 @@ def options_that_reach_the_request():
             for key, value in see("headers", headers={"tenant": "acme", "n": 5}).items()
             if key in ("tenant", "n")
         },
+        "properties": {
+            key: value
+            for key, value in see("properties", app_id="shop", message_id="m1", priority=3).items()
+            if key in ("app_id", "message_id", "priority", "delivery_mode", "type")
+        },
         "shadow": see("shadow", shadow="another.name"),
         "timelimit": [see("timelimit", time_limit=60, soft_time_limit=50), see("timelimit", time_limit=60)],
         "group": [see("group", group_id="g"), see("group_index", group_index=4)],

@@ -42,6 +42,15 @@ def test_it_tells_how_the_message_came(context):
     assert (context.called_directly, context.is_eager) == (False, False)
 
 
+def test_it_tells_the_properties_of_the_message(app, add):
+    given = {"app_id": "shop", "message_id": "m1", "reply_to": "answers", "delivery_mode": 1, "priority": 3}
+    message = app.builder.build(add, (1,), {}, given, task_id="run-1")
+
+    context = Context.from_request(read_request(message), task=add, queue="slow")
+
+    assert context.properties == {"correlation_id": "run-1", "delivery_info": context.delivery_info, **given}
+
+
 def test_custom_headers_are_attributes_too(context):
     assert (context.tenant, context.get("tenant"), context.get("nothing", 5)) == ("t1", "t1", 5)
     with pytest.raises(AttributeError, match=r"the request of 'shop\.add' has no 'nothing'"):

@@ -61,3 +61,14 @@ def test_programs_ask_the_loader_of_an_app_for_its_modules(folder):
     assert app.loader.import_task_module("loader_tasks") is app.loader.import_module("loader_tasks")
     with pytest.raises(ModuleMissing):
         app.loader.import_task_module("nosuch_tasks")
+
+
+def test_the_error_about_a_module_that_is_not_there_has_its_name():
+    app = Celery("shop", broker="memory://", set_as_current=False)
+
+    with pytest.raises(ModuleNotFoundError) as of_include:
+        import_tasks("nosuch.tasks", "include")
+    with pytest.raises(ModuleNotFoundError) as of_discovery:
+        app.autodiscover_tasks(["nosuch"], force=True)
+
+    assert (of_include.value.name, of_discovery.value.name) == ("nosuch", "nosuch")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PLUGIN = ("-p", "celeriac.testing.plugin")
+MAIN = "import sys, pytest; sys.exit(pytest.console_main())"
 
 CELERYS = """
 import pytest
@@ -22,15 +23,15 @@ def celery_app():
 
 @pytest.fixture
 def run(tmp_path: Path):
-    """Run tests, given as files, and return what pytest says."""
+    """Run tests, given as files, and return what pytest says; `first` is run before pytest is imported."""
 
-    def run(*options: str, **files: str) -> str:
+    def run(*options: str, first: str = "", **files: str) -> str:
         for name, source in files.items():
             path = tmp_path / f"{name.replace('__', '/')}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(source)
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", *options],
+            [sys.executable, "-c", f"{first}\n{MAIN}", "-q", "-p", "no:cacheprovider", "--strict-markers", *options],
             cwd=tmp_path,
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{os.pathsep.join(sys.path)}"},
             stdout=subprocess.PIPE,
@@ -130,6 +131,18 @@ def test_nothing_heavy_is_imported_unless_it_is_used(run):
     said = run(
         *PLUGIN,
         test_shop=f"import sys\ndef test_shop():\n    assert not {set(heavy)} & set(sys.modules)\n",
+    )
+
+    assert "1 passed" in said, said
+
+
+@pytest.mark.parametrize("name", ["celery", "celeriac"])
+def test_celerys_paths_are_whole_where_celeriac_came_before_pytest(run, name):
+    said = run(
+        *("-p", "installed", *PLUGIN),
+        first="from celeriac.compat import install_as_celery; install_as_celery()",
+        installed='import pytest; pytest.register_assert_rewrite("celeriac")',  # as pytest does of what has a plugin
+        test_shop=f"def test_shop():\n    from {name}.worker.control import control_command\n",
     )
 
     assert "1 passed" in said, said
