@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
+
+_OURS: Final = "celeriac."
 
 
 def run_command(app: Celery, argv: Sequence[str] | None) -> int:
@@ -41,6 +43,8 @@ def run_worker(app: Celery, argv: Sequence[str] | None) -> int:
 def place_of(app: Celery) -> str:
     """Return the module and attribute by which the app can be found again."""
     for name, module in list(sys.modules.items()):
+        if getattr(module, "__name__", "").startswith(_OURS):  # one of them holds the current app, here only
+            continue
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is app:
                 return f"{name}:{attribute}"

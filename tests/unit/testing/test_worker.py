@@ -301,6 +301,14 @@ def test_processes_cannot_see_what_is_in_memory(app):
         pass
 
 
+def test_processes_cannot_find_an_app_that_no_module_holds(tmp_path: Path):
+    app = TestApp(broker=f"sqlite:///{tmp_path}/q.sqlite3", set_as_current=True)
+    worker = start_worker(app, pool="prefork")
+
+    with pytest.raises(ImproperlyConfigured, match=r"'celery\.tests' is no attribute of any module"), worker:
+        pass
+
+
 def test_other_pools_are_a_node_beside_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module = "shop_of_the_worker_tests"
     (tmp_path / f"{module}.py").write_text(
