@@ -14,7 +14,8 @@ from importlib.util import find_spec, spec_from_file_location
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.compat.modules import add_rows, spec_of
+from celeriac.compat.finder import EXTENDED
+from celeriac.compat.modules import add_rows, extend, spec_of
 from celeriac.compat.peers import PEERS
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -78,6 +79,8 @@ class _AliasLoader(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         module = import_module(self._ours)
+        if self._ours in EXTENDED:
+            extend(module)  # which its own import has not done where another finder stood in front, such as pytest's
         self._spec = module.__spec__
         return module
 

@@ -148,6 +148,17 @@ def test_celerys_paths_are_whole_where_celeriac_came_before_pytest(run, name):
     assert "1 passed" in said, said
 
 
+def test_celerys_paths_are_whole_for_plugins_that_pytest_imports_first(run):
+    said = run(
+        *("-p", "early", *PLUGIN),
+        first="from celeriac.compat import install_as_celery; install_as_celery()",
+        early='import pytest; pytest.register_assert_rewrite("celeriac"); import celeriac.worker.control',
+        test_shop="def test_shop():\n    from celery.worker.control import control_command\n",
+    )
+
+    assert "1 passed" in said, said
+
+
 TRAPPED = """
 import pytest
 
