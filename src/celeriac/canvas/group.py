@@ -31,7 +31,11 @@ class group(Several[list[Any]]):
         if len(tasks) == 1:
             [given] = tasks
             if isinstance(given, dict) and "task" in given:
-                given = [given]
+                only = maybe_signature(given, app=app)
+                if isinstance(only, group):
+                    given, options = only.tasks, {**_of_members(only.options), **options}
+                else:
+                    given = [only]
             tasks = given
         members = _members_of(tasks, app)
         super().__init__("celery.group", (), {"tasks": members}, options, None, "group", False, app)
@@ -96,13 +100,15 @@ class group(Several[list[Any]]):
         return self if several or not tasks else tasks[0]
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Self:
-        """Have the members start one after the other: the first after `start` seconds, each next one `step` later."""
+        """Have the members start one after the other: the first after `start` seconds, each next one `step` later.
+
+        From `stop` seconds on all start at once.
+        """
         countdown = start
         for member in self.tasks:
             member.set(countdown=countdown)
-            countdown += step
-            if stop is not None and countdown >= stop:
-                countdown = start
+            if not stop or countdown + step <= stop:
+                countdown += step
         return self
 
     def app_if_any(self) -> Any:
@@ -172,10 +178,8 @@ class group(Several[list[Any]]):
         return self.tasks[0].link(maybe_signature(callback, app=self._app, clone=True).set(immutable=True))
 
     def link_error(self, errback: Any) -> Any:
-        """Have `errback` called for each member that fails."""
-        for member in self.tasks:
-            member.link_error(maybe_signature(errback, app=self._app, clone=True))
-        return errback
+        """Have `errback` called for each member that fails, and return what each of them has been given."""
+        return tuple(member.link_error(maybe_signature(errback, app=self._app, clone=True)) for member in self.tasks)
 
     def freeze(
         self,

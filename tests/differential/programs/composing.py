@@ -133,6 +133,29 @@ def links_of_canvases():
 
 
 @program()
+def members_of_groups():
+    def delays(*said, count=4):
+        members = group([add.s(i, i) for i in range(count)]).skew(*said).tasks
+        return [member.options["countdown"] for member in members]
+
+    inner = group(add.s(1, 1), mul.s(2, 2))
+    return {
+        "a group given to a group": [shape(group(inner)), shape(group([inner]))],
+        "a call given to a group": shape(group(add.s(1, 1))),
+        "errbacks of members": [written(each) for each in inner.link_error(total.s())],
+        "starts": [
+            delays(),
+            delays(2),
+            delays(1, 3),
+            delays(1, 4, 1.5),
+            delays(0, 9, 3),
+            delays(5, 5),
+            delays(1, None, 2),
+        ],
+    }
+
+
+@program()
 def copies_share_nothing():
     steps = chain(add.s(1, 1), mul.s(2))
     copied = steps.clone()
