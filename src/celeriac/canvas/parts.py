@@ -78,12 +78,24 @@ class Parts(dict[str, Any]):
         """Id of the run, once it is frozen."""
         return self.options.get("task_id")
 
+    @id.setter
+    def id(self, value: str | None) -> None:
+        self.options["task_id"] = value
+
     @property
     def parent_id(self) -> str | None:
         """Id of the task that leads to this one, if that is settled."""
         return self.options.get("parent_id")
 
+    @parent_id.setter
+    def parent_id(self, value: str | None) -> None:
+        self.options["parent_id"] = value
+
     @property
     def root_id(self) -> str | None:
         """Id of the first task of the workflow, if that is settled."""
         return self.options.get("root_id")
+
+    @root_id.setter
+    def root_id(self, value: str | None) -> None:
+        self.options["root_id"] = value

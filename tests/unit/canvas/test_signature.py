@@ -120,10 +120,12 @@ class TestTheDict:
     def test_its_parts_are_attributes_that_can_be_set(self, add):
         call = add(1)
 
-        call.args, call.kwargs, call.options = (2,), {"y": 3}, {"task_id": "x", "root_id": "r", "parent_id": "p"}
+        call.args, call.kwargs, call.options = (2,), {"y": 3}, {"priority": 3}
+        call.id, call.root_id, call.parent_id = "x", "r", "p"
         call.task, call.immutable, call.subtask_type = "other", True, "kind"
 
         assert call == plain("other", (2,), {"y": 3}, call.options, immutable=True, subtask_type="kind")
+        assert call.options == {"priority": 3, "task_id": "x", "root_id": "r", "parent_id": "p"}
         assert (call.name, call.id, call.root_id, call.parent_id) == ("other", "x", "r", "p")
 
     def test_without_an_id_it_has_none(self, add):
