@@ -35,6 +35,7 @@ def test_the_page_lists_every_field_of_the_request():
 
     # What the run leaves behind for those who settle it, and what `retry` was told.
     internal = {"awaits_body", "current", "eager_retry", "following", "max_retries", "outer"}
+    internal |= {"message_properties"}  # which `properties` shows
     internal |= {"is_replaced", "joins", "queue_of_origin"}  # where it goes again, and what it does to chords
     internal |= {"__dict__"}  # all that a message says, for `vars`
     internal |= {"cancelled", "driver", "in_body", "interrupt", "thread"}  # how a body is told from outside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from observing import make_app, program, raised
 
@@ -83,6 +84,10 @@ def plain(options):
 
 
 def sent(app, name, kwargs, options):
+    return noted(lambda: app.send_task(name, kwargs=kwargs, **options))
+
+
+def noted(send):
     seen = []
 
     def note(exchange=None, routing_key=None, properties=None, **more):
@@ -90,7 +95,7 @@ def sent(app, name, kwargs, options):
 
     before_task_publish.connect(note, weak=False)
     try:
-        app.send_task(name, kwargs=kwargs, **options)
+        send()
     except Exception:
         pass
     finally:
@@ -117,6 +122,27 @@ def what_messages_are_published_with():
         for call, options in CALLS.items():
             for name, kwargs in (("shop.pay", {}), ("push.a", {"country": "ch"})):
                 facts[f"{table}, {call}, {name}"] = sent(app, name, kwargs, options)
+    return facts
+
+
+def nothing():
+    pass
+
+
+@program()
+def tasks_that_say_their_way_themselves():
+    facts = {}
+    for table in ("a dict", "further options"):
+        app = make_app(task_queues=queues(), task_routes=TABLES[table], task_default_queue="default")
+        for call, said in CALLS.items():
+            by_option = app.task(name=f"shop.option, {call}", **said)(nothing)
+            kind = type("Own", (app.Task,), {"name": f"shop.class, {call}", "run": staticmethod(nothing), **said})
+            later = app.task(name=f"shop.later, {call}")(nothing)
+            for key, value in said.items():
+                setattr(later, key, value)
+            for task in (by_option, app.register_task(kind()), later):
+                facts[f"{table}, {task.name}"] = noted(task.delay)
+                facts[f"{table}, {task.name}, and the call"] = noted(partial(task.apply_async, queue="push"))
     return facts
 
 
