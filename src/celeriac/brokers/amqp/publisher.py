@@ -280,6 +280,7 @@ class Publisher:
         Raises:
             BrokerUnavailable: the block is not over by the deadline.
         """
+        started_at = time.monotonic()
         with self._line() as line:
             channel = self._within(deadline_at, line, lambda: line.connection.channel(), doing, sent=False)
             number = channel.channel_id
@@ -290,7 +291,9 @@ class Publisher:
                 line.connection.watch_no_more(number)
             except LOST as error:
                 line.drop()
-                raise unanswered(error, self.place.address, doing, ASK_WITHIN, sent=False) from error
+                now = time.monotonic()
+                told = TimeoutError() if now >= deadline_at else error
+                raise unanswered(told, self.place.address, doing, now - started_at, sent=False) from error
             except BaseException:
                 line.drop()
                 raise
@@ -327,11 +330,11 @@ class Publisher:
         except (*LOST, driver.AMQPError) as error:
             silent = line.why_silent()
             line.drop()
-            late = time.monotonic() >= deadline_at
             if silent is not None:
                 raise Blocked(where, silent, sent=sent) from error
-            told = TimeoutError() if late else error
-            raise unanswered(told, where, doing, time.monotonic() - started_at, sent=sent) from error
+            now = time.monotonic()
+            told = TimeoutError() if now >= deadline_at else error
+            raise unanswered(told, where, doing, now - started_at, sent=sent) from error
         except BaseException:
             line.drop()
             raise

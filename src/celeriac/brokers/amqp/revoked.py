@@ -1,9 +1,9 @@
 """What is revoked, in a stream: a queue that RabbitMQ keeps, and that everybody reads from where they want.
 
 Each entry is one revocation; its offset tells the version. So nodes that were down, and those to come, are told, too.
-A stream does not tell where it ends; whoever reads it puts a mark there before, and reads up to that. When that does
-not come, the stream is another one than before, as on the next server of a list: it is read from its beginning, and
-versions go on from where they were.
+A stream does not tell where it ends; whoever reads it puts a mark there before, and reads up to that, beginning with
+the entry that was read last. Where another one stands in its place, or none, the stream is another one than before, as
+on the next server of a list: it is read from its beginning, and versions go on from where they were.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class RevokedOnRabbitMQ:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, _Entry]] = {}
         self._next = 0
+        self._last: tuple[bytes, str] | None = None  # the body and the mark of the entry before the next one
         self._before = 0  # offsets of the streams that this one has taken the place of
         self._version = 0
 
@@ -130,44 +131,51 @@ class RevokedOnRabbitMQ:
         self._publisher.publish([_outgoing(self._stream, mark, b"", {MARK: mark})], deadline_at=deadline_at)
         with self._publisher.channel("reading what is revoked", deadline_at=deadline_at) as channel:
             channel.basic_qos(0, _AT_ONCE, False)
-            if not self._read_up_to(mark, channel):
-                self._before, self._next = self._before + self._next, 0
-                while not self._read_up_to(mark, channel):
-                    pass  # it was published, so it comes; the deadline ends this, too
+            while not self._read_up_to(mark, channel):  # it was published, so it comes; the deadline ends this, too
+                self._before, self._next, self._last = self._before + self._next, 0, None
 
     def _read_up_to(self, mark: str, channel: Any) -> bool:
-        """Read on until a mark comes; say whether it did, before there was silence."""
-        seen: set[str] = set()
+        """Read on until a mark comes; False when the stream is another one than before."""
+        begin, is_over, is_same = self._next, False, self._last is None
 
         def take(message: Delivered) -> None:
-            if mark in seen:  # the channel is being closed, and on one that is closed an ack ends the connection
+            nonlocal is_over, is_same
+            if is_over:  # the channel is being closed, and on one that is closed an ack ends the connection
                 return
             channel.basic_ack(message.tag)
             headers = message.carried.headers
             offset = headers.get(OFFSET)
-            if isinstance(offset, int):  # else nobody of us has written it, and what comes next tells its own
-                seen.add(str(headers.get(MARK)))
-                self._take(offset, message.carried.body, is_mark=MARK in headers)
+            if not isinstance(offset, int):  # nobody of us has written it, and what comes next tells its own
+                return
+            found = str(headers.get(MARK))
+            entry = message.carried.body, found
+            is_same = is_same or (offset == begin - 1 and entry == self._last)
+            if is_same:
+                self._take(offset, entry, is_mark=MARK in headers)
+                is_over = found == mark
+            else:
+                is_over = offset >= begin - 1  # a stream begins at the chunk that has the offset
 
         connection = channel.connection
         connection.watch(channel.channel_id, take)
-        consumer = channel.basic_consume(REVOCATIONS, arguments={OFFSET: self._next})
-        while mark not in seen:
+        consumer = channel.basic_consume(REVOCATIONS, arguments={OFFSET: max(0, begin - 1)})
+        while not is_over:
             try:
                 connection.drain_events(timeout=_SILENT_FOR)
             except TimeoutError:
-                channel.basic_cancel(consumer)
-                return mark in seen
-        return True
+                is_over = not is_same
+        if not is_same:
+            channel.basic_cancel(consumer)
+        return is_same
 
-    def _take(self, offset: int, body: bytes, *, is_mark: bool) -> None:
-        if offset < self._next:  # a stream begins at the chunk that has the offset
+    def _take(self, offset: int, written: tuple[bytes, str], *, is_mark: bool) -> None:
+        if offset < self._next:  # read before
             return
-        self._next = offset + 1
+        self._next, self._last = offset + 1, written
         if is_mark:
             return
         try:
-            entry = msgspec.json.decode(body, type=_Entry)
+            entry = msgspec.json.decode(written[0], type=_Entry)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return  # what nobody of us has written
         self._version = self.version_at(offset)

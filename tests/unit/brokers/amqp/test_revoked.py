@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import amqp
 import pytest
 
@@ -41,3 +44,51 @@ def test_what_nobody_can_read_there_hides_nothing(world):
         assert [each.task_id for each in one.revocations().revocations] == ["before", "after"]
         assert one.revoked(["before", "after"]).keys() == {"before", "after"}
     assert world.node(name="w2@host").look().revocations == broker.revocations().version
+
+
+def deleted(world, queue):
+    """Delete a queue as somebody else does."""
+    place = world.place
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as driver:
+        driver.channel().queue_delete(queue)
+
+
+def test_a_stream_in_the_place_of_another_is_read_from_its_beginning_however_far_it_has_come(world):
+    broker, other = world.broker(), world.broker()
+    node = world.node(broker)
+    revoke(broker, revocation(node, "before"))
+    assert [one.task_id for one in broker.revocations().revocations] == ["before"]
+    deleted(world, REVOCATIONS)
+
+    revoke(other, revocation(node, "first"))
+    for _ in range(10):
+        other.revocations()  # each look is an entry, too
+
+    assert broker.revoked(["before", "first"]).keys() == {"before", "first"}
+    version = broker.revocations().version
+    revoke(other, revocation(node, "second"))
+    assert [one.task_id for one in broker.revocations(version).revocations] == ["second"]
+
+
+def test_a_stream_in_the_place_of_another_is_noticed_although_others_go_on_writing(world):
+    broker, other = world.broker(), world.broker()
+    node = world.node(broker)
+    for _ in range(6):
+        broker.revocations()
+    deleted(world, REVOCATIONS)
+    revoke(other, revocation(node, "first"))
+    is_enough = threading.Event()
+
+    def go_on() -> None:
+        while not is_enough.wait(0.1):
+            other.revocations()
+
+    with ThreadPoolExecutor(1) as threads:
+        going_on = threads.submit(go_on)
+        try:
+            found = broker.revoked(["first"])
+        finally:
+            is_enough.set()
+        going_on.result()
+
+    assert found.keys() == {"first"}
