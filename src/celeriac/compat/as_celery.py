@@ -20,8 +20,9 @@ from celeriac.compat.peers import PEERS
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from importlib.abc import Loader
+    from importlib.metadata import Distribution, DistributionFinder
 else:
     Loader = object  # importing the base class takes 9 ms, and nothing of it is needed
 
@@ -57,6 +58,18 @@ class AliasFinder:
         if fullname == f"{_CELERY}.__main__":  # to be run, and not to be shared
             return spec_from_file_location(fullname, found.origin)
         return ModuleSpec(fullname, _AliasLoader(ours), origin=found.origin)
+
+    @staticmethod
+    def find_distributions(context: DistributionFinder.Context) -> Iterable[Distribution]:
+        """Find the distribution `celery`, for who asks for it by name: its version is one that programs depend on.
+
+        Lists of what is installed, and of what is in some folder, are without it.
+        """
+        if context.name != _CELERY or "path" in vars(context):
+            return ()
+        from celeriac.compat.distribution import CeleryStoodFor
+
+        return (CeleryStoodFor(),)
 
 
 class PeerFinder:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
+from celeriac.compat.distribution import CeleryStoodFor
 from celeriac.exceptions import ImproperlyConfigured
 
 _MARK: Final = "# Written by `python -m celeriac.compat install-command`; `remove-command` deletes it."
@@ -43,11 +44,8 @@ def install_command(folder: Path | None = None) -> Path:
     Raises:
         ImproperlyConfigured: Celery is installed, or something else has that name.
     """
-    try:
-        installed = version("celery")
-    except PackageNotFoundError:
-        path = _path(folder)
-    else:
+    path, installed = _path(folder), _installed()
+    if installed is not None:
         raise ImproperlyConfigured(
             f"Celery {installed} is installed in {sys.prefix}, and `celery` is its command. Uninstall it first, or run "
             "`celeriac --as-celery`"
@@ -79,6 +77,12 @@ def remove_command(folder: Path | None = None) -> Path | None:
 def is_ours(path: Path) -> bool:
     """Tell whether a file was written by `install_command`."""
     return _MARK.encode() in path.read_bytes()
+
+
+def _installed() -> str | None:
+    """Return the version of the Celery that is installed, whether celeriac stands for it or not."""
+    found = (one for one in distributions(name="celery") if not isinstance(one, CeleryStoodFor))
+    return next((one.version for one in found), None)
 
 
 def _path(folder: Path | None) -> Path:

@@ -434,7 +434,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.worker.commands.revoking", "revoke terminate"),
     },
     "celeriac.worker.loops": no(WORKER, "asynloop synloop"),
-    "celeriac.worker.request": no(WORKER, "Request Context"),
+    "celeriac.worker.request": {
+        **at("celeriac.app.context", "Context"),
+        **at("celeriac.worker.message_signals", "Request"),
+    },
     "celeriac.worker.state": {
         **no(
             _instead("`app.control.inspect()`, which asks a node, or the `state` that a control command is given"),

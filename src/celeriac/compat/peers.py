@@ -87,10 +87,14 @@ PEERS: Final[Mapping[str, Names | Missing]] = {
     "kombu.utils.uuid": at("celeriac.ids", "uuid=new_id"),
     **all_of("kombu", "connection message messaging mixins pools simple transport", KOMBU),
     **all_of("kombu.utils", "debug limits scheduling", KOMBU),
-    "billiard": {**at("multiprocessing", f"{_MULTIPROCESSING} get_logger log_to_stderr"), **no(INTERNAL, "VERSION")},
+    "billiard": {
+        **at("multiprocessing", f"{_MULTIPROCESSING} get_logger log_to_stderr"),
+        **at("celeriac.compat.version", "VERSION=BILLIARDS_VERSION"),
+    },
     "billiard.einfo": {
         **at("celeriac.app.einfo", "ExceptionInfo"),
-        **no(INTERNAL, "ExceptionWithTraceback Traceback"),
+        **at("celeriac.compat.einfo", "ExceptionWithTraceback"),
+        **no(INTERNAL, "Traceback"),
     },
     "billiard.exceptions": {
         **at("celeriac.exceptions", "SoftTimeLimitExceeded Terminated TimeLimitExceeded WorkerLostError"),

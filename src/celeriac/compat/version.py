@@ -30,3 +30,5 @@ VERSION_BANNER: Final = f"{__version__} ({SERIES})"
 
 CELERYS_VERSION: Final = version_info_t(*CELERY_VERSION, "", "")
 CELERYS_VERSION_BANNER: Final = f"{'.'.join(map(str, CELERY_VERSION))} ({SERIES} {__version__})"
+BILLIARDS_VERSION: Final = version_info_t(4, 3, 0, "", "")
+"""That which comes with it."""

@@ -143,6 +143,40 @@ def test_what_celeriac_logs_comes_to_those_who_listen_to_celery():
     )
 
 
+def test_programs_that_ask_for_the_version_that_is_installed_are_told_celerys():
+    program = """
+from importlib.metadata import distribution, distributions, entry_points, version
+import celery
+print(version("celery"), distribution("celery").metadata["Name"], distribution("celery").files, celery.__version__)
+print([one.version for one in distributions(name="celery", path=["/nowhere"])])
+print([one.name for one in distributions() if type(one).__name__ == "CeleryStoodFor"])
+entry_points()
+"""
+
+    assert printed(program).splitlines() == ["5.7.0 celery None 5.7.0", "[]", "[]"]
+
+
+def test_the_request_of_a_received_message_can_be_named_and_no_class_of_tasks_may_replace_it():
+    program = """
+from billiard import VERSION
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
+from celery import Task, registry
+from celery.worker.request import Context, Request
+class MyRequest(Request):
+    pass
+print(VERSION >= (4, 0, 1), issubclass(Request, Context), ExceptionWithTraceback(KeyError(1)).exc)
+try:
+    class MyTask(Task):
+        Request = MyRequest
+except TypeError as error:
+    print(error)
+"""
+
+    first, second = printed(program).splitlines()
+    assert first == "True True 1"
+    assert "a worker's request is no class of yours to replace" in second
+
+
 def test_settings_of_a_program_may_have_names_of_its_own_and_typos_are_errors_still():
     program = """
 import celery

@@ -2,22 +2,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import pytest
 
 from celeriac import __version__
 from celeriac.compat import command
 from celeriac.compat.command import install_command, remove_command, script_for
+from celeriac.compat.distribution import CeleryStoodFor
 from celeriac.exceptions import ImproperlyConfigured
 
 
 @pytest.fixture
 def _without_celery(monkeypatch):
-    def version(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(command, "version", version)
+    monkeypatch.setattr(command, "distributions", lambda name: [CeleryStoodFor()])
 
 
 @pytest.mark.usefixtures("_without_celery")
@@ -43,7 +41,8 @@ def test_what_somebody_else_has_written_stays(tmp_path):
 
 
 def test_it_is_refused_where_celery_is_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "version", lambda name: "5.7.0")
+    installed = SimpleNamespace(version="5.7.0")
+    monkeypatch.setattr(command, "distributions", lambda name: [CeleryStoodFor(), installed])
 
     with pytest.raises(ImproperlyConfigured, match=r"Celery 5\.7\.0 is installed in .*; ?|Uninstall it first"):
         install_command(tmp_path)
