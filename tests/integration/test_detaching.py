@@ -26,6 +26,7 @@ def typed(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.usefixtures("hangups_count")
 def test_a_worker_works_in_the_background_until_it_is_stopped(project: Project):
     started = typed(project, "-l", "INFO", "-f", "%n.log", "-n", "w1@here", "--pidfile", "%n.pid")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from unittest.mock import ANY
 
 import pytest
@@ -294,14 +293,6 @@ def test_a_third_signal_ends_everything_at_once(project: Project, pool):
 
     assert node.wait_exit(within=STOP_WITHIN) == 1
     node.wait_gone()
-
-
-@pytest.fixture
-def hangups_count() -> Iterator[None]:
-    """Have processes started here hear SIGHUP, also when all of this runs under `nohup`."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.engines("sqlite")
