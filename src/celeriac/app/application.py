@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 import msgspec
 
@@ -201,6 +201,11 @@ class Celery(Registering, Configured):
         args, kwargs = arguments_of(args, kwargs)
         self._warn_of_eager()
         return await self.sender.asend(name, args, kwargs, options, task_id=task_id)
+
+    @property
+    def hands_on_calls(self) -> bool:
+        """Whether `send_task` is another than here, of a subclass or patched: then all calls go through it."""
+        return type(self).send_task is not _SEND_TASK or "send_task" in vars(self)
 
     def _warn_of_eager(self) -> None:
         if self.conf.task_always_eager:
@@ -492,6 +497,9 @@ class Celery(Registering, Configured):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or 'without a name'}: {len(self._tasks.own())} tasks>"
+
+
+_SEND_TASK: Final = Celery.send_task
 
 
 def _attempt_of(task_id: str, backend: ResultBackend) -> int:

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.announcing import Announcement
+from celeriac.app.calling import own_send_of
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
+from celeriac.app.caught import CaughtCall, catching
 from celeriac.app.context import Context, worker_context
 from celeriac.app.options import (
     NO_OPTIONS,
@@ -104,13 +106,16 @@ class Builder:
         call = retry_of(context, args, kwargs, start, said, defaults, now=self.now())
         return self.encode(call, said) if announced else self._write(call, self.origin)
 
-    def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message:
+    def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message | None:
         """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
 
         Whether the arguments fit the task is not checked: the run that they are for is the one to fail.
 
         Args:
-            announced: receivers of signals are told of it.
+            announced: receivers of signals are told of it, and code of users sends it where they have some for that.
+
+        Returns:
+            None where their code has not sent it.
 
         Raises:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
@@ -126,16 +131,62 @@ class Builder:
         parent: Context,
         *,
         announced: bool = True,
-    ) -> Message:
+    ) -> Message | None:
         task_id = options.pop("task_id", None) or new_id()
+        send = own_send_of(self.app.tasks.get(task), task, self.app) if announced else None
+        if send is not None:
+            return self._sent_by_users(send, task, args, kwargs, options, task_id, parent)
         try:
-            said = read_call_options(task, options, lenient=True)
-            made = yielding(self.decide_call(task, args, kwargs, said, task_id, parent))
-            return self.encode(made, said) if announced else self._write(made, self.origin)
+            return self._made_lenient(task, args, kwargs, options, task_id, parent, announced=announced)
         except (TypeError, ValueError, NotImplementedError) as error:
-            raise EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}") from error
+            raise _does_not_follow(task, parent, error) from error
 
-    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message:
+    def _made_lenient(
+        self,
+        task: Task[..., Any] | str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        task_id: str,
+        parent: Context,
+        *,
+        announced: bool = True,
+    ) -> Message:
+        said = read_call_options(task if isinstance(task, str) else task.name, options, lenient=True)
+        made = yielding(self.decide_call(task, args, kwargs, said, task_id, parent))
+        return self.encode(made, said) if announced else self._write(made, self.origin)
+
+    def _sent_by_users(
+        self,
+        send: Callable[..., Any],
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        task_id: str,
+        parent: Context,
+    ) -> Message | None:
+        """Have code of users send a call that follows a run; None when it did not."""
+        caught = CaughtCall(task_id, parent)
+        with catching(caught):
+            try:
+                send(args, kwargs, **{**options, "task_id": task_id})
+            except Exception as error:
+                raise _does_not_follow(task, parent, error) from error
+        return caught.message
+
+    def build_caught(
+        self,
+        caught: CaughtCall,
+        task: Task[..., Any] | str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Message:
+        """Make the message of a call that code of users sends, and that follows a run."""
+        return self._made_lenient(task, args, kwargs, options, caught.task_id, caught.parent)
+
+    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message | None:
         """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
         return self._build_lenient(
             step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced
@@ -326,6 +377,10 @@ def read_said(task: Task[..., Any] | str, options: CallOptions) -> ReadOptions:
         NotImplementedError: an option asks for what this version does not have.
     """
     return read_call_options(task if isinstance(task, str) else task.name, options)
+
+
+def _does_not_follow(task: str, parent: Context, error: Exception) -> EncodeError:
+    return EncodeError(f"task {task!r}, which follows {parent.id}, cannot be sent: {error}")
 
 
 def _not_sent(name: str, error: EncodeError) -> EncodeError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
+from celeriac.app.caught import caught_call
 from celeriac.app.context import Context, current_context, entered
 from celeriac.app.options import CallOptions
 from celeriac.app.result import AsyncResult as Result
@@ -84,6 +85,8 @@ class Calling(Generic[P, R]):
             return result
         app = self.app
         if app.conf.task_always_eager:
+            return self._apply_async(args, kwargs, {})
+        if app.hands_on_calls:
             return self._apply_async(args, kwargs, {})
         if self.typing:
             self.check_arguments(args, kwargs)
@@ -415,10 +418,14 @@ class Calling(Generic[P, R]):
     ) -> Result[Any]:
         args, kwargs = arguments_of(args, kwargs)
         app = self.app
-        if self.typing:
-            self.check_arguments(args, kwargs)
-        if app.conf.task_always_eager:
-            return cast("Result[Any]", app.eager.apply_async(cast("Any", self), args, kwargs, options, task_id=task_id))
+        if caught_call(task_id) is None:  # else the run that it is for is the one to fail, wherever that is
+            if self.typing:
+                self.check_arguments(args, kwargs)
+            if app.conf.task_always_eager:
+                return app.eager.apply_async(cast("Any", self), args, kwargs, options, task_id=task_id)
+        if app.hands_on_calls:
+            handed_on: CallOptions = {**options, "task_type": cast("Any", self)}
+            return app.send_task(self.name, args, kwargs, task_id=task_id, **handed_on)
         return app.sender.send(cast("Any", self), args, kwargs, options, task_id=task_id)
 
     async def _aapply_async(
@@ -447,6 +454,19 @@ _APPLY_ASYNC: Final[Any] = Calling.apply_async
 def sends_itself(task: Any) -> bool:
     """Say whether the `apply_async` of a task is another than here: of its class, or patched by a test."""
     return getattr(task.apply_async, "__func__", None) is not _APPLY_ASYNC
+
+
+def own_send_of(task: Any, name: str, app: Celery) -> Any:
+    """Return what sends calls of a task in a way of its own: its `apply_async`, the app's `send_task`; None: nothing.
+
+    Args:
+        task: None where it is not registered here.
+    """
+    if task is not None and (sends_itself(task) or app.hands_on_calls):
+        return task.apply_async
+    if task is None and app.hands_on_calls:
+        return lambda args, kwargs, **options: app.send_task(name, args, kwargs, **options)
+    return None
 
 
 async def _run_within(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:

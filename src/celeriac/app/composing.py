@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.app.calling import sends_itself
+from celeriac.app.calling import own_send_of
 from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
@@ -27,7 +27,6 @@ from celeriac.message import Message
 if TYPE_CHECKING:
     from celeriac.app.announcing import Announcement
     from celeriac.app.application import Celery
-    from celeriac.app.task import Task
 
 BATCH_MAX: Final = 500
 BATCH_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -109,7 +108,9 @@ class Composing:
                 start = start_of(step, self._app, parent)
                 parent.note_joins(JoinEffects(starts=(start,)))
             else:
-                messages.append(self._app.builder.build_planned(step, parent, announced=announced))
+                message = self._app.builder.build_planned(step, parent, announced=announced)
+                if message is not None:
+                    messages.append(message)
         return messages, steps.result
 
     def _planned(
@@ -246,15 +247,15 @@ class _Batch:
 
 
 class _OwnCall:
-    """Hold a call that the task's own `apply_async` sends."""
+    """Hold a call that is sent by a task's own `apply_async`, or the app's own `send_task`."""
 
-    def __init__(self, task: Task[..., Any], step: Send) -> None:
-        self._task: Any = task  # its arguments were checked by nobody yet
+    def __init__(self, send: Callable[..., Any], step: Send) -> None:
+        self._send = send
         self._step = step
 
     def publish(self) -> int:
         """Return how many calls were sent. The canvas is what its caller's run lists among its children."""
-        self._task.apply_async(self._step.args, self._step.kwargs, **{**self._step.options, "add_to_parent": False})
+        self._send(self._step.args, self._step.kwargs, **{**self._step.options, "add_to_parent": False})
         return 1
 
 
@@ -267,7 +268,7 @@ class _Batches:
         self._parent = parent
         publishing = {name: options[name] for name in _OF_PUBLISHING if options.get(name) is not None}
         self._said = read_call_options("a canvas", publishing) if publishing else NOTHING_SAID
-        self._senders: dict[str, Task[..., Any] | None] = {}
+        self._senders: dict[str, Callable[..., Any] | None] = {}
 
     def __iter__(self) -> Iterator[_Batch | _OwnCall]:
         batch = self._begin()
@@ -296,14 +297,13 @@ class _Batches:
     def _begin(self) -> _Batch:
         return _Batch(self._app, self._said)
 
-    def _sender_of(self, step: Send) -> Task[..., Any] | None:
-        """Return the task, if its class sends calls in its own way."""
+    def _sender_of(self, step: Send) -> Callable[..., Any] | None:
+        """Return what sends calls of the task in a way of its own, if anything does."""
         name = step.call["task"]
         try:
             return self._senders[name]
         except KeyError:
-            task = step.call.known_task()
-            return self._senders.setdefault(name, task if task is not None and sends_itself(task) else None)
+            return self._senders.setdefault(name, own_send_of(step.call.known_task(), name, self._app))
 
 
 _OF_PUBLISHING: Final = ("timeout", "confirm_timeout", "retry", "retry_policy")

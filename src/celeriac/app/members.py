@@ -6,7 +6,7 @@ ends the message without a body, a failed member, a revocation, a dead letter, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from celeriac.wire.forms import RecordForm
 from celeriac.wire.members import write_item
 from celeriac.wire.protocol import Call, write_message
 from celeriac.wire.results import exception_map
+from celeriac.wire.unique import OUR_HEADERS
 
 if TYPE_CHECKING:
     from celeriac.app.application import Celery
@@ -48,6 +49,7 @@ class MemberRun(Protocol):
     chord: Any
     chain: Any
     root_id: Any
+    headers: Any
 
 
 def reports(run: MemberRun) -> bool:
@@ -94,7 +96,9 @@ class Members:
     def _member(self, place: Place, run: MemberRun, state: str, item: bytes) -> Member:
         template = self._templates.get(place.group_id)
         if template is None:
-            template = join_message(place.chord, place.group_id, parent_id=_PARENT, root_id=_ROOT, app=self._app)
+            template = join_message(
+                place.chord, place.group_id, parent_id=_PARENT, root_id=_ROOT, headers=run.headers, app=self._app
+            )
             if len(self._templates) >= _TEMPLATES_MAX:
                 self._templates.clear()
             self._templates[place.group_id] = template
@@ -106,7 +110,13 @@ class Members:
 
 
 def join_message(
-    body: Mapping[str, Any], group_id: str, *, parent_id: str | None, root_id: str | None, app: Celery
+    body: Mapping[str, Any],
+    group_id: str,
+    *,
+    parent_id: str | None,
+    root_id: str | None,
+    headers: Mapping[str, Any] | None = None,
+    app: Celery,
 ) -> Message:
     """Make the internal message of a chord.
 
@@ -115,6 +125,8 @@ def join_message(
         group_id: of the header.
         parent_id: the run because of which it goes out.
         root_id: first run of the workflow.
+        headers: custom ones of a member. What it was called within (a trace, a tenant) is what the body is called
+            within, whose message is made elsewhere.
 
     Raises:
         EncodeError: the body cannot be carried.
@@ -138,16 +150,26 @@ def join_message(
         root_id=options.get("root_id") or root_id,
         parent_id=parent_id,
         ignore_result=options.get("ignore_result"),
+        headers={name: value for name, value in (headers or {}).items() if name not in OUR_HEADERS} or None,
         **place,
     )
-    limits = app.conf.limits
-    try:
-        return write_message(call, origin=app.builder.origin, limits=limits)
-    except EncodeError:
-        if app.conf.task_serializer == call.serializer:
-            raise
-        call = msgspec.structs.replace(call, serializer=app.conf.task_serializer)
-        return write_message(call, origin=app.builder.origin, limits=limits)
+    *attempts, last = _attempts_at(call, app.conf.task_serializer)
+    for attempt in attempts:
+        try:
+            return write_message(attempt, origin=app.builder.origin, limits=app.conf.limits)
+        except EncodeError:
+            continue
+    return write_message(last, origin=app.builder.origin, limits=app.conf.limits)
+
+
+def _attempts_at(call: Call, serializer: str) -> Iterator[Call]:
+    """Return a call as it is to be written, and as it may be where that cannot be: its chord must come to an end."""
+    yield call
+    if serializer != call.serializer:
+        call = msgspec.structs.replace(call, serializer=serializer)
+        yield call
+    if call.headers:  # with the message's own they may be too much
+        yield msgspec.structs.replace(call, headers=None)
 
 
 def _errbacks_of(body: Mapping[str, Any]) -> list[Any]:

@@ -10,6 +10,7 @@ from celeriac.app.announcing import Announcement
 from celeriac.app.arguments import arguments_of, check_task_name
 from celeriac.app.building import Builder, read_said
 from celeriac.app.calls import publishing_of
+from celeriac.app.caught import caught_call
 from celeriac.app.context import Context, worker_context
 from celeriac.app.options import NO_OPTIONS, NOTHING_SAID, CallOptions, ReadOptions
 from celeriac.app.publishing import publish
@@ -62,6 +63,10 @@ class Sender:
             BrokerUnavailable: no confirmation within `task_publish_timeout`, or the call's own `timeout`.
             UniqueConflict: another run of the task has the call's unique key, and the call is to raise that.
         """
+        caught = caught_call(task_id)
+        if caught is not None:
+            caught.message = self._builder.build_caught(caught, task, args, kwargs, options)
+            return AsyncResult(caught.task_id, app=self.app)
         parent = worker_context()
         if parent is None and task_id is None and not options:
             template = self._builder.template(task)

@@ -45,7 +45,8 @@ def start_of(join: Join, app: Celery, parent: Context | None) -> JoinStart:
     check_joins(app)
     parent_id = None if parent is None else parent.id
     root_id = None if parent is None else parent.root_id or parent.id
-    message = join_message(join.body, join.group_id, parent_id=parent_id, root_id=root_id, app=app)
+    headers = None if parent is None else parent.headers
+    message = join_message(join.body, join.group_id, parent_id=parent_id, root_id=root_id, headers=headers, app=app)
     return JoinStart(join.group_id, join.size, message, _lists_of(join.header, app))
 
 

@@ -53,6 +53,14 @@ def test_each_member_is_the_parent_of_the_body_when_it_completes_the_join(app, m
     assert [one.kwargs["body"]["task"] for one in requests] == ["shop.total"] * 3
 
 
+def test_the_message_has_the_custom_headers_of_a_member_but_ours_and_goes_without_those_that_are_too_much(app, members):
+    said = members.succeeded(run(app, headers={"tenant": "t1", "celeriac_unique": {"key": "k"}}), None)
+    much = members.succeeded(run(app, group="other", headers={"much": "x" * app.conf.limits.max_header_bytes}), None)
+
+    assert read_request(said.message).headers == {"tenant": "t1"}
+    assert read_request(much.message).headers == {}
+
+
 @pytest.mark.parametrize("state", [FAILURE, REVOKED])
 def test_a_member_that_failed_reports_why(app, members, state):
     [member] = members.failed(run(app), state, ValueError("no"))
