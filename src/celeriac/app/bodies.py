@@ -33,6 +33,7 @@ logger: Final = logging.getLogger("celeriac.trace")
 
 _LOOKS: Final = 12
 _LONGEST_WAIT: Final = 60
+_OF_EACH_CLASS: Final = ("__dict__", "__weakref__", "__annotations__", "__orig_bases__", "__parameters__", "__doc__")
 
 
 class _NotCounted(Exception):
@@ -43,10 +44,10 @@ class _NotCounted(Exception):
 
 
 def add_join_task(app: Celery) -> None:
-    """Give an app the task, whatever its other tasks are made of."""
+    """Give an app the task, which does the same whatever its other tasks are made of."""
     make: Any = app.task(
         name=JOIN_TASK,
-        base=Task,
+        base=_as_plain(app.Task),
         bind=True,
         typing=False,
         acks_late=True,
@@ -77,6 +78,17 @@ def add_join_task(app: Celery) -> None:
         raise Ignore(f"the body of the chord of group {group_id} takes its place")
 
     make(join)
+
+
+def _as_plain(kind: type[Task[..., Any]]) -> type[Task[..., Any]]:
+    """Return a class that does as `Task` does, and has what another one has besides, which receivers may ask for."""
+    own = {name: value for base in reversed(Task.__mro__[:-1]) for name, value in vars(base).items()}
+    for name in (*_OF_EACH_CLASS, "app"):
+        own.pop(name, None)
+    try:
+        return type("JoinTask", (kind,), own)
+    except Exception:  # noqa: BLE001 - a class of users may refuse to have subclasses, and chords must come to their end
+        return Task
 
 
 def _look_again(task: Task[..., Any], group_id: str) -> None:

@@ -225,10 +225,33 @@ class Registering:
 
     def create_task_cls(self) -> type[BaseTask[..., Any]]:
         """Return a class of tasks that belongs to this app."""
-        base = self.task_cls
-        if isinstance(base, str):
-            base = imported(base, "task_cls")
-        return type(base.__name__, (base,), {"app": self, "__module__": base.__module__})
+        kind: type[BaseTask[..., Any]] = self.subclass_with_self(self.task_cls)
+        return kind
+
+    def subclass_with_self(
+        self,
+        Class: type | str,  # noqa: N803 - Celery's name
+        name: str | None = None,
+        attribute: str = "app",
+        reverse: str | None = None,
+        keep_reduce: bool = False,
+        **kw: Any,
+    ) -> Any:
+        """Return a subclass of a class that has this app as an attribute, for a `create_task_cls` of a program's own.
+
+        Args:
+            Class: the class, or its dotted path.
+            name: of the subclass; None: as the class is called.
+            attribute: which attribute; that of tasks is `app`, which may be called `_app` too, as in Celery.
+            reverse, keep_reduce: accepted for Celery's sake.
+            kw: further attributes.
+        """
+        base = imported(Class, name or "task_cls") if isinstance(Class, str) else Class
+        own: dict[str, Any] = {attribute: self}
+        if attribute == "_app" and issubclass(base, BaseTask):
+            own["app"] = self
+        own |= {"__module__": base.__module__, "__doc__": base.__doc__}
+        return type(name or base.__name__, (base,), {**own, **kw})
 
     def _name_for(self, function: Callable[..., Any]) -> str:
         name = getattr(function, "__name__", None)

@@ -60,6 +60,13 @@ class _CurrentApp:
         return current_app()
 
 
+class _AppGetter:
+    """Be `_get_app`, private by its name only: libraries call it, of tasks and of their classes, as in Celery."""
+
+    def __get__(self, task: Task[..., Any] | None, owner: type[Task[..., Any]]) -> Callable[[], Celery]:
+        return lambda: owner.app if task is None else task.app
+
+
 def _setting(name: str) -> Any:
     return _FromSetting(name)
 
@@ -172,9 +179,7 @@ class Task(Calling[P, R]):
         """Be the body; a class says its own."""
         raise NotImplementedError(f"task class {type(self).__qualname__} has no body: define its `run` method")
 
-    def _get_app(self) -> Celery:
-        """Return the app; private by its name only, as in Celery, where libraries call it."""
-        return self.app
+    _get_app = _AppGetter()
 
     def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Be called in the worker before the body. This and the other hooks may be ``async def``."""

@@ -10,9 +10,9 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from celeriac import Celery, chain, chord, group
+from celeriac import Celery, Task, chain, chord, group
 from celeriac.app import bodies
-from celeriac.app.members import join_message
+from celeriac.app.members import JOIN_TASK, join_message
 from celeriac.app.result_tree import result_from_tuple
 from celeriac.brokers.joins import JoinEffects, JoinStart, Member
 from celeriac.brokers.memory import MemoryBroker
@@ -174,6 +174,30 @@ def test_a_body_that_is_revoked_before_its_members_have_ended_is_not_sent(app):
         with pytest.raises(TaskRevokedError):
             result.get(timeout=WITHIN)
     assert sent(app, "shop.same") == 0
+
+
+def test_the_class_of_an_apps_tasks_changes_nothing_about_it_and_receivers_find_what_that_has():
+    class Strict(Task):
+        databases = ("default",)
+        max_retries = 0
+
+        def __call__(self, *args, **kwargs):
+            if self.name == JOIN_TASK:
+                raise LookupError("no tenant")
+            return super().__call__(*args, **kwargs)
+
+        def before_start(self, task_id, args, kwargs):
+            if self.name == JOIN_TASK:
+                raise LookupError("no tenant")
+
+    app = Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False, task_cls=Strict)
+    add = app.task(name="shop.add")(lambda x, y: x + y)
+    same = app.task(name="shop.same")(lambda value: value)
+    with start_worker(app, perform_ping_check=False):
+        assert chord([add.s(1, 1), add.s(2, 2)], same.s()).delay().get(timeout=WITHIN) == [2, 4]
+
+    joining: Any = app.tasks[JOIN_TASK]
+    assert (joining.databases, joining.max_retries, joining.app) == (("default",), None, app)
 
 
 def test_a_message_that_comes_once_more_sends_nothing_once_more(working):

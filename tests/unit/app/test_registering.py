@@ -3,10 +3,11 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from celeriac import Celery
+from celeriac import Celery, Task
 from celeriac.exceptions import ImproperlyConfigured
 
 
@@ -94,3 +95,26 @@ class TestLoadingTasks:
 
         with pytest.raises(ImproperlyConfigured, match="`include` asks for"):
             app.load_tasks()
+
+
+class TestSubclassing:
+    def test_a_class_of_tasks_for_an_app_may_be_made_by_a_program(self):
+        class Tenant(Task):
+            tenants = ("a",)
+
+        class OwnApp(Celery):
+            def create_task_cls(self):
+                return self.subclass_with_self(Tenant, name="TenantTask", attribute="_app", abstract=True, level=2)
+
+        app = OwnApp("shop", broker="memory://", set_as_current=False)
+        pay: Any = app.task(name="shop.pay")(lambda: None)
+
+        assert (app.Task.__name__, app.Task.__module__, app.Task.app) == ("TenantTask", __name__, app)
+        assert (pay.app, pay.tenants, pay.level) == (app, ("a",), 2)
+
+    def test_the_class_may_be_named_by_its_path(self, app):
+        from collections import OrderedDict
+
+        made = app.subclass_with_self("collections:OrderedDict", attribute="owner")
+
+        assert (made.__name__, made.__mro__[1], made.owner) == ("OrderedDict", OrderedDict, app)

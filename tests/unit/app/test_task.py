@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -172,6 +173,18 @@ class TestMaking:
             "shop.paid",
             False,
         )
+
+    def test_its_class_knows_the_app_where_that_is_one_of_the_app(self, app, add):
+        class Kind(Task):
+            name = "shop.kind"
+
+            def run(self): ...
+
+        other = Celery("other", broker="memory://", set_as_current=False)
+        registered: Any = other.register_task(Kind())
+
+        assert (type(add)._get_app(), add._get_app(), type(add).app) == (app, app, app)
+        assert (registered._get_app(), Kind._get_app()) == (other, app)  # the current one
 
     def test_the_defaults_of_retrying_are_celerys(self, add):
         assert (add.max_retries, add.default_retry_delay) == (3, 180)

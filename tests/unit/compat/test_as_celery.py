@@ -184,6 +184,7 @@ app = celery.Celery("shop", broker="memory://")
 app.conf.ONCE = {"backend": "file"}
 app.conf.update(singleton_backend_url="redis://")
 print(app.conf.ONCE, app.conf.get("singleton_backend_url"))
+app.conf.SCOUT_KEY = app.conf.task_tenant_cache_seconds = 5  # which two packages have
 for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
     try:
         app.conf[typo] = 1
@@ -192,6 +193,37 @@ for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
 """
 
     assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 3]
+
+
+def test_objects_with_settings_may_have_names_of_packages_in_them(tmp_path):
+    (tmp_path / "plain.py").write_text(
+        "broker_url = 'memory://'\nONCE = {'backend': 'file'}\nimport os\ntask_tenant = 3\n"
+    )
+    (tmp_path / "prefixed.py").write_text(
+        "CELERY_BROKER_URL = 'memory://'\nCELERY_ONCE = {'a': 1}\nCELERY_REDBEAT_LOCK_KEY = 'k'\nONCE = 5\nDEBUG = 1\n"
+    )
+    (tmp_path / "typos.py").write_text("task_acks_lat = True\n")
+    program = """
+from celery import Celery
+plain, prefixed, wrong = Celery("a"), Celery("b"), Celery("c")
+plain.config_from_object("plain")
+print(hasattr(plain.conf, "ONCE"), plain.conf.ONCE, plain.conf["task_tenant"], hasattr(plain.conf, "os"))
+prefixed.config_from_object("prefixed", namespace="CELERY")
+print(prefixed.conf.ONCE, prefixed.conf.once, prefixed.conf.get("redbeat_lock_key"), hasattr(prefixed.conf, "debug"))
+wrong.config_from_object("typos")
+try:
+    wrong.conf.broker_url
+except Exception as error:
+    print(error)
+"""
+
+    done = python(program, folder=tmp_path)
+
+    assert done.stdout.splitlines() == [
+        "True {'backend': 'file'} 3 False",
+        "{'a': 1} {'a': 1} k False",
+        "there is no setting 'task_acks_lat' (a bool from module typos); did you mean 'task_acks_late'?",
+    ], done.stderr
 
 
 def test_classes_of_tasks_may_have_options_of_their_own_and_typos_are_errors_still():

@@ -42,6 +42,10 @@ NAMESPACES: Final = (
 _NEW_PREFIXES: Final = tuple(f"{word}_" for word in (*NAMESPACES, "accept", "dead_letter", "message_max"))
 
 
+_TYPO: Final = 0.9
+"""How much a name is like the one that was meant, at least, with a letter too few, too many or wrong."""
+
+
 class Names(msgspec.Struct, frozen=True):
     """Know what every setting can be called.
 
@@ -62,6 +66,12 @@ class Names(msgspec.Struct, frozen=True):
             return bare
         return NEW_NAMES.get(key)
 
+    def find_own(self, key: str) -> str | None:
+        """Return the name of a package's setting by what stands behind the prefix: ``ONCE`` of ``CELERY_ONCE``."""
+        name = key.lower()
+        is_own = self.namespace and key.isupper() and name in self.table and name not in SETTINGS
+        return name if is_own else None
+
     def written(self, name: str) -> str:
         """Return a setting's name as sources write it: with the prefix, and in its case."""
         key = f"{self._prefix}{name}"
@@ -76,12 +86,13 @@ class Names(msgspec.Struct, frozen=True):
         return key.isupper() and key.startswith(_OLD_PREFIXES)
 
     def is_own(self, key: str) -> bool:
-        """Say whether a name is nobody's but the program's: of no setting, like none, and not called as they are."""
-        return not self.claims(key) and self.nearest(key) is None
+        """Say whether a name is the program's, or a package's, alone: of no setting, and too unlike all of them."""
+        return self.find(key) is None and self.nearest(key, likeness=_TYPO) is None
 
     def also_known(self, keys: Iterable[str]) -> Names:
-        """Return names that have those as well, each a setting that may be anything."""
-        added = {key: _added(key) for key in keys if self.find(key) is None}
+        """Return names that have those as well, without their prefix, each a setting that may be anything."""
+        bare = {self._without_prefix(key) or key for key in keys if self.find(key) is None}
+        added = {key: _added(key) for key in sorted(bare)}
         return msgspec.structs.replace(self, table={**self.table, **added}) if added else self
 
     def refuse_mixed(self, keys: Iterable[str], source: str) -> None:
@@ -111,14 +122,18 @@ class Names(msgspec.Struct, frozen=True):
             hint += " Such a prefix is for config_from_object(..., namespace='CELERY')"
         return UnknownSetting(f"there is no setting {key!r} ({type_of(value)} from {source}){hint}")
 
-    def nearest(self, key: str) -> str | None:
-        """Return the name that somebody may have meant, as they would have to write it, or None."""
+    def nearest(self, key: str, *, likeness: float = 0.75) -> str | None:
+        """Return the name that somebody may have meant, as they would have to write it, or None.
+
+        Args:
+            likeness: how much a name has to be like it, from 0 to 1.
+        """
         bare = self._without_prefix(key) or _bare(key)
         if key.isupper() and not self.namespace and bare not in self.table:
-            near_old = get_close_matches(key, NEW_NAMES, n=1, cutoff=0.75)
+            near_old = get_close_matches(key, NEW_NAMES, n=1, cutoff=likeness)
             if near_old:
                 return near_old[0]
-        near = get_close_matches(bare, self.table, n=1, cutoff=0.75)
+        near = get_close_matches(bare, self.table, n=1, cutoff=likeness)
         return self.written(near[0]) if near else None
 
     @property

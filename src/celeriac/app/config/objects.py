@@ -16,6 +16,7 @@ import msgspec
 from celeriac.app.config.names import Names
 from celeriac.app.config.said import Said, check
 from celeriac.app.imports import module_failed
+from celeriac.app.standing import stands_for_celery
 from celeriac.exceptions import ConfigurationNotFound
 
 DEFAULT_MODULES: Final = ("celeriacconfig", "celeryconfig")
@@ -55,7 +56,13 @@ class ConfigSource(msgspec.Struct, frozen=True):
         return f"{type(self.target).__name__} given to config_from_object"
 
     def read(self, names: Names) -> dict[str, Said]:
+        """Return what the object says; see `read_with_names`."""
+        return self.read_with_names(names)[1]
+
+    def read_with_names(self, names: Names) -> tuple[Names, dict[str, Said]]:
         """Return what the object says; of names that claim to be settings, all.
+
+        Where celeriac stands for Celery, so do names of packages (`CELERY_ONCE`), and they are known then.
 
         Raises:
             ConfigurationNotFound: it is not where it should be.
@@ -69,9 +76,11 @@ class ConfigSource(msgspec.Struct, frozen=True):
                     target = _find(target, f"which {self.asked_by or 'config_from_object'} asks for")
             except ConfigurationNotFound:
                 if self.silent:
-                    return {}
+                    return names, {}
                 raise
-        return _read(target, names, self.origin)
+        if stands_for_celery():
+            names = names.also_known(_own_names(target, names))
+        return names, _read(target, names, self.origin)
 
     def portable(self) -> ConfigSource:
         """Return a source that says the same and can be pickled: a module goes by its name."""
@@ -85,6 +94,16 @@ def default_source() -> ConfigSource | None:
     with _importing_from_here():
         found = next((name for name in DEFAULT_MODULES if name in sys.modules or find_spec(name)), None)
     return ConfigSource(found) if found is not None else None
+
+
+def _own_names(target: Any, names: Names) -> Iterator[str]:
+    """Yield what an object says that is of no setting, and like none: with a prefix only what has it."""
+    values = target if isinstance(target, Mapping) else _Attributes(target)
+    for key in values:
+        if not isinstance(key, str) or key.startswith("_") or (names.namespace and not names.claims(key)):
+            continue
+        if names.is_own(key) and not isinstance(values[key], _NO_VALUES):
+            yield key
 
 
 def _read(target: Any, names: Names, origin: str) -> dict[str, Said]:

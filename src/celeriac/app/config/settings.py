@@ -406,9 +406,11 @@ class Settings(DerivedSettings):
 
     def _find(self, name: str) -> str | None:
         found = self._sources.names.find(name)
-        if found is None and self._sources.pending:  # defaults may make a setting of it
+        sources: Sources = self._sources
+        if found is None and (sources.pending or (not sources.loaded and stands_for_celery())):
+            # Defaults may make a setting of it, and so may an object where programs are written for Celery.
             found = self.finalize()._sources.names.find(name)
-        return found
+        return found or self._sources.names.find_own(name)
 
     def _known(self, name: str) -> str:
         found = self._find(name)

@@ -92,9 +92,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
         source = self._object()
         layers = list(new.layers)
         layers[Layer.PROJECT] = check(settings_in_project(Path.cwd()), names, FILE)
-        layers[Layer.OBJECT] = source.read(names) if source is not None else {}
+        names, layers[Layer.OBJECT] = source.read_with_names(names) if source is not None else (names, {})
         layers[Layer.ENVIRONMENT] = from_environment(self.environ, names)
-        return msgspec.structs.replace(new, layers=tuple(layers), loaded=True)
+        return msgspec.structs.replace(new, layers=tuple(layers), names=names, loaded=True)
 
     def _object(self) -> ConfigSource | None:
         if self.source is not None:
