@@ -133,11 +133,13 @@ class Claiming:
                 noting=True,
                 aside=aside,
             )
-            taken = read_claim(answer, named, self._lists, first=first, owner=own.owner, max_bytes=self._max_bytes)
+            owner = own.owner
+            taken = read_claim(answer, named, self._lists, first=first, owner=owner, max_bytes=self._max_bytes)
             if taken.any_replaced:
                 taken.deliveries = await self._told_of_replaced(taken.deliveries)
             if taken.early:
-                await give_back(own, keys, unseen_plan([(one.tag, one.message.eta_at) for one in taken.early]))
+                plan = unseen_plan([(one.tag, one.message.eta_at) for one in taken.early])
+                await give_back(own, keys, plan, owner=owner)
         if not self._told_queues.issuperset(queues):
             await self._tell_queues(queues)
         self._found_nothing = taken.left_nothing

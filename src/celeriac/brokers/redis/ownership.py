@@ -170,17 +170,20 @@ class Ownership:
             aside: what else is sent with it, each time.
 
         Raises:
-            LeaseLost: nobody is that owner any more.
+            LeaseLost: nobody is that owner any more, or this node has become another one meanwhile.
             BrokerUnavailable: there is no answer, or nobody is registered here.
         """
+        owner = self.owner
+        if owner == NOBODY:
+            raise BrokerUnavailable(
+                f"node {self._incarnation.node} is not registered at redis at {self._link.place.address}"
+            )
         for _ in range(_TRIES):
-            if self.owner == NOBODY:
-                raise BrokerUnavailable(
-                    f"node {self._incarnation.node} is not registered at redis at {self._link.place.address}"
-                )
             if self._unsure:
                 await self._adopt()
-            owner, words = self.owner, [self._id, self._epoch, self._ahead(), *args]
+            if owner != self.owner:  # the keys are those of the former one
+                raise self.lease_lost()
+            words = [self._id, self._epoch, self._ahead(), *args]
             if noting:
                 with self.notes.taken(all_of_them=name == _TELLS_ALL) as (begun, ended):
                     answer = await self._run_in_epoch(name, keys, [*words, begun, ended, *then], within, aside)
@@ -222,7 +225,7 @@ class Ownership:
             if not self._unsure:
                 return
             self._epoch += 1
-            unanswered = dict(self._unanswered)
+            owner, unanswered = self.owner, dict(self._unanswered)
             keys = self._keys
             answer = await self.run(
                 "adopt",
@@ -230,7 +233,7 @@ class Ownership:
                 [self._id, self._epoch, self._ahead(), *_joined(unanswered)],
             )
             match answer[0]:
-                case 0:
+                case 0 if owner == self.owner:
                     for first in unanswered:
                         self._unanswered.pop(first, None)
                     self._unsure = bool(self._unanswered)  # another claim may have lost its answer meanwhile

@@ -62,6 +62,8 @@ class Settlements:
         handing = self._handing(mine)
         try:
             for batch, plan in planned(mine, iter(rows), iter(joins), self._keys, self._envelopes, handing):
+                if self._own.owner != owner:
+                    break  # others have the rest: the tags that it has name messages of the next owner
                 accepted |= await self._settle(batch, plan, database)
         except BaseException:
             self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages

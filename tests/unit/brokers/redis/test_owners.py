@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from celeriac.brokers.redis import giving_back, settling
 from celeriac.brokers.redis.scripts import script
-from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured
+from celeriac.exceptions import BrokerUnavailable, ImproperlyConfigured, LeaseLost
 from celeriac.testing.brokers.suite import publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, task_ids
 from tests.unit.brokers.redis.looks import (
     KEYS,
     held_by,
+    lose_an_answer,
     ours,
 )
 
@@ -154,3 +158,94 @@ def test_two_peers_that_recover_at_once_give_back_each_message_once(world):
 
     assert recovered == 800
     assert len(first.claim(limit=2000)) == 800
+
+
+# -- one owner after another (A1, A3) ---------------------------------------------------------------------------
+
+
+def begins_anew_after(own, name, *, anew):
+    """Have another coroutine of the node find out, right after a call of this name, that it must be a new owner."""
+    ask = own.ask
+
+    async def and_begin_anew(called, *args, **kwargs):
+        answer = await ask(called, *args, **kwargs)
+        if called == name:
+            own.ask = ask
+            await anew()
+        return answer
+
+    own.ask = and_begin_anew
+
+
+def test_a_settlement_of_several_scripts_ends_nothing_that_the_next_owner_holds(world, client, monkeypatch):
+    monkeypatch.setattr(settling, "BATCH_MAX", 1)
+    broker = world.broker()
+    publish(broker, a_message("a"), a_message("b"))
+    node = world.node()
+    consumer, held = node.consumer, node.claim()
+    again = []
+
+    async def anew():
+        await consumer.open()
+        again.extend((await consumer.claim(["q"], limit=10, wait=0)).deliveries)
+
+    begins_anew_after(consumer._own, "settle", anew=anew)
+    publish(broker, a_message("c"))
+
+    refused = node.finish(*held)
+
+    assert [one.delivery.message.task_id for one in refused] == ["b"]
+    assert task_ids(again) == ["b", "c"]
+    assert len(held_by(client, node)) == 2, "a tag of the former owner names another message by now"
+    assert node.finish(*again) == []
+
+
+def test_giving_back_in_several_scripts_gives_nothing_back_that_the_next_owner_holds(world, client, monkeypatch):
+    monkeypatch.setattr(giving_back, "SHARE", 1)
+    publish(world.broker(), a_message("a"), a_message("b"))
+    node = world.node()
+    consumer, held = node.consumer, node.claim()
+    again = []
+
+    async def anew():
+        await consumer.open()
+        again.extend((await consumer.claim(["q"], limit=10, wait=0)).deliveries)
+
+    begins_anew_after(consumer._own, "release", anew=anew)
+
+    node.release(*held)
+
+    assert task_ids(again) == ["a", "b"]
+    assert len(held_by(client, node)) == 2, "they run, and would run twice"
+
+
+def test_a_claim_that_has_waited_for_an_epoch_takes_nothing_for_a_former_owner(world, client):
+    publish(world.broker(), a_message())
+    node = world.node()
+    consumer, own = node.consumer, node.consumer._own
+
+    async def claim_amid_another_beginning():
+        own._unsure = True  # the answer to some call was lost
+        async with own._adopting:
+            claiming = asyncio.ensure_future(consumer.claim(["q"], limit=1, wait=0))
+            await asyncio.sleep(0)
+            await consumer.open()
+        return await claiming
+
+    with pytest.raises(LeaseLost):
+        node.do(claim_amid_another_beginning())
+
+    assert task_ids(node.claim()) == ["id-1"]
+    assert len(held_by(client, node)) == 1
+
+
+def test_what_an_owner_held_that_is_dead_is_passed_over_when_it_gives_it_back(world, client):
+    publish(world.broker(), a_message())
+    node, watcher = world.node(), world.node()
+    held = node.claim()
+    node.do(lose_an_answer(node.consumer))
+    world.outlast_lease(watcher)
+
+    node.release(*held)
+
+    assert task_ids(watcher.claim()) == ["id-1"]
