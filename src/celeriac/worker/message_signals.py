@@ -5,7 +5,8 @@ What they carry is read for receivers only. Bodies are decoded where they are JS
 
 from __future__ import annotations
 
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,6 +19,7 @@ from celeriac.message import Message
 from celeriac.wire.headers import read_headers
 from celeriac.wire.limits import Limits
 from celeriac.wire.protocol import TaskRequest, read_request
+from celeriac.wire.times import parse_iso
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.instance import Worker
 
@@ -47,6 +49,97 @@ class Request(Context, kw_only=True, eq=False):
     def type(self) -> str | None:
         """The name of the task."""
         return self.task
+
+
+_NAME_OF_TASK: Final = vars(Context)["task"]
+_ETA_TEXT: Final = vars(Context)["eta"]
+_EXPIRES_TEXT: Final = vars(Context)["expires"]
+
+
+class ReceivedRequest(Request, kw_only=True, eq=False):
+    """Be the request of a message that begins, as receivers of `task_received` know it from Celery.
+
+    Other than in a body its `task` is the task, and its `eta` and `expires` are datetimes.
+
+    Attributes:
+        app: whose task it is.
+        message: as it was claimed.
+    """
+
+    if TYPE_CHECKING:
+        app: Celery
+        message: SeenMessage
+    else:
+
+        @property
+        def task(self) -> Task[..., Any] | None:
+            return self.current
+
+        @property
+        def eta(self) -> datetime | None:
+            return self._instant(_ETA_TEXT.__get__(self))
+
+        @property
+        def expires(self) -> datetime | None:
+            return self._instant(_EXPIRES_TEXT.__get__(self))
+
+    @property
+    def name(self) -> str | None:
+        return self.shadow or self.type
+
+    @property
+    def type(self) -> str | None:
+        name: str | None = _NAME_OF_TASK.__get__(self)
+        return name
+
+    @property
+    def time_limits(self) -> Any:
+        """The limits that the message sets, hard and soft."""
+        return self.timelimit
+
+    @property
+    def request_dict(self) -> dict[str, Any]:
+        """The headers of the message."""
+        return self.message.headers
+
+    @property
+    def body(self) -> bytes:
+        """The body of the message."""
+        return self.message.body
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """Tell of it as remote control does.
+
+        Args:
+            safe: arguments as the text that their sender has described them by.
+        """
+        return {
+            "id": self.id,
+            "name": self.name,
+            "args": self.argsrepr if safe else self.args,
+            "kwargs": self.kwargsrepr if safe else self.kwargs,
+            "type": self.type,
+            "hostname": self.hostname,
+            "time_start": None,
+            "acknowledged": False,
+            "delivery_info": self.delivery_info,
+            "worker_pid": None,
+        }
+
+    def humaninfo(self) -> str:
+        """Return what log lines call it."""
+        return f"{self.name}[{self.id}]"
+
+    def __str__(self) -> str:
+        return self.humaninfo()
+
+    def _instant(self, text: str | None) -> datetime | None:
+        if text is None:
+            return None
+        try:
+            return datetime.fromtimestamp(parse_iso(text, zone=self.app.conf.zone), UTC)
+        except ValueError:
+            return None  # whoever decides on the message says what is wrong with it
 
 
 class SeenMessage:
@@ -102,6 +195,15 @@ def _object(data: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def received_request(message: Message, app: Celery, task: str, *, node: str) -> ReceivedRequest:
+    """Make the request that receivers of `task_received` get."""
+    limits, known = app.conf.limits, app.tasks.get(task)
+    request = ReceivedRequest.from_request(_read(message, limits), task=known, queue=message.queue, hostname=node)
+    request.app = app
+    request.message = SeenMessage(message)
+    return request
+
+
 def request_of(message: Message, task: Task[..., Any] | None, *, node: str, limits: Limits) -> Request:
     """Make the request that a message is, with its arguments where the body is JSON."""
     return Request.from_request(_read(message, limits), task=task, queue=message.queue, hostname=node)
@@ -151,8 +253,7 @@ class MessageSignals:
             self._announcer.say("task_received", lambda: self._tell_received(message, task))
 
     def _tell_received(self, message: Message, task: str) -> None:
-        limits = self._app.conf.limits
-        request = request_of(message, self._app.tasks.get(task), node=self._node, limits=limits)
+        request = received_request(message, self._app, task, node=self._node)
         task_received.send(sender=self._worker, request=request)
 
     def unknown(self, message: Message, task: str) -> None:

@@ -88,6 +88,15 @@ def note_received(sender=None, request=None, **_):
     if request.id.startswith("claimed-"):
         about = request.name, request.id, list(request.args), request.kwargs, request.root_id, request.hostname
         note(request.id, "received", _said_by(sender), *about)
+        info = request.info()
+        note(
+            f"{request.id}-as-request",
+            [request.task.name, request.type, request.task_name, request.app is app, request.humaninfo()],
+            [request.eta is None, request.expires and request.expires.timestamp() > 1_000_000_000],
+            [list(request.time_limits), request.request_dict["task"], request.message.headers["id"]],
+            [sorted(info), info["type"], list(info["args"]), request.info(safe=True)["args"]],
+            [request.headers if hasattr(request, "tenant") else None, type(request.body).__name__],
+        )
 
 
 @signals.task_unknown.connect
@@ -106,6 +115,12 @@ def note_revoked(sender=None, request=None, terminated=None, signum=None, expire
 def a_claimed_message_is_told():
     received.apply_async((2,), {"y": 3}, task_id="claimed-1").get(timeout=20)
     return {"seen": notes("claimed-1", 1)}
+
+
+@program()
+def what_the_request_of_a_claimed_message_tells():
+    received.apply_async((2,), task_id="claimed-2", expires=60, time_limit=9).get(timeout=20)
+    return {"seen": notes("claimed-2-as-request", 1)}
 
 
 @program()
