@@ -176,7 +176,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         deliveries: in the order in which they are to run.
         now: unix instant by the store's clock; the only `now` that decisions about these deliveries may use.
-        revocations: version of what is revoked (`revocations.py`). What was revoked before this claim is in it.
+        revocations: version of what is revoked (`revocations.py`). What was revoked before this claim is in it; on
+            RabbitMQ, which tells nodes of it without being asked, what was revoked some moments before.
     """
 
     deliveries: list[Delivery]
