@@ -228,9 +228,9 @@ def run_celery(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"programs": {}, "broken": {}}
     canvases = [name for name in names if name.startswith(_CANVASES)]
     others = [name for name in names if not name.startswith(_CANVASES)]
-    for side, part in ((celery_on_redis(), canvases), (celery_side(), others)):
+    for kept, side, part in (("canvases", celery_on_redis(), canvases), ("others", celery_side(), others)):
         if part:
-            place = folder / f"{len(part)}-programs"
+            place = folder / kept
             place.mkdir()
             for kind, answers in run_side(side, place, part).items():
                 found[kind] |= answers
