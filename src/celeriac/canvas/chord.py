@@ -8,7 +8,7 @@ from typing import Any, Self
 from celeriac.canvas.composed import Several
 from celeriac.canvas.group import group
 from celeriac.canvas.shown import without_repeats
-from celeriac.canvas.signature import Signature, maybe_signature
+from celeriac.canvas.signature import Signature, maybe_signature, signature
 from celeriac.canvas.stamping import StampingVisitor
 
 
@@ -247,4 +247,6 @@ def follow(result: Any, before: Any) -> None:
 def _header_of(header: Any, app: Any) -> Any:
     if isinstance(header, group):
         return header.tasks if not header.options else header
+    if isinstance(header, (list, tuple)):  # tasks stand for calls without arguments here, as in Celery
+        header = [each if isinstance(each, dict) else signature(each, app=app) for each in header]
     return group(header, app=app).tasks

@@ -145,7 +145,7 @@ def _group(whole: group, args: Args, kwargs: Kwargs, said: Mapping[str, Any], ca
     for index, member in whole.flattened():
         place = {"group_id": group_id, "group_index": index, "chord": chord}
         yield from _member(member, args, kwargs, shared, place, found, carries)
-    return found.result(whole, group_id)
+    return found.only_group() or found.result(whole, group_id)
 
 
 def _chord(
@@ -237,6 +237,11 @@ class _Found:
             self._others[len(self._ids)] = found
             found = found.id
         self._ids.append(found)
+
+    def only_group(self) -> Any:
+        """Return the result of the only member where that ends in a group: it is that of the whole, as in Celery."""
+        only = self._others.get(0) if len(self._ids) == 1 else None
+        return only if hasattr(only, "results") else None
 
     def result(self, whole: Signature[Any], group_id: str) -> Any:
         return whole.app.GroupResult.of_ids(group_id, self._ids, self._others)

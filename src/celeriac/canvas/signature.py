@@ -452,10 +452,15 @@ def maybe_signature(d: dict[str, Any] | None, app: Any = None, clone: bool = Fal
         d: a signature, or the dict of one.
         app: what it is to belong to from now on; None leaves that as it is.
         clone: copy what is a signature already.
+
+    Raises:
+        TypeError: it is something else.
     """
     if d is None:
         return None
     if not isinstance(d, Signature):
+        if not isinstance(d, dict):
+            raise TypeError(f"{type(d).__name__} {d!r:.80} is no signature; give it as a .s()")
         d = Signature.from_dict(d)
     elif clone:
         d = d.clone()

@@ -142,6 +142,7 @@ def members_of_groups():
     return {
         "a group given to a group": [shape(group(inner)), shape(group([inner]))],
         "a call given to a group": shape(group(add.s(1, 1))),
+        "tasks in the header of a chord": shape(chord([add, mul.name, add.s(1, 1)], total.s())),
         "errbacks of members": [written(each) for each in inner.link_error(total.s())],
         "starts": [
             delays(),
@@ -177,6 +178,7 @@ def copies_share_nothing():
 def mistakes():
     return {
         "a number in a chain": raised(lambda: add.s(1) | 5),
+        "a task in a chain": raised(lambda: chain(add, mul)),
         "a link for a group": raised(lambda: group([add.s(1, 1)]).apply_async(link=mul.s(1))),
         "an errback for a group": raised(lambda: group([add.s(1, 1)]).apply_async(link_error=mul.s(1))),
     }

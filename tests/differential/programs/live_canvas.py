@@ -145,6 +145,20 @@ def groups():
 
 
 @program()
+def groups_of_one_that_ends_in_a_group():
+    one = chain(add.s(1, 2), group(add.s(1), mul.s(2)))
+    sent = {
+        "a chain": group([one]).apply_async(),
+        "a chord": group([chord([same.s(1), same.s(2)], group([same.s(), same.s()]))]).apply_async(),
+        "beside another": group([one, same.s(7)]).apply_async(),
+    }
+    return {
+        what: [get(result), len(result.results), [type(each).__name__ for each in result.results]]
+        for what, result in sent.items()
+    }
+
+
+@program()
 def how_a_group_is():
     result = group([add.s(1, 1), fail.s(), add.s(2, 2)]).delay()
     values = result.get(timeout=PATIENCE, interval=POLL, propagate=False)
