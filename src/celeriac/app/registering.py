@@ -135,6 +135,7 @@ class Registering:
             task = task()
         kind = type(task)
         vars(task)["app"] = self
+        vars(task).setdefault("__name__", kind.__name__)
         if task.typing is None:
             task.typing = self.strict_typing
         task.name = task.name or self.gen_task_name(kind.__name__, kind.__module__)

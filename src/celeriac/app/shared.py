@@ -74,7 +74,7 @@ class _SharedTask(Proxy["Task[..., Any]"]):
 
     def __init__(self, find: Callable[[], Task[..., Any]], function: Callable[..., Any]) -> None:
         super().__init__(find)
-        for name in ("__doc__", "__module__", "__name__", "__qualname__"):
+        for name in ("__annotations__", "__doc__", "__module__", "__name__", "__qualname__"):
             if hasattr(function, name):
                 object.__setattr__(self, name, getattr(function, name))
 

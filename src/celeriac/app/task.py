@@ -512,10 +512,12 @@ def make_task(
             "__doc__": function.__doc__,
             "__module__": getattr(function, "__module__", None) or "",
             "__wrapped__": body,
+            "__annotations__": getattr(function, "__annotations__", {}),
         },
     )
     task = kind()
     vars(task)["__name__"] = kind.__name__  # as a function has it
+    vars(task)["__qualname__"] = getattr(function, "__qualname__", kind.__name__)
     return task
 
 

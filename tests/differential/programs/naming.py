@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import sys
 import types
+import typing
 
 from observing import make_app, program, raised, warned
 
@@ -56,6 +58,33 @@ def explicit_names():
         "not registered": raised(lambda: app.tasks["orders.refund"]),
         "function keeps its own": [pay.__name__, transfer.__name__],
     }
+
+
+@program()
+def tasks_looked_at_as_functions():
+    app = make_app()
+
+    def pay(amount: int, to: str = "x") -> list[str]:
+        return []
+
+    def bound(self, amount: int) -> None:
+        pass
+
+    class Class(app.Task):
+        def run(self, amount: int) -> None:
+            pass
+
+    tasks = {
+        "function": app.task(pay),
+        "bound": app.task(bind=True, name="b")(bound),
+        "shared": shared_task(name="s")(pay),
+        "class": app.register_task(Class()),
+    }
+    facts = {what: [task.__name__, str(inspect.signature(task.run))] for what, task in tasks.items()}
+    for what in ("function", "bound", "shared"):
+        task = tasks[what]
+        facts[what] += [str(typing.get_type_hints(task)), str(inspect.signature(task)), task.__qualname__]
+    return facts
 
 
 @program()
