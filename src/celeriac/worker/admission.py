@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from celeriac.app.task import Task
 from celeriac.backends.base import ResultBackend
 from celeriac.brokers.base import Booking, Consumer, Settlement
+from celeriac.exceptions import OperationalError
 from celeriac.states import READY_STATES
+from celeriac.worker.backoff import Backoff
 from celeriac.worker.held import Held, Holdings
 from celeriac.worker.limits import Limits, waiting_for
 from celeriac.worker.message_signals import MessageSignals
@@ -18,6 +21,8 @@ from celeriac.worker.node_rates import NodeRates
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.settler import Ending, Settler
 from celeriac.worker.slots import Slots
+
+logger: Final = logging.getLogger("celeriac.worker")
 
 
 class Admission:
@@ -66,6 +71,7 @@ class Admission:
         self._signals = signals
         self._now = now
         self._taking: set[asyncio.Future[None]] = set()
+        self._is_waited_for = False
         self.note_limits()
 
     def note_limits(self) -> None:
@@ -98,8 +104,12 @@ class Admission:
         return bool(self._taking)
 
     async def wait(self) -> None:
-        """Wait until nothing is under way to the slots any more."""
-        await asyncio.gather(*self._taking, return_exceptions=True)
+        """Wait until nothing is under way to the slots any more; what the store does not answer is given up."""
+        self._is_waited_for = True
+        try:
+            await asyncio.gather(*self._taking, return_exceptions=True)
+        finally:
+            self._is_waited_for = False
 
     def _may_begin(self, runnable: list[Held]) -> bool:
         """Say whether the store need not know of any of these before it begins, nor be asked about it."""
@@ -188,11 +198,24 @@ class Admission:
     async def _ack_early(self, early: list[Held]) -> None:
         """Ack before the run, for tasks that asked for it; what was refused belongs to somebody else."""
         acks = [Settlement(delivery=held.delivery) for held in early]
-        refused = await self._consumer.settle(acks, None)
+        refused = await self._settled(acks)
         for held, ack in zip(early, acks, strict=True):
             held.acked = ack not in refused
             if not held.acked:
                 self._holdings.remove(held)
+
+    async def _settled(self, acks: list[Settlement]) -> list[Settlement]:
+        """Settle until there is an answer: what was acked without one is nowhere but here, and must run."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._consumer.settle(acks, None)
+            except OperationalError as exc:
+                if self._is_waited_for:
+                    raise
+                delay = backoff.next()
+                logger.warning("cannot ack %d messages that are to run, again in %.1f s: %s", len(acks), delay, exc)
+                await asyncio.sleep(delay)
 
     async def _not_finished(self, runnable: list[Held]) -> list[Held]:
         """Leave out what somebody finished before dying: across two stores the record is the proof."""

@@ -225,10 +225,17 @@ class Intake(Taker):
                 burst.finish(left)
         passing = self._begin(claim)
         if passing is not None:
-            await asyncio.shield(passing)
+            await self._wait_for(passing)
         if self._on_waiting is not None and self._slots.behind:
             self._on_waiting()
         await asyncio.sleep(0)
+
+    async def _wait_for(self, passing: asyncio.Future[None]) -> None:
+        """Wait until what was claimed may begin. The claim was answered, however long the store takes for the rest."""
+        while not passing.done():
+            await asyncio.wait((passing,), timeout=CLAIM_WAIT)
+            self.completed_at = time.monotonic()
+        passing.result()
 
     def _begin(self, claim: Claim) -> asyncio.Future[None] | None:
         """Have what was claimed run; return what is to be waited for when something must be done before."""

@@ -3,15 +3,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from celeriac import Celery
 from celeriac.app.signals import task_received
-from celeriac.brokers.base import Claim, Incarnation
+from celeriac.brokers.base import Claim, Consumer, Incarnation, ResultSink, Settlement
 from celeriac.brokers.revocations import Revocation
+from celeriac.exceptions import BrokerUnavailable
+from celeriac.worker import intake
 from celeriac.worker.admission import Admission
 from celeriac.worker.announcing import Announcer
 from celeriac.worker.consuming import Consuming
@@ -245,3 +249,79 @@ async def test_what_has_to_be_asked_about_is_not_taken_from_a_settlement(childre
         messages.append(msgspec.structs.replace(messages[0], headers=b"[]"))
 
         assert [node.intake.accepts(message) for message in messages] == [True, False, False, False, False]
+
+
+class LosingAnswers:
+    """Lose the answers to the first settlements; what is repeated is accepted, as Redis does it."""
+
+    def __init__(self, consumer: Consumer, times: int) -> None:
+        self.asked = 0
+        self._consumer = consumer
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    async def settle(self, settlements: Sequence[Settlement], results: ResultSink | None) -> list[Settlement]:
+        self.asked += 1
+        refused = await self._consumer.settle(settlements, results)
+        if self.asked <= self._times:
+            raise BrokerUnavailable("the answer was lost", maybe_published=True)
+        return refused if self.asked == 1 else []
+
+
+async def test_what_was_acked_before_its_run_begins_although_the_answer_was_lost(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t", acks_late=False)(lambda: None)
+        node = Node(app, children)
+        losing: Any = LosingAnswers(node.consumer, times=2)
+        node.intake._admission._consumer = losing
+        await started(children, 1)
+        await node.consumer.open()
+        task.delay()
+        node.intake.start()
+
+        await until(lambda: children.slots.running == 1)
+
+        assert losing.asked == 3
+        await node.intake.stop()
+
+
+async def test_a_node_stops_although_nobody_answers_to_an_ack_before_a_run(children: Children):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t", acks_late=False)(lambda: None)
+        node = Node(app, children)
+        losing: Any = LosingAnswers(node.consumer, times=1_000_000)
+        node.intake._admission._consumer = losing
+        await started(children, 1)
+        await node.consumer.open()
+        task.delay()
+        node.intake.start()
+        await until(lambda: losing.asked > 1)
+
+        async with asyncio.timeout(60):
+            await node.intake.stop()
+
+        assert (children.slots.running, len(node.holdings)) == (0, 0)
+
+
+async def test_an_intake_that_waits_for_the_store_before_runs_begin_is_not_taken_for_one_that_hangs(
+    children: Children, monkeypatch
+):
+    monkeypatch.setattr(intake, "CLAIM_WAIT", 0.01)
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        task = app.task(name="t", acks_late=False)(lambda: None)
+        node = Node(app, children)
+        losing: Any = LosingAnswers(node.consumer, times=1_000_000)
+        node.intake._admission._consumer = losing
+        await started(children, 1)
+        await node.consumer.open()
+        task.delay()
+        node.intake.start()
+        await until(lambda: losing.asked > 0)
+
+        before = node.intake.completed_at
+        await until(lambda: node.intake.completed_at > before)
+
+        assert children.slots.running == 0
+        await node.intake.stop()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -20,8 +22,11 @@ from celeriac.brokers.redis.keys import Keys
 from celeriac.brokers.redis.ownership import ASK_WITHIN
 from celeriac.brokers.redis.settling import SETTLE_WITHIN
 from celeriac.brokers.topology import Binding
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.ids import new_id
 from celeriac.message import Message
+
+logger: Final = logging.getLogger("celeriac.redis")
 
 
 class Routes:
@@ -71,4 +76,14 @@ class Routes:
             assert message.route is not None, "others go into queues"
             envelope = self._envelopes.write(message, new_id())
             for channel in self._channels.of(message.route.exchange, message.route.routing_key):
-                await self._link.call("PUBLISH", channel, envelope, timeout=ASK_WITHIN)
+                try:
+                    await self._say(channel, envelope)
+                except OperationalError as exc:  # the runs are settled: nobody may take this for their outcome
+                    logger.warning("message %s was not said to %s: %s", message.task_id, message.route.exchange, exc)
+
+    async def _say(self, channel: str, envelope: bytes) -> None:
+        """Publish an envelope, and once more when nobody knows whether it was: who hears knows it by its tag."""
+        try:
+            await self._link.call("PUBLISH", channel, envelope, timeout=ASK_WITHIN)
+        except BrokerUnavailable:
+            await self._link.call("PUBLISH", channel, envelope, timeout=ASK_WITHIN)

@@ -3,10 +3,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 
 from celeriac.brokers.base import QueueDepth
 from celeriac.brokers.redis.ownership import _joined
 from celeriac.exceptions import BrokerUnavailable, LeaseLost
+from celeriac.message import Route
 from celeriac.testing.brokers.suite import end_of, publish
 from celeriac.testing.worlds import ANSWER_WITHIN, a_message, task_ids
 from tests.servers.proxy import Way
@@ -151,6 +153,19 @@ def test_a_settlement_that_never_arrived_is_done_when_it_is_repeated(world, behi
     assert node.settle(*batch) == []
     assert client.llen("next") == 1
     assert len(node.settle(*batch)) == 1
+
+
+def test_what_is_said_after_a_settlement_may_be_lost_and_the_settlement_is_not(world, behind, proxy, client):
+    publish(world.broker(), a_message())
+    node = behind.node()
+    [delivery] = node.claim()
+    to_all = replace(a_message("news"), route=Route(exchange="everybody", kind="fanout"))
+    proxy.cut(Way.DOWN, keep=0.0, after=b"PUBLISH")
+
+    assert node.settle(end_of(delivery, to_all)) == []
+
+    assert proxy.cut_off == 1
+    assert held_by(client, node) == {}
 
 
 def test_a_lost_answer_to_the_beginning_of_an_epoch_does_no_harm(world, behind, proxy, client):
