@@ -282,7 +282,8 @@ class SqliteBroker(Broker):
             rooms.let_in_everywhere(connection)
             now = self.clock.now()
             forgotten = revoked.delete_over(connection, now=now, keep=self._revocations_max, at_most=_CLEAN_CHUNK)
-            return old + sum(over) + forgotten + keys.delete_over(connection, now, _CLEAN_CHUNK)
+            ended = keys.delete_over(connection, now, _CLEAN_CHUNK) + rooms.delete_over(connection, _CLEAN_CHUNK)
+            return old + sum(over) + forgotten + ended
 
         store = self.store()
         freed = store.tidy(deadline_at=deadline_at)
@@ -300,6 +301,7 @@ class SqliteBroker(Broker):
 _ANY_TO_CLEAN: Final = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM dead_letter) OR EXISTS (SELECT 1 FROM unique_key)
 OR EXISTS (SELECT 1 FROM replaced) OR EXISTS (SELECT 1 FROM aside) OR EXISTS (SELECT 1 FROM revoked)
+OR EXISTS (SELECT 1 FROM inside)
 """
 
 _DELAYED: Final = f"""

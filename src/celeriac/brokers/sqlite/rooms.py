@@ -12,6 +12,12 @@ _FORGET_INSIDE: Final = """
 DELETE FROM inside WHERE key = ?
 AND NOT EXISTS (SELECT 1 FROM message WHERE message.id = inside.message AND message.owner = inside.owner)
 """
+_LEAVE: Final = "DELETE FROM inside WHERE key = ? AND message = ?"
+_FORGET_OF_ANY_KEY: Final = """
+DELETE FROM inside WHERE (key, message) IN (
+    SELECT key, message FROM inside
+    WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.id = inside.message AND message.owner = inside.owner) LIMIT ?)
+"""
 _FORGET_CALLED: Final = """
 DELETE FROM aside WHERE key = ? AND called = 1 AND NOT EXISTS (SELECT 1 FROM message WHERE message.id = aside.message)
 """
@@ -59,6 +65,7 @@ def _may_enter(connection: sqlite3.Connection, delivery: Delivery, room: Room) -
 def leave(connection: sqlite3.Connection, left: Sequence[tuple[int, Room]]) -> bool:
     """Call others in the place of messages that were settled, each (tag, room); say whether there were any."""
     connection.executemany(_FORGET, [(tag,) for tag, _ in left])
+    connection.executemany(_LEAVE, [(room.key, tag) for tag, room in left])
     return let_in(connection, {room for _, room in left})
 
 
@@ -86,6 +93,11 @@ def let_in_everywhere(connection: sqlite3.Connection) -> bool:
     """Call one of those that were put aside wherever nobody is inside; say whether there was any."""
     keys = connection.execute("SELECT DISTINCT key FROM aside").fetchall()
     return let_in(connection, [Room(key, 1) for (key,) in keys])
+
+
+def delete_over(connection: sqlite3.Connection, at_most: int) -> int:
+    """Delete notes of who was inside whose claims have ended: of a key that nobody uses again nobody else would."""
+    return connection.execute(_FORGET_OF_ANY_KEY, (at_most,)).rowcount
 
 
 def _count(connection: sqlite3.Connection, key: str) -> tuple[int, int]:

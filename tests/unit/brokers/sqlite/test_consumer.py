@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.brokers.base import Incarnation
+from celeriac.brokers.base import Incarnation, Release, Room, Settlement
 from celeriac.brokers.sqlite import SqliteBroker
 from celeriac.brokers.sqlite.rows import insertion
 from celeriac.brokers.sqlite.store import Store
@@ -133,3 +133,30 @@ async def test_a_sleeping_claim_is_told_when_the_file_cannot_be_read_any_more(pa
 
     await consumer.close()
     broker.close()
+
+
+async def test_nothing_is_kept_of_who_was_inside_of_a_limit_whose_key_nobody_uses_again(path: Path):
+    broker = SqliteBroker(path)
+    consumer = broker.consumer(Incarnation.begin("w1"))
+    await consumer.open()
+    publish(broker, "settled", "given back", "under way")
+    runs = [
+        (delivery, Room(delivery.message.task_id, 1))
+        for delivery in (await consumer.claim(["q"], limit=3, wait=1)).deliveries
+    ]
+    assert await consumer.enter(runs) == [True, True, True]
+    (settled, room), (given_back, _), _ = runs
+
+    assert await consumer.settle([Settlement(delivery=settled, room=room)], None) == []
+    after_settling = inside(path)
+    await consumer.release([Release(delivery=given_back)])
+    broker.clean()
+
+    assert after_settling == ["given back", "under way"]
+    assert inside(path) == ["under way"]
+    await consumer.close()
+
+
+def inside(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM inside ORDER BY key").fetchall()]
