@@ -259,8 +259,9 @@ class Tracer:
         expected = isinstance(exc, self.task.throws)
         self._log(
             logging.INFO if expected else logging.ERROR,
-            LOG_FAILURE if expected else f"{LOG_FAILURE}\n%(traceback)s",
+            LOG_FAILURE,
             context,
+            exc_info=None if expected else einfo.exc_info,
             description="raised expected" if expected else "raised unexpected",
             exc=_shown(exc),
             traceback=einfo.traceback,
@@ -337,11 +338,11 @@ class Tracer:
     def _name(self, context: Context) -> str:
         return context.shadow or self.task.name
 
-    def _log(self, level: int, line: str, context: Context, **said: Any) -> None:
+    def _log(self, level: int, line: str, context: Context, *, exc_info: Any = None, **said: Any) -> None:
         """Log a line about a run; handlers find what is in it as `record.data`, as in Celery."""
         if logger.isEnabledFor(level):
             data = {"id": context.id, "name": self._name(context), "hostname": context.hostname, **said}
-            logger.log(level, line, data, extra={"data": data})
+            logger.log(level, line, data, exc_info=exc_info, extra={"data": data})
 
 
 def _shown(exc: BaseException) -> str:

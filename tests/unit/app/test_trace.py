@@ -367,6 +367,19 @@ class TestLogging:
         [line] = caplog.messages
         assert line == "Task shop.picky[run-1] raised expected: KeyError('x')"
 
+    def test_an_exception_that_nobody_expects_is_in_the_record_from_the_body_on(self, app, caplog):
+        @app.task(name="shop.bad")
+        def bad():
+            raise ValueError("no")
+
+        traced(bad)
+
+        [record] = [each for each in caplog.records if each.name == "celeriac.trace"]
+        kind, error, traceback = record.exc_info
+        assert (record.getMessage(), kind) == ("Task shop.bad[run-1] raised unexpected: ValueError('no')", ValueError)
+        assert (error.args, traceback.tb_frame.f_code.co_name) == (("no",), "bad")
+        assert record.data["traceback"].endswith("ValueError: no\n")
+
     def test_a_shadow_is_what_the_log_calls_the_task(self, noting, caplog):
         with caplog.at_level(logging.INFO, logger="celeriac.trace"):
             traced(noting, 5, shadow="Paying")
