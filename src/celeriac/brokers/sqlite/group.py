@@ -90,6 +90,16 @@ class GroupCommit:
         while self._jobs:
             group.append(self._jobs.popleft())
         try:
+            self._write(group, own, write)
+        except BaseException:
+            for job in group:
+                if not job.done:
+                    job.error = BrokerUnavailable("the committing thread was interrupted", maybe_published=True)
+                    job.done = True
+            raise
+
+    def _write(self, group: list[_Job], own: _Job, write: Write) -> None:
+        try:
             write([message for job in group for message in job.messages], own.deadline_at)
         except BrokerUnavailable as exc:
             # Nothing was written. The others may have more time than this thread: one of them leads next.
@@ -101,11 +111,6 @@ class GroupCommit:
                 own.error = exc
             else:  # one of them is at fault, and gets the error when it is written alone
                 self._write_one_by_one(group, write)
-        except BaseException:
-            for job in group:
-                job.error = BrokerUnavailable("the committing thread was interrupted", maybe_published=True)
-                job.done = True
-            raise
         for job in group:
             job.done = True
 
@@ -115,3 +120,4 @@ class GroupCommit:
                 write(job.messages, job.deadline_at)
             except Exception as exc:  # noqa: BLE001 - raised in the thread that it belongs to
                 job.error = exc
+            job.done = True
