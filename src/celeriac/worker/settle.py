@@ -143,9 +143,12 @@ def after_refusal_by_store(
 
 
 def freeing(settlement: Settlement, key: str) -> Settlement:
-    """Have the unique key of a run end with it, unless the next attempt, which follows, keeps the key."""
-    task_id = settlement.delivery.message.task_id
-    if any(one.task_id == task_id and one.unique is not None and one.unique.key == key for one in settlement.publish):
+    """Have the unique key of a run end with it, unless it is published again, or its next attempt keeps the key."""
+    message = settlement.delivery.message
+    if any(
+        one is message or (one.task_id == message.task_id and one.unique is not None and one.unique.key == key)
+        for one in settlement.publish
+    ):
         return settlement
     return msgspec.structs.replace(settlement, frees=key)
 

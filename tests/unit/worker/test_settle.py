@@ -171,6 +171,12 @@ def test_a_unique_key_ends_with_its_run():
     assert freeing(Settlement(delivery=delivery(), publish=(FOLLOWING,)), "k").frees == "k"
 
 
+def test_a_run_that_was_acked_and_is_published_again_keeps_its_unique_key():
+    acked = delivery()
+
+    assert freeing(Settlement(delivery=acked, publish=(acked.message,)), "k").frees is None
+
+
 @pytest.mark.parametrize(("task_id", "key", "frees"), [("id", "k", None), ("id", "other", "k"), ("next", "k", "k")])
 def test_a_unique_key_is_kept_for_the_next_attempt(task_id, key, frees):
     unique = Unique(key=key, lasts=1.0, on_conflict=OnConflict.KEEP)
