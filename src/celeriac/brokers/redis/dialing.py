@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import socket
 import ssl
@@ -30,6 +31,8 @@ try:
     from redis.exceptions import TimeoutError as DriverTimeout
 except ImportError as missing:
     raise ExtraMissing('redis:// needs more packages: pip install "celeriac[redis]"') from missing
+
+logger: Final = logging.getLogger("celeriac.redis")
 
 CLIENT_NAME: Final = "celeriac"
 """What connections are called on the server, for people who look at CLIENT LIST."""
@@ -150,13 +153,42 @@ _KEEPALIVE: Final = tuple(
 )
 
 
-@lru_cache(maxsize=64)
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Make what encrypts connections; reading the authorities' certificates takes 20 ms, so once.
+    """Return what encrypts connections; reading the authorities' certificates takes 20 ms, so once for each renewal.
+
+    Where files have changed and cannot be used, as amid their renewal, it is what was read before.
 
     Raises:
         ImproperlyConfigured: a file cannot be read, or has something else in it; the text names it.
     """
+    versions = [_version_of(path) for path in (tls.ca_certs, tls.ca_path, tls.certfile, tls.keyfile)]
+    former = _contexts.get(tls)
+    if former is not None and former[0] == versions:
+        return former[1]
+    try:
+        context = _make_context(tls)
+    except ImproperlyConfigured as error:
+        if former is None:
+            raise
+        logger.warning("%s; going on with what it was before", error)
+        return former[1]
+    _contexts[tls] = versions, context
+    return context
+
+
+_contexts: Final[dict[Tls, tuple[object, ssl.SSLContext]]] = {}
+
+
+def _version_of(path: str | None) -> tuple[int, int] | None:
+    """Return what is another one when a file has changed, or another one is in its place."""
+    try:
+        found = None if path is None else os.stat(path)
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)
+
+
+def _make_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = tls.check_hostname and tls.verify != "none"
     context.verify_mode = _VERIFY_MODES[tls.verify]

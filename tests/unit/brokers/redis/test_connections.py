@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -110,6 +111,23 @@ async def test_a_server_that_wants_certificates_of_clients_gets_one(ask, redis_s
     assert await ask(url + own, "PING") == b"PONG"
     with pytest.raises(BrokerUnavailable):
         await ask(url, "PING")
+
+
+async def test_a_certificate_that_is_renewed_beside_the_program_is_shown(ask, redis_server, certificates, tmp_path):
+    strangers = make_certificates(tmp_path)
+    certificate, key = Path(strangers.certificate("client")), Path(strangers.key("client"))
+    port = start_with_tls(redis_server, certificates, clients="yes")
+    url = f"rediss://localhost:{port}?ssl_ca_certs={certificates.authority}"
+    url += f"&ssl_certfile={certificate}&ssl_keyfile={key}"
+    with pytest.raises(BrokerUnavailable):
+        await ask(url, "PING")
+
+    certificate.write_bytes(Path(certificates.certificate("client")).read_bytes())
+    with pytest.raises(BrokerUnavailable):
+        await ask(url, "PING")  # the key is another one's still
+    key.write_bytes(Path(certificates.key("client")).read_bytes())
+
+    assert await ask(url, "PING") == b"PONG"
 
 
 async def test_tls_where_there_is_none_and_none_where_it_is_are_told_apart(ask, redis_server, tls_port):
