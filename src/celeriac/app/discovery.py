@@ -13,12 +13,16 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app.application import Celery
+from celeriac.app.config.environment import CONFIG_MODULE
+from celeriac.app.config.objects import DEFAULT_MODULES
 from celeriac.app.config.project import APP, read_project
 from celeriac.app.imports import module_failed
 from celeriac.exceptions import ImproperlyConfigured
 
 _ATTRIBUTES: Final = ("app", "celery")
 _FILES: Final = ("celery.py", "app.py", "tasks.py")
+_OF_SETTINGS: Final = "celeriac.app.without_app"
+"""The app of a project that has settings and makes none, as Celery's programs may."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -48,7 +52,8 @@ def find_app(
 
     Args:
         spec: ``pkg`` or ``pkg.mod:attribute``; None looks at ``CELERIAC_APP``, then at ``[tool.celeriac] app`` in
-            `pyproject.toml`, then for `celery.py`, `app.py` and `tasks.py`.
+            `pyproject.toml`, then for `celery.py`, `app.py` and `tasks.py`, then for settings: a module that
+            ``CELERY_CONFIG_MODULE`` names, or `celeryconfig.py`. They are those of the default app.
         workdir: folder to look in; None is the current one.
         environ: the environment.
 
@@ -91,6 +96,12 @@ def _candidates(spec: str | None, folder: Path, environ: Mapping[str, str]) -> I
     for name in _FILES:
         if (folder / name).is_file():
             yield name, name.removesuffix(".py")
+    for source in (
+        *(variable for variable in CONFIG_MODULE if environ.get(variable)),
+        *(f"{name}.py" for name in DEFAULT_MODULES if (folder / f"{name}.py").is_file()),
+    ):
+        yield source, _OF_SETTINGS
+        return
 
 
 def _named_in_project(folder: Path) -> str | None:
@@ -171,6 +182,7 @@ def _nothing_found(tried: list[str], folder: Path) -> str:
             "CELERIAC_APP: not set",
             "[tool.celeriac] app in pyproject.toml: not there",
             f"{', '.join(_FILES)}: no such files",
+            f"{', '.join((*CONFIG_MODULE, *(f'{name}.py' for name in DEFAULT_MODULES)))}: no settings of an app",
         ]
     lines = "\n".join(f"  {line}" for line in tried)
     return f"no app was found in {folder}. Name it with -A package.module:attribute. Tried:\n{lines}"

@@ -4,10 +4,12 @@ import sys
 
 import pytest
 
+from celeriac.app.current import current_app, kept_apps
 from celeriac.app.discovery import find_app
 from celeriac.app.imports import ModuleFailed
 from celeriac.exceptions import ImproperlyConfigured
 
+WITHOUT_APP = "celeriac.app.without_app"
 APP = "from celeriac import Celery\n{name} = Celery({title!r})\n"
 
 
@@ -22,7 +24,9 @@ def project(tmp_path):
             file.write_text(text)
         return tmp_path
 
-    yield write
+    with kept_apps():
+        yield write
+    sys.modules.pop(WITHOUT_APP, None)
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
@@ -191,6 +195,19 @@ class TestWithoutName:
             found(folder)
 
         assert str(folder / "pyproject.toml") in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["celeriacconfig", "celeryconfig"])
+    def test_a_project_of_settings_alone_has_the_default_app(self, project, name):
+        folder = project({f"{name}.py": "imports = ['orders']\n"})
+
+        answer = found(folder)
+
+        assert (answer.spec, answer.app) == (WITHOUT_APP, current_app())
+        assert found(project({"tasks.py": app_source("shop")})).app.main == "shop"
+
+    @pytest.mark.parametrize("variable", ["CELERIAC_CONFIG_MODULE", "CELERY_CONFIG_MODULE"])
+    def test_settings_may_be_named_by_the_environment(self, project, variable):
+        assert found(project({}), **{variable: "orders"}).spec == WITHOUT_APP
 
     def test_in_an_empty_folder_the_error_lists_everything_that_was_tried(self, project):
         folder = project({})
