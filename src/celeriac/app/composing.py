@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from celeriac.app.calling import own_send_of
 from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
+from celeriac.app.publishing import check_begun_in_time
 from celeriac.app.result_set import ResultSet
 from celeriac.app.signals import after_task_publish
 from celeriac.app.starting import check_joins, start_now, start_of
@@ -79,10 +81,17 @@ class Composing:
         kwargs: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> Any:
-        """Do what `send` does without blocking the event loop, in a thread."""
+        """Do what `send` does without blocking the event loop, in a thread; raises when it gets none in time."""
         import asyncio  # 30 ms that programs without coroutines need not wait for
 
-        return await asyncio.to_thread(self.send, whole, args, kwargs, options)
+        called_at, conf = time.monotonic(), self._app.conf
+
+        def send_in_time() -> Any:
+            if not conf.task_always_eager:
+                check_begun_in_time(called_at, conf.task_publish_timeout)
+            return self.send(whole, args, kwargs, options)
+
+        return await asyncio.to_thread(send_in_time)
 
     def following(
         self,

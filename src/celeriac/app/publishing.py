@@ -108,6 +108,22 @@ def publish(
         return _publish_again(broker, messages, deadline_at, policy, error)
 
 
+def check_begun_in_time(called_at: float, timeout: float) -> None:
+    """Raise when the time for a call from an event loop was over before a thread could begin to publish it.
+
+    Args:
+        called_at: monotonic instant of the call.
+
+    Raises:
+        BrokerUnavailable: it is; nothing was published.
+    """
+    if time.monotonic() >= called_at + timeout:
+        raise BrokerUnavailable(
+            f"the call could not be begun within {timeout:g} s: all threads of the event loop are busy, as with "
+            "earlier calls while the broker does not answer"
+        )
+
+
 def _publish_again(
     broker: Broker, messages: Sequence[Message], deadline_at: float, policy: RetryPolicy, error: Exception
 ) -> Sequence[Conflict]:

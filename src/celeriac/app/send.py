@@ -13,7 +13,7 @@ from celeriac.app.calls import publishing_of
 from celeriac.app.caught import caught_call
 from celeriac.app.context import Context, worker_context
 from celeriac.app.options import NO_OPTIONS, NOTHING_SAID, CallOptions, ReadOptions
-from celeriac.app.publishing import publish
+from celeriac.app.publishing import check_begun_in_time, publish
 from celeriac.app.result import AsyncResult
 from celeriac.app.telling import tell_sent
 from celeriac.app.uniqueness import published, published_as, raise_conflicts, yielding
@@ -98,19 +98,20 @@ class Sender:
         *,
         task_id: str | None = None,
     ) -> AsyncResult[Any]:
-        """Publish one call likewise, and wait for the broker in a thread.
+        """Publish one call likewise, and wait for the broker in a thread; until it has one is part of the same time.
 
         The message is made before anything else runs, so what the caller changes later does not reach it. When the
         waiting is cancelled the message may be published nevertheless.
         """
         import asyncio  # 30 ms that programs without coroutines need not wait for
 
+        called_at = time.monotonic()
         said = read_said(task, options) if options else NOTHING_SAID
         parent = worker_context()
         call = self._builder.decide_call(task, args, kwargs, said, task_id or new_id(), parent)
         heard: list[Announcement] = []
         message = self._builder.encode(call, said, heard)
-        conflicts = await asyncio.to_thread(self.publish_batch, (message,), said, heard)
+        conflicts = await asyncio.to_thread(self.publish_batch, (message,), said, heard, called_at=called_at)
         return self._result(call, said, parent, published_as(message, conflicts))
 
     def send_many(
@@ -153,14 +154,27 @@ class Sender:
         return publish(self.app.write_broker, messages, deadline_at=deadline_at, policy=rules.publish_policy)
 
     def publish_batch(
-        self, messages: Sequence[Message], said: ReadOptions, heard: Sequence[Announcement]
+        self,
+        messages: Sequence[Message],
+        said: ReadOptions,
+        heard: Sequence[Announcement],
+        *,
+        called_at: float | None = None,
     ) -> Sequence[Conflict]:
-        """Publish messages that receivers of signals have had, as is said of them, and tell who waits for that."""
-        if not said.others:
+        """Publish messages that receivers of signals have had, as is said of them, and tell who waits for that.
+
+        Args:
+            called_at: monotonic instant from which the time for it counts; None: now.
+        """
+        if not said.others and called_at is None:
             conflicts = self.publish(messages)
         else:
             timeout, policy = publishing_of(said, self._builder.rules_now())
-            conflicts = publish(self.app.write_broker, messages, deadline_at=time.monotonic() + timeout, policy=policy)
+            if called_at is None:
+                called_at = time.monotonic()
+            else:
+                check_begun_in_time(called_at, timeout)
+            conflicts = publish(self.app.write_broker, messages, deadline_at=called_at + timeout, policy=policy)
         if conflicts:
             raise_conflicts(messages, conflicts)
             messages, heard = published(messages, conflicts), published(heard, conflicts)

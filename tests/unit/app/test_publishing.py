@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from celeriac import Celery
+from celeriac import Celery, group
 from celeriac.app import publishing
 from celeriac.app.publishing import RetryPolicy, read_policy
+from celeriac.brokers.base import Conflict
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message
 
@@ -157,3 +163,59 @@ class TestCalls:
 
         with pytest.raises(BrokerUnavailable, match="away 2"):
             app.send_task("shop.pay", timeout=0.3, retry_policy={"interval_step": 0.2, "max_retries": 9})
+
+
+def noting_deadlines(told: list[float]) -> Callable[..., Sequence[Conflict]]:
+    def publish(messages: Sequence[Message], *, deadline_at: float) -> Sequence[Conflict]:
+        told.append(deadline_at)
+        return ()
+
+    return publish
+
+
+async def turns_past(seconds: float) -> None:
+    """Let others run until so much time has passed."""
+    await asyncio.sleep(0)
+    until = time.monotonic() + seconds
+    while time.monotonic() <= until:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["call", "group"])
+async def test_a_call_from_a_loop_whose_threads_are_all_busy_ends_in_its_time(monkeypatch, kind):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False, task_publish_timeout=0.05) as app:
+        add = app.task(name="add")(lambda x: x)
+        told: list[float] = []
+        monkeypatch.setattr(app.broker, "publish", noting_deadlines(told))
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        threads = ThreadPoolExecutor(1)
+        loop.set_default_executor(threads)
+        threads.submit(free.wait, 60)  # as an earlier call for which the broker has no answer
+
+        sending = asyncio.ensure_future(add.adelay(1) if kind == "call" else group(add.s(1), add.s(2)).aapply_async())
+        await turns_past(0.05)
+        free.set()
+
+        with pytest.raises(BrokerUnavailable, match="threads of the event loop") as raised:
+            await sending
+        assert (raised.value.maybe_published, told) == (False, [])
+
+
+async def test_the_time_of_a_call_from_a_loop_counts_from_the_call(monkeypatch):
+    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
+        add = app.task(name="add")(lambda x: x)
+        told: list[float] = []
+        monkeypatch.setattr(app.broker, "publish", noting_deadlines(told))
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        threads = ThreadPoolExecutor(1)
+        loop.set_default_executor(threads)
+        threads.submit(free.wait, 60)
+
+        sending = asyncio.ensure_future(add.aapply_async((1,), timeout=300))
+        await asyncio.sleep(0)  # it calls
+        called_by = time.monotonic()
+        await turns_past(0.0)
+        free.set()
+        await sending
+
+        assert told[0] <= called_by + 300
