@@ -175,7 +175,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.apps": {},
     "celeriac.apps.beat": BEAT,
     "celeriac.apps.multi": DAEMONS,
-    "celeriac.apps.worker": WORKER,
+    "celeriac.apps.worker": at("celeriac.worker.instance", "Worker"),
     # --- backends ---
     "celeriac.backends": {},
     "celeriac.backends.base": {
@@ -422,7 +422,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.utils.timer2": _instead("threading.Timer, or asyncio"),
     "celeriac.utils.uuid": at("celeriac.ids", "uuid=new_id"),
     # --- worker ---
-    "celeriac.worker": no(WORKER, "WorkController"),
+    "celeriac.worker": at("celeriac.worker.instance", "WorkController=Worker"),
     **all_of(
         "celeriac.worker",
         "components consumer heartbeat pidbox strategy worker",

@@ -82,13 +82,18 @@ class RecordForm(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def has_code_of_users(self) -> bool:
+        """Whether code of users writes and reads records, which may look like JSON and be more."""
+        return self.serializer is not JSON and self.serializer not in BUILT_IN
+
+    @property
     def most_bytes(self) -> int:
         """Bytes that a record may have before it is compressed."""
         return self.record_max_bytes if self.compression is None else min(self.max_bytes, self.record_max_bytes)
 
     def without_code_of_users(self) -> RecordForm:
         """Return the form for processes in which no code of users may run: theirs become JSON, not compressed."""
-        if self.serializer not in BUILT_IN:
+        if self.has_code_of_users:
             return msgspec.structs.replace(self, serializer=JSON, compression=None)
         if self.compression is not None and not compressions.is_built_in(self.compression):
             return msgspec.structs.replace(self, compression=None)
@@ -151,7 +156,7 @@ def load(data: bytes, form: RecordForm, *, max_depth: int) -> Any:
         ContentDisallowed: it does not; the text names the setting.
         DecodeError: it is no record, or broken.
     """
-    if form.serializer not in BUILT_IN:
+    if form.has_code_of_users:
         try:
             return form.serializer.loads(data, max_depth=max_depth)
         except DecodeError:

@@ -63,19 +63,28 @@ def read_item(item: bytes, form: RecordForm = JSON_FORM) -> Item:
         DecodeError: it is no such list, or broken.
         ContentDisallowed: its serializer is not accepted; the text names the setting.
     """
-    serializer = _writer_of(item, form)
-    if serializer.name not in form.accept:
-        raise ContentDisallowed(
-            f"a member of a chord is kept as {serializer.name}, which is not read here (result_accept_content "
-            f"{sorted(form.accept)}); add {serializer.name!r} there"
-        )
-    parts = serializer.loads(item, max_depth=_MAX_DEPTH, name="what a member of a chord returned")
+    parts = _load(item, form)
     if not isinstance(parts, (list, tuple)) or len(parts) != _PARTS:
         raise DecodeError("what a member of a chord returned is not kept as a list of four")
     _, task_id, state, value = parts
     if not (isinstance(task_id, str) and isinstance(state, str)):
         raise DecodeError("what a member of a chord returned is kept without its id and state")
     return Item(task_id, state, value)
+
+
+def _load(item: bytes, form: RecordForm) -> Any:
+    if form.has_code_of_users:
+        try:
+            return form.serializer.loads(item, max_depth=_MAX_DEPTH)
+        except DecodeError:
+            pass  # written by the supervisor, or before the setting was changed
+    serializer = _writer_of(item, form)
+    if serializer.name not in form.accept:
+        raise ContentDisallowed(
+            f"a member of a chord is kept as {serializer.name}, which is not read here (result_accept_content "
+            f"{sorted(form.accept)}); add {serializer.name!r} there"
+        )
+    return serializer.loads(item, max_depth=_MAX_DEPTH, name="what a member of a chord returned")
 
 
 def told_by_item(item: bytes) -> tuple[str, str]:

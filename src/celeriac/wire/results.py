@@ -157,7 +157,8 @@ def read_record(record: bytes, form: RecordForm = JSON_FORM) -> Record:
         DecodeError: it is no map with a `status`, or cannot be decompressed here.
         ContentDisallowed: its serializer is not accepted; the text names the setting.
     """
-    if not may_have_tags(record) and not is_text_deeper(record, _MAX_DEPTH) and b'"more"' not in record:
+    is_plain = not may_have_tags(record) and b'"more"' not in record and not form.has_code_of_users
+    if is_plain and not is_text_deeper(record, _MAX_DEPTH):
         try:
             return _decode_record(record)
         except UNREADABLE:

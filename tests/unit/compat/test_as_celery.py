@@ -161,7 +161,10 @@ def test_the_request_of_a_received_message_can_be_named_and_no_class_of_tasks_ma
 from billiard import VERSION
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery import Task, registry
+from celery.apps.worker import Worker
+from celery.worker import WorkController
 from celery.worker.request import Context, Request
+assert Worker is WorkController  # what steps and receivers of signals are given
 class MyRequest(Request):
     pass
 print(VERSION >= (4, 0, 1), issubclass(Request, Context), ExceptionWithTraceback(KeyError(1)).exc)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import zlib
 from collections.abc import Iterator
@@ -204,6 +205,19 @@ def test_records_of_a_registered_serializer_come_back(loud: str) -> None:
     how = settings(serializer=loud)
 
     assert read_record(written(how, {"a": (1,)}), how).result == {"a": (1,)}
+
+
+def test_what_a_registered_serializer_wrote_as_json_is_read_by_it_too() -> None:
+    def read(data: bytes) -> Any:
+        return json.loads(data, object_hook=lambda fields: fields if "is" not in fields else {fields["is"]})
+
+    register("marked", lambda value: json.dumps(value, default=lambda one: {"is": min(one)}), read, "application/x-m")
+    try:
+        how = settings(serializer="marked")
+
+        assert read_record(written(how, {5}), how).result == {5}
+    finally:
+        unregister("marked")
 
 
 def test_where_no_code_of_users_may_run_their_serializers_make_way_for_json(loud: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError, Mes
 from celeriac.states import FAILURE, SUCCESS
 from celeriac.wire.forms import RecordForm
 from celeriac.wire.members import Item, read_item, told_by_item, write_item
-from celeriac.wire.serializers import MSGPACK, PICKLE, YAML
+from celeriac.wire.serializers import MSGPACK, PICKLE, YAML, register, serializer_named, unregister
 
 VALUES = [5, None, "é", [1, {"x": 2.5}], {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtins"}]
 
@@ -74,3 +75,17 @@ def test_a_value_of_the_deepest_kind_can_still_be_read():
     value = json.loads("[" * 126 + "]" * 126)
 
     assert read_item(write_item("id-1", SUCCESS, value)).value == value
+
+
+def test_what_a_registered_serializer_wrote_as_json_is_read_by_it_too():
+    def read(data: bytes) -> Any:
+        return json.loads(data, object_hook=lambda fields: {fields["is"]})
+
+    register("marked", lambda value: json.dumps(value, default=lambda one: {"is": min(one)}), read, "application/x-m")
+    try:
+        form = RecordForm(serializer=serializer_named("marked"), accept=frozenset({"marked", "json"}))
+
+        assert read_item(write_item("a", SUCCESS, {5}, form), form).value == {5}
+        assert read_item(write_item("a", SUCCESS, 5, form.without_code_of_users()), form).value == 5
+    finally:
+        unregister("marked")

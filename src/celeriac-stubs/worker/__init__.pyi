@@ -1,0 +1,6 @@
+# Written by `python -m celeriac.compat.stubs` from celeriac/compat/paths.py.
+from celeriac.worker.instance import Worker as WorkController
+
+__all__ = [
+    "WorkController",
+]
