@@ -11,6 +11,7 @@ from celeriac.backends.rpc import RpcBackend
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.base import ResultMeta
+from celeriac.exceptions import OperationalError
 from celeriac.states import FAILURE, STARTED, SUCCESS
 from tests.golden import vector
 from tests.tables_by_hand import HOSTILE, Raw
@@ -144,6 +145,20 @@ def test_a_forked_child_has_a_queue_of_its_own(backend):
     assert told
     assert told != before
     assert backend.answers_to() == before
+
+
+def test_who_may_not_have_a_queue_for_answers_is_told_so(amqp_url, rabbitmq):
+    host = read_place(amqp_url, "broker_url").virtual_host
+    poor = host.replace("-", "")
+    rabbitmq.server.ctl("add_user", poor, poor)
+    rabbitmq.server.ctl("set_permissions", "-p", host, poor, "^$", ".*", ".*")
+    place = read_place(amqp_url.replace("guest:guest", f"{poor}:{poor}"), "broker_url")
+    other = RpcBackend(place, AmqpOptions(), expires=None, persistent=False, content_type="application/json")
+
+    with pytest.raises(OperationalError, match=r"refuses opening a queue for answers.*ACCESS_REFUSED"):
+        other.answers_to()
+
+    rabbitmq.server.ctl("delete_user", poor)
 
 
 ANSWERS = [

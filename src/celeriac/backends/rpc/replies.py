@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.backends.base import StoredResult
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, driver, unanswered
+from celeriac.brokers.amqp.failures import LOST, driver, ended_by, refusal, unanswered
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.tables import UNREAD
 from celeriac.brokers.amqp.topology import Queue
-from celeriac.exceptions import BrokerUnavailable
+from celeriac.exceptions import OperationalError
 from celeriac.ids import new_id
 from celeriac.states import READY_STATES
 from celeriac.wire.told import told_state
@@ -68,7 +68,7 @@ class Replies:
         """Have a queue before anything is called; return its name.
 
         Raises:
-            BrokerUnavailable: it cannot be made.
+            OperationalError: it cannot be made.
         """
         if self._thread is None:
             with self._opening:
@@ -85,6 +85,7 @@ class Replies:
         return Queue(name=self.name, durable=True, auto_delete=True, arguments=expires)
 
     def _listen(self, deadline_at: float) -> Any:
+        started_at = time.monotonic()
         connection, _ = connect(self._place, self._options, deadline_at=deadline_at)
         try:
             with ending_at(deadline_at, lambda: socket_of(connection)):
@@ -92,9 +93,13 @@ class Replies:
                 declare(channel, self._queue())
                 connection.watch(channel.channel_id, self._receive)
                 channel.basic_consume(self.name, no_ack=True)
+        except driver.AccessRefused as error:
+            connection.collect()
+            raise refusal(error, self._place.address, "opening a queue for answers") from error
         except (*LOST, driver.AMQPError) as error:
             connection.collect()
-            raise unanswered(error, self._place.address, "opening a queue for answers", 0.0, sent=False) from error
+            told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+            raise unanswered(told, self._place.address, "opening a queue for answers", took, sent=False) from error
         return connection
 
     def _read(self, connection: Any) -> None:
@@ -114,7 +119,7 @@ class Replies:
                 try:
                     connection = self._listen(time.monotonic() + _OPENS_WITHIN)
                     break
-                except BrokerUnavailable as error:
+                except OperationalError as error:
                     logger.debug("answers cannot be heard: %s", error)
 
     def _receive(self, message: Delivered) -> None:

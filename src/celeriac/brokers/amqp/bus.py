@@ -15,7 +15,7 @@ import msgspec
 from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, driver, unanswered
+from celeriac.brokers.amqp.failures import LOST, driver, ended_by, refusal, unanswered
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
@@ -94,6 +94,7 @@ class AmqpInbox(Inbox):
         """Connect and begin to listen, unless that is done."""
         if self._connection is not None or self._closed:
             return
+        started_at = time.monotonic()
         connection, _ = connect(self._place, self._options, deadline_at=deadline_at)
         try:
             with ending_at(deadline_at, lambda: socket_of(connection)):
@@ -102,9 +103,13 @@ class AmqpInbox(Inbox):
                     declare(channel, part)
                 connection.watch(channel.channel_id, self._receive)
                 channel.basic_consume(self._queue.name, no_ack=True)
+        except driver.AccessRefused as error:
+            connection.collect()
+            raise refusal(error, self._place.address, "opening an inbox") from error
         except (*LOST, driver.AMQPError) as error:
             connection.collect()
-            raise unanswered(error, self._place.address, "opening an inbox", _STEP, sent=False) from error
+            told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+            raise unanswered(told, self._place.address, "opening an inbox", took, sent=False) from error
         self._connection = connection
 
     def _receive(self, message: Delivered) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from celeriac.brokers.amqp.deadlines import ending_at
-from celeriac.brokers.amqp.failures import LOST, amqp, driver, transport, unreachable
+from celeriac.brokers.amqp.failures import LOST, amqp, driver, ended_by, transport, unreachable
 from celeriac.brokers.amqp.frames import Answers, Delivered, Deliveries, Got
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
@@ -152,8 +152,7 @@ def _connect(endpoint: Endpoint, place: AmqpPlace, options: AmqpOptions, deadlin
         raise last or OSError("no address")
     except (*LOST, driver.AMQPError) as error:
         took = time.monotonic() - started_at
-        late = TimeoutError() if time.monotonic() >= deadline_at else error
-        raise unreachable(late, endpoint.address, took) from error
+        raise unreachable(ended_by(error, deadline_at), endpoint.address, took) from error
 
 
 def _log_in(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import time
 from typing import Any, Final
 
 from celeriac.exceptions import (
@@ -23,7 +24,18 @@ try:  # here, because all that needs the driver imports this file before it
 except ImportError as missing:
     raise ExtraMissing('amqp:// needs more packages: pip install "celeriac[amqp]"') from missing
 
-__all__ = ["LOST", "Blocked", "Refused", "amqp", "driver", "refusal", "transport", "unanswered", "unreachable"]
+__all__ = [
+    "LOST",
+    "Blocked",
+    "Refused",
+    "amqp",
+    "driver",
+    "ended_by",
+    "refusal",
+    "transport",
+    "unanswered",
+    "unreachable",
+]
 
 
 class Blocked(BrokerFull):
@@ -101,6 +113,11 @@ def unanswered(error: BaseException, where: str, doing: str, seconds: float, *, 
     else:
         text = f"closed the connection before it answered ({_said(error)})"
     return BrokerUnavailable(f"rabbitmq at {where} {text}: {doing}", maybe_published=sent)
+
+
+def ended_by(error: BaseException, deadline_at: float) -> BaseException:
+    """Return what has ended a call: past its deadline that, whatever is said of the socket that was shut down then."""
+    return TimeoutError() if time.monotonic() >= deadline_at else error
 
 
 def refusal(error: Any, where: str, doing: str) -> OperationalError | ImproperlyConfigured:

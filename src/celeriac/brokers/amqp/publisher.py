@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from celeriac.brokers.amqp.carried import Outgoing
 from celeriac.brokers.amqp.deadlines import ending_at
 from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, driver, refusal, unanswered
+from celeriac.brokers.amqp.failures import LOST, Blocked, Refused, driver, ended_by, refusal, unanswered
 from celeriac.brokers.amqp.frames import publishing
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
@@ -108,6 +108,11 @@ class Line:
         if sock is not None:
             sock.detach()
         self.connection = self.channel = None
+
+    def note_used(self, deadline_at: float) -> None:
+        """Know that something was done by now; past its deadline the socket may have been shut down."""
+        now = time.monotonic()
+        self.used_at = now if now < deadline_at else 0.0
 
     def is_broken(self) -> bool:
         """Look whether an idle connection was closed by the server."""
@@ -216,6 +221,7 @@ class Publisher:
         self._room = None if most is None else threading.BoundedSemaphore(most)
         self._idle: deque[Line] = deque()
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._adding = threading.Lock()  # nobody may add to a set while somebody looks through it
         self._first = 0
 
     def after_fork(self) -> None:
@@ -260,7 +266,9 @@ class Publisher:
 
     def forget_declared(self) -> None:
         """Declare everything again when it is used next: somebody has deleted something."""
-        for line in list(self._lines):
+        with self._adding:
+            lines = list(self._lines)
+        for line in lines:
             line.declared = set()
 
     def call(self, work: Callable[[Any], T], doing: str, *, deadline_at: float) -> T:
@@ -279,6 +287,7 @@ class Publisher:
 
         Raises:
             BrokerUnavailable: the block is not over by the deadline.
+            OperationalError: the server refuses; the text says what it says.
         """
         started_at = time.monotonic()
         with self._line() as line:
@@ -289,11 +298,14 @@ class Publisher:
                     yield channel
                     channel.close()
                 line.connection.watch_no_more(number)
-            except LOST as error:
+                line.note_used(deadline_at)
+            except Refused as error:
                 line.drop()
-                now = time.monotonic()
-                told = TimeoutError() if now >= deadline_at else error
-                raise unanswered(told, self.place.address, doing, now - started_at, sent=False) from error
+                raise refusal(error, self.place.address, doing) from error
+            except (*LOST, driver.AMQPError) as error:
+                line.drop()
+                told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+                raise unanswered(told, self.place.address, doing, took, sent=False) from error
             except BaseException:
                 line.drop()
                 raise
@@ -326,19 +338,19 @@ class Publisher:
             self._replace_channel(line)
             raise refusal(error, where, doing) from error
         except (BrokerFull, OperationalError):
+            line.note_used(deadline_at)
             raise
         except (*LOST, driver.AMQPError) as error:
             silent = line.why_silent()
             line.drop()
             if silent is not None:
                 raise Blocked(where, silent, sent=sent) from error
-            now = time.monotonic()
-            told = TimeoutError() if now >= deadline_at else error
-            raise unanswered(told, where, doing, now - started_at, sent=sent) from error
+            told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+            raise unanswered(told, where, doing, took, sent=sent) from error
         except BaseException:
             line.drop()
             raise
-        line.used_at = time.monotonic()
+        line.note_used(deadline_at)
         return done
 
     def _open(self, line: Line, deadline_at: float) -> None:
@@ -348,6 +360,7 @@ class Publisher:
                 line.drop()
             line.used_at = time.monotonic()
         naps = self.options.naps()
+        started_at = time.monotonic()
         while not line.is_open:
             try:
                 connection, self._first = connect(self.place, self.options, deadline_at=deadline_at, first=self._first)
@@ -359,7 +372,8 @@ class Publisher:
                 if time.monotonic() + nap + _ENOUGH >= deadline_at:
                     if isinstance(error, BrokerUnavailable):
                         raise
-                    raise unanswered(error, self.place.address, "opening a channel", 0.0, sent=False) from error
+                    told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+                    raise unanswered(told, self.place.address, "opening a channel", took, sent=False) from error
                 time.sleep(nap)
 
     def _declare(self, line: Line, needed: dict[Declared, None]) -> None:
@@ -409,7 +423,8 @@ class Publisher:
             line = self._idle.pop()
         except IndexError:
             line = Line()
-            self._lines.add(line)
+            with self._adding:
+                self._lines.add(line)
         try:
             yield line
         finally:

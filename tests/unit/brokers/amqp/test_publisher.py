@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -101,6 +104,52 @@ def test_publishing_through_a_black_hole_ends_at_its_deadline(proxied, publish_t
     assert "did not answer within" in str(error)
     proxy.heal()
     publisher.publish(messages(), deadline_at=soon(60))
+
+
+def test_a_channel_that_is_not_open_in_time_is_told_to_be_late(proxied, publish_to):
+    proxy, place = proxied
+    proxy.delay(0.3, Way.DOWN)  # each step of the hand-shake comes in time, and what follows too late
+
+    error = ended_in_time(lambda: publish_to(place).publish(messages(), deadline_at=soon()))
+
+    assert "did not answer within" in str(error)
+
+
+def test_what_was_done_past_its_deadline_leaves_no_broken_connection_to_the_next(amqp_url, publish_to):
+    publisher = publish_to(read_place(amqp_url, "broker_url"))
+    publisher.publish(messages(), deadline_at=soon(60))
+
+    publisher.call(shut_down, "looking on", deadline_at=soon(0.0))
+
+    publisher.publish(messages(), deadline_at=soon(60))
+
+
+def shut_down(channel) -> None:
+    """Return when the socket is shut down, because a deadline has passed."""
+    select.select([channel.connection.transport.sock], [], [])
+
+
+def test_connections_may_be_made_while_what_is_declared_is_forgotten(amqp_url, publish_to):
+    publisher = publish_to(read_place(amqp_url, "broker_url"))
+    is_enough = threading.Event()
+
+    def make_and_drop() -> None:
+        while not is_enough.is_set():
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    stack.enter_context(publisher._line())
+            publisher.close()
+            publisher._idle.clear()
+
+    with ThreadPoolExecutor(3) as threads:
+        making = [threads.submit(make_and_drop) for _ in range(3)]
+        try:
+            for _ in range(20_000):
+                publisher.forget_declared()
+        finally:
+            is_enough.set()
+        for one in making:
+            one.result()
 
 
 def test_connecting_through_a_black_hole_ends_at_the_deadline_and_nothing_was_published(proxied, publish_to):
