@@ -47,6 +47,9 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
+REFUSED: Final = aiormq.exceptions.ChannelClosed
+"""What a server says that has closed a channel for what was asked on it."""
+
 _LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
 
 

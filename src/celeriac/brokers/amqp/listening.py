@@ -10,20 +10,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
-from celeriac.brokers.amqp.channel import LOST, declare, dial, some_turns, taken_before
+from celeriac.brokers.amqp.channel import LOST, REFUSED, declare, dial, some_turns, taken_before
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
-from celeriac.brokers.amqp.place import AmqpPlace
+from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.subscription import Subscription
 from celeriac.brokers.topics import Topic
-from celeriac.exceptions import EncodeError
+from celeriac.exceptions import EncodeError, OperationalError
 
 logger: Final = logging.getLogger("celeriac.bus")
 
 _NAPS: Final = (0.02, 0.1, 0.3, 1.0)
 _WITHIN: Final = 5.0
+_CLOSES_WITHIN: Final = 1.0
 
 
 class Listening:
@@ -37,8 +38,7 @@ class Listening:
         self._options = options
         self._queue = listener_queue(name_of_queue(topics, mailbox), mailbox)
         self._connection: Any = None
-        self._channel: Any = None
-        self._wire: Any = None
+        self._deaf = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, deadline_at: float) -> None:
@@ -46,13 +46,15 @@ class Listening:
 
         Raises:
             BrokerUnavailable: there is no connection by `deadline_at`, a monotonic instant.
+            OperationalError: the server refuses; the text says what it says.
         """
         began_at = time.monotonic()
         while True:
             try:
-                async with asyncio.timeout(max(0.0, deadline_at - time.monotonic())):
-                    await self._connect()
+                await self._connect(deadline_at)
                 break
+            except REFUSED as error:
+                raise refused(error, self._place.address) from error
             except LOST as error:
                 if time.monotonic() + _NAPS[0] >= deadline_at:
                     raise unreachable(error, self._place.address, time.monotonic() - began_at) from error
@@ -68,33 +70,43 @@ class Listening:
         await self._disconnect()
 
     async def _keep(self) -> None:
-        """Connect again whenever the connection is lost."""
+        """Connect again whenever the connection is lost, or the queue is deleted."""
         while True:
-            await asyncio.wait({self._channel.closing})
+            await self._deaf.wait()
             self.subscription.miss()
             for attempt in range(1_000_000):
                 await self._disconnect()
                 try:
-                    async with asyncio.timeout(_WITHIN):
-                        await self._connect()
+                    await self._connect(time.monotonic() + _WITHIN * len(self._place.endpoints))
                     break
                 except LOST as error:
                     logger.debug("nothing can be heard of rabbitmq at %s: %s", self._place.address, error)
                 await asyncio.sleep(_NAPS[min(attempt, len(_NAPS) - 1)])
 
-    async def _connect(self) -> None:
-        for endpoint in self._place.endpoints:
+    async def _connect(self, deadline_at: float) -> None:
+        """Listen on the first server that lets us, each of them within its share of the time; raises one of `LOST`."""
+        endpoints = self._place.endpoints
+        for number, endpoint in enumerate(endpoints):
+            share = max(0.0, deadline_at - time.monotonic()) / (len(endpoints) - number)
             try:
-                self._connection, self._wire = await dial(self._place, self._options, endpoint)
-                break
-            except LOST:
-                if endpoint is self._place.endpoints[-1]:
+                async with asyncio.timeout(min(share, self._options.connect_timeout or share)):
+                    await self._listen_on(endpoint)
+                return
+            except BaseException as error:
+                await self._disconnect()
+                if not isinstance(error, LOST) or number == len(endpoints) - 1:
                     raise
-        channel = self._channel = await self._connection.channel(publisher_confirms=False)
+
+    async def _listen_on(self, endpoint: Endpoint) -> None:
+        self._connection, wire = await dial(self._place, self._options, endpoint)
+        channel = await self._connection.channel(publisher_confirms=False)
+        deaf = self._deaf = asyncio.Event()
+        channel.closing.add_done_callback(lambda _: deaf.set())
+        channel.on_consumer_cancel_callbacks.add(lambda _: deaf.set())
         for part in hearing(self._queue, self.subscription.topics):
             await declare(channel, part)
         # The driver would give the connection up for headers that it cannot read.
-        self._wire.watch(channel.number, self._hear)
+        wire.watch(channel.number, self._hear)
         await channel.basic_consume(self._queue.name, taken_before, no_ack=True)
 
     def _hear(self, message: Delivered) -> None:
@@ -106,9 +118,17 @@ class Listening:
         self.subscription.put([notice])
 
     async def _disconnect(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(*LOST, asyncio.CancelledError):
-                async with asyncio.timeout(_WITHIN):
+                async with asyncio.timeout(_CLOSES_WITHIN):
                     await connection.close()
             await some_turns()
+
+
+def refused(error: BaseException, where: str) -> OperationalError:
+    """Say that a server lets nobody listen in the way that was asked."""
+    return OperationalError(
+        f"rabbitmq at {where} refuses a queue to listen with: {error}; control_queue_… and event_queue_… say how such "
+        "queues are, and it never changes what is there"
+    )

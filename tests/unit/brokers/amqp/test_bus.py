@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+from urllib.parse import urlsplit
 
 import amqp
 import msgspec
@@ -10,12 +12,28 @@ import pytest
 from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.frames import Delivered
+from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.topics import Topic
-from celeriac.testing.buses import CONTROL, REPLIES, BusConformance, BusWorld, Ear, an_answer, collect, soon
+from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.testing.buses import (
+    CONTROL,
+    REPLIES,
+    BusConformance,
+    BusWorld,
+    Ear,
+    Operator,
+    a_command,
+    an_answer,
+    collect,
+    soon,
+)
 from celeriac.wire.notices import Notice
+from tests.servers.proxy import Way, proxy_to
 from tests.tables_by_hand import HOSTILE, Raw
+
+__all__ = ["proxy_to"]
 
 
 class RabbitBuses(BusWorld):
@@ -66,6 +84,86 @@ def test_who_asks_gets_what_has_come_though_answers_never_end(monkeypatch):
         found = inbox.collect(deadline_at=time.monotonic())
 
     assert len(found) == chatter.received > 0
+
+
+@pytest.fixture
+def operator_of():
+    operators: list[Operator] = []
+
+    def make(url: str) -> Operator:
+        options = AmqpOptions(connect_timeout=0.5)
+        operators.append(Operator(AmqpBroker(read_place(url, "broker_url"), options).bus()))
+        return operators[-1]
+
+    yield make
+    for operator in operators:
+        operator.stop()
+
+
+def listen(operator: Operator, mailbox: Mailbox) -> Ear:
+    return Ear(operator, operator.do(operator.station.subscribe([Topic(CONTROL)], deadline_at=soon(), mailbox=mailbox)))
+
+
+def hears(ear: Ear, url: str) -> bool:
+    """Say something until it is heard, or for as long as anything may take."""
+    bus = AmqpBroker(read_place(url, "broker_url")).bus()
+    give_up_at = soon()
+    heard: list[Notice] = []
+    while not heard and time.monotonic() < give_up_at:
+        bus.broadcast([a_command()], deadline_at=soon())
+        heard = ear.operator.do(ear.subscription.hear(timeout=0.1))
+    bus.close()
+    return bool(heard)
+
+
+@pytest.fixture
+def slow_url(amqp_url, proxy_to):
+    """Give the URL of a server that answers each step of a hand-shake in time, and what follows too late."""
+    where = urlsplit(amqp_url)
+    proxy = proxy_to(where.port)
+    proxy.delay(0.3, Way.DOWN)
+    return f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}"
+
+
+def test_a_server_that_keeps_silent_leaves_those_who_listen_time_for_the_next(amqp_url, operator_of):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        urls = f"amqp://guest:guest@{host}{urlsplit(amqp_url).path};{amqp_url}"
+
+        ear = listen(operator_of(urls), Mailbox())
+
+        assert hears(ear, amqp_url)
+
+
+def test_a_listener_whose_queue_somebody_deletes_hears_again(amqp_url, operator_of):
+    ear = listen(operator_of(amqp_url), Mailbox(name="w1@here.shop.pidbox", exclusive=False))
+    place = read_place(amqp_url, "broker_url")
+
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as driver:
+        driver.channel().queue_delete("w1@here.shop.pidbox")
+
+    while not ear.subscription.gaps:  # it is told by the server
+        assert hears(ear, amqp_url)
+    assert hears(ear, amqp_url)
+
+
+def test_who_may_not_listen_is_told_why_and_does_not_ask_again(amqp_url, operator_of, proxy_to):
+    where = urlsplit(amqp_url)
+    proxy = proxy_to(where.port)
+    operator = operator_of(f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}")
+    listen(operator, Mailbox(name="w1@here.shop.pidbox", ttl=7.0, exclusive=False))
+
+    with pytest.raises(OperationalError, match=r"x-message-ttl.*control_queue_"):
+        listen(operator, Mailbox(name="w1@here.shop.pidbox", ttl=8.0, exclusive=False))
+
+    assert proxy.accepted == 2
+
+
+def test_an_inbox_that_is_not_there_in_time_is_told_to_be_late(slow_url):
+    bus = AmqpBroker(read_place(slow_url, "broker_url")).bus()
+
+    with pytest.raises(BrokerUnavailable, match="did not answer within"):
+        bus.inbox(REPLIES, deadline_at=time.monotonic() + 1.0)
 
 
 def say_by_hand(place, message, exchange, routing_key):
