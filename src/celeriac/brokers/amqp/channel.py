@@ -79,6 +79,7 @@ class WorkerChannel:
         self._connection: Any = None
         self._channel: Any = None
         self._copies: Any = None
+        self._following: Any = None
         self._copy_tags: dict[str, str] = {}
         self._first = 0
         self._prefetch = 0
@@ -95,6 +96,12 @@ class WorkerChannel:
             and not self._connection.is_closed
             and (self._copies is None or not self._copies.is_closed)
         )
+
+    @property
+    def is_following(self) -> bool:
+        """Whether what comes into a stream is told: the server ends that when somebody deletes the stream."""
+        following = self._following
+        return following is not None and not following.is_closed and bool(following.consumers)
 
     async def open(self) -> None:
         """Connect, unless that is done.
@@ -137,7 +144,8 @@ class WorkerChannel:
 
     async def close(self) -> None:
         """Close the connection; what was delivered goes back to its queues. May be called twice."""
-        connection, self._connection, self._channel, self._copies = self._connection, None, None, None
+        connection, self._connection = self._connection, None
+        self._channel = self._copies = self._following = None
         self._consuming.clear()
         self._copy_tags.clear()
         self._prefetch = 0
@@ -208,6 +216,9 @@ class WorkerChannel:
     async def follow(self, stream: str, heard: Callable[[int], None]) -> None:
         """Be told the offsets of what comes into a stream, from its last chunk on, over a channel of its own."""
         await self._see_that_it_is_open()
+        before, self._following = self._following, None
+        if before is not None and not before.is_closed:
+            await self._do(before.close())
         channel = await self._do(self._connection.channel(publisher_confirms=False))
         await self._do(channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
 
@@ -223,6 +234,7 @@ class WorkerChannel:
 
         wire.watch(number, come)
         await self._do(channel.basic_consume(stream, taken_before, arguments={OFFSET: "last"}))
+        self._following = channel
 
     async def receive_copies(self, copies: Queue) -> None:
         """Declare a queue of copies, and have what is in it come.

@@ -146,26 +146,40 @@ class AmqpConsumer(Consumer):
 
     async def _connect(self) -> None:
         """Make sure that there is a connection; what the one before has delivered is to be adopted."""
-        if self._ready == self._channel.serial and self._channel.is_open:
+        if self._is_connected and self._channel.is_following:
             return
         async with self._connecting:  # the claim, the settlement and the lease come here at once
-            if self._ready == self._channel.serial and self._channel.is_open:
-                return
-            self._learn(self._channel.closed_because)
-            self._lose_channel()
-            await self._channel.open()
-            self._lose_channel()  # the connection before may have brought some more until it was closed
-            try:
-                await self._declare([revocation_stream(REVOCATION_EXPIRES)])
-                await self._channel.follow(REVOCATIONS, self._note_revoked)
-                deadline_at = time.monotonic() + _PUBLISH_WITHIN
-                version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
-                await self._hold.resume()
-            except BaseException:
-                await self._channel.close()  # what is not made ready looks as if it were
-                raise
-            self._revoked_version = max(self._revoked_version, version)
-            self._ready = self._channel.serial
+            if not self._is_connected:
+                await self._connect_anew()
+            elif not self._channel.is_following:
+                logger.warning("%s was deleted on the server; declaring it again", REVOCATIONS)
+                self._publisher.forget_declared()
+                await self._follow()
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._ready == self._channel.serial and self._channel.is_open
+
+    async def _connect_anew(self) -> None:
+        self._learn(self._channel.closed_because)
+        self._lose_channel()
+        await self._channel.open()
+        self._lose_channel()  # the connection before may have brought some more until it was closed
+        try:
+            await self._follow()
+            await self._hold.resume()
+        except BaseException:
+            await self._channel.close()  # what is not made ready looks as if it were
+            raise
+        self._ready = self._channel.serial
+
+    async def _follow(self) -> None:
+        """Be told of what is revoked from now on, and know the version of what is by now."""
+        await self._declare([revocation_stream(REVOCATION_EXPIRES)])
+        await self._channel.follow(REVOCATIONS, self._note_revoked)
+        deadline_at = time.monotonic() + _PUBLISH_WITHIN
+        version = await asyncio.to_thread(self._revoked.version, deadline_at=deadline_at)
+        self._revoked_version = max(self._revoked_version, version)
 
     def _learn(self, closed_because: str) -> None:
         """Learn from a server that has lost patience how much it has."""

@@ -8,8 +8,12 @@ on the next server of a list: it is read from its beginning, and versions go on 
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Collection, Sequence
+import time
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +32,7 @@ from celeriac.brokers.revocations import (
     said_by,
 )
 from celeriac.clock import Clock
+from celeriac.exceptions import BrokerUnavailable
 from celeriac.ids import new_id
 from celeriac.wire.properties import PERSISTENT
 
@@ -69,13 +74,20 @@ class RevokedOnRabbitMQ:
         self._last: tuple[bytes, str] | None = None  # the body and the mark of the entry before the next one
         self._before = 0  # offsets of the streams that this one has taken the place of
         self._version = 0
+        _all.add(self)
+
+    def after_fork(self) -> None:
+        """Begin anew when another thread, which the child does not have, was amid what is known."""
+        was_amid, self._lock = self._lock.locked(), threading.Lock()
+        if was_amid:
+            self._known = {}
+            self._expect_another_stream()
 
     def add(self, revocations: Sequence[Revocation], *, deadline_at: float) -> list[str]:
         """Keep revocations, and return the ids of those that are news."""
         if not revocations:
             return []
-        with self._lock:
-            self._catch_up(deadline_at)
+        with self._caught_up(deadline_at):
             news: dict[str, Revocation] = {}
             for one in revocations:
                 before = news.get(one.task_id)
@@ -91,8 +103,7 @@ class RevokedOnRabbitMQ:
 
     def since(self, version: int, *, limit: int) -> Feed:
         """Return what was revoked after a version."""
-        with self._lock:
-            self._catch_up(ask_until())
+        with self._caught_up(ask_until()):
             later = sorted((pair for pair in self._known.values() if pair[0] > version), key=lambda pair: pair[0])
             told, more = later[:limit], len(later) > limit
             upto = told[-1][0] if more else self._version
@@ -101,8 +112,7 @@ class RevokedOnRabbitMQ:
 
     def version(self, *, deadline_at: float) -> int:
         """Return the version of what is revoked now."""
-        with self._lock:
-            self._catch_up(deadline_at)
+        with self._caught_up(deadline_at):
             return self._version
 
     def version_at(self, offset: int) -> int:
@@ -113,8 +123,7 @@ class RevokedOnRabbitMQ:
         """Return the revocations of those ids that are revoked."""
         if not task_ids:
             return {}
-        with self._lock:
-            self._catch_up(ask_until())
+        with self._caught_up(ask_until()):
             found = {task_id: self._known[task_id][1] for task_id in task_ids if task_id in self._known}
         now = self._clock.now()
         return {task_id: _revocation(entry) for task_id, entry in found.items() if entry.expires_at > now}
@@ -125,6 +134,21 @@ class RevokedOnRabbitMQ:
             return None
         return _kept(found[1])
 
+    @contextmanager
+    def _caught_up(self, deadline_at: float) -> Iterator[None]:
+        """Know all that is revoked by now, and let no other thread read on meanwhile."""
+        lock = self._lock
+        if not lock.acquire(timeout=max(0.0, deadline_at - time.monotonic())):
+            raise BrokerUnavailable(
+                f"rabbitmq at {self._publisher.place.address} did not answer in time what is revoked, which another "
+                "thread has asked for"
+            )
+        try:
+            self._catch_up(deadline_at)
+            yield
+        finally:
+            lock.release()
+
     def _catch_up(self, deadline_at: float) -> None:
         """Read what has come since the last look."""
         mark = new_id()
@@ -132,7 +156,11 @@ class RevokedOnRabbitMQ:
         with self._publisher.channel("reading what is revoked", deadline_at=deadline_at) as channel:
             channel.basic_qos(0, _AT_ONCE, False)
             while not self._read_up_to(mark, channel):  # it was published, so it comes; the deadline ends this, too
-                self._before, self._next, self._last = self._before + self._next, 0, None
+                self._expect_another_stream()
+
+    def _expect_another_stream(self) -> None:
+        """Read from the beginning next; versions go on from where they are."""
+        self._before, self._next, self._last = self._before + self._next, 0, None
 
     def _read_up_to(self, mark: str, channel: Any) -> bool:
         """Read on until a mark comes; False when the stream is another one than before."""
@@ -183,6 +211,17 @@ class RevokedOnRabbitMQ:
         self._known[entry.task_id] = (self._version, entry)
         while len(self._known) > self._keep:
             del self._known[next(iter(self._known))]
+
+
+_all: weakref.WeakSet[RevokedOnRabbitMQ] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for one in list(_all):
+        one.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _outgoing(stream: Queue, name: str, body: bytes, headers: dict[str, Any]) -> Outgoing:

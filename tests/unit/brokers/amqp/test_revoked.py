@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import amqp
 import pytest
 
 from celeriac.brokers.amqp.topology import REVOCATIONS
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.testing.brokers.revocations import revocation, revoke
+from celeriac.testing.worlds import ANSWER_WITHIN
+from tests.servers.proxy import proxy_to
 from tests.tables_by_hand import HOSTILE, Raw, nested, text
 from tests.unit.brokers.amqp_world import AmqpWorld
+
+__all__ = ["proxy_to"]
 
 FOREIGN = {
     **HOSTILE,
@@ -92,3 +100,94 @@ def test_a_stream_in_the_place_of_another_is_noticed_although_others_go_on_writi
         going_on.result()
 
     assert found.keys() == {"first"}
+
+
+def test_a_node_is_told_what_is_revoked_after_somebody_has_deleted_the_stream(world):
+    broker, other = world.broker(), world.broker()
+    node = world.node(broker)
+    before = node.look().revocations
+    deleted(world, REVOCATIONS)
+
+    give_up_at = time.monotonic() + ANSWER_WITHIN
+    while node.consumer._channel.is_following:  # it is told by the server
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    node.extend()
+    revoke(other, revocation(node, "one"))
+
+    while (version := node.look().revocations) == before:
+        assert time.monotonic() < give_up_at
+    assert version > before
+
+
+@pytest.fixture
+def proxied(amqp_url, proxy_to):
+    """Give a broker that has been asked what is revoked, and the proxy between it and its server."""
+    where = urlsplit(amqp_url)
+    proxy = proxy_to(where.port)
+    world = AmqpWorld(f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}")
+    broker = world.broker()
+    broker.revoked(["one"])
+    yield proxy, broker
+    world.end()
+
+
+def test_who_asks_what_is_revoked_waits_for_another_thread_until_its_own_deadline(proxied):
+    proxy, broker = proxied
+    proxy.black_hole()
+
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(broker.revoked, ["one"])
+        while not broker._revoked._lock.locked():
+            time.sleep(0.001)
+        began_at = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match="another thread"):
+            broker._revoked.version(deadline_at=time.monotonic() + 0.2)
+        took = time.monotonic() - began_at
+        proxy.heal()
+        asking.result()
+
+    assert took < 5.0
+
+
+def test_a_child_that_is_forked_while_a_thread_asks_what_is_revoked_can_ask_too(proxied):
+    proxy, broker = proxied
+    proxy.black_hole()
+
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(broker.revoked, ["one"])
+        while not broker._revoked._lock.locked():
+            time.sleep(0.001)
+        child = os.fork()
+        if child == 0:
+            try:
+                broker.revoked(["one"])
+                os._exit(0)
+            finally:
+                os._exit(1)
+        proxy.heal()
+        asking.result()
+    give_up_at = time.monotonic() + ANSWER_WITHIN
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > give_up_at:
+            os.kill(child, 9)
+        time.sleep(0.01)
+
+    assert ended[1] == 0
+
+
+def test_who_may_not_read_what_is_revoked_is_told_so(world, rabbitmq):
+    broker = world.broker()
+    broker.revoked(["one"])
+    poor = world.place.virtual_host.replace("-", "")
+    rabbitmq.server.ctl("add_user", poor, poor)
+    rabbitmq.server.ctl("set_permissions", "-p", world.place.virtual_host, poor, ".*", ".*", "^$")
+    url = f"amqp://{poor}:{poor}@{world.place.endpoints[0].address}/{world.place.virtual_host}"
+    other = AmqpWorld(url)
+
+    for ask in (lambda: other.broker().revoked(["one"]), lambda: other.broker().dead_letters()):
+        with pytest.raises(OperationalError, match=r"ACCESS_REFUSED.*celeriac\."):
+            ask()
+
+    other.end()
+    rabbitmq.server.ctl("delete_user", poor)
