@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast
 
 from celeriac import states
 from celeriac.app.current import current_app
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from celeriac.app.application import Celery
 
 R_co = TypeVar("R_co", covariant=True)
+
+_STATE_WITHIN: Final = 0.5
+"""Seconds beyond its own that a coroutine waits which has waited in vain, to be told how far the run has come."""
 
 
 class AsyncResult(RecordReader, Generic[R_co]):
@@ -268,8 +271,18 @@ class AsyncResult(RecordReader, Generic[R_co]):
         except StopIteration as end:
             found = end.value
         if found is None:
-            raise _too_late(self.id, timeout, await self.astate())
+            raise _too_late(self.id, timeout, await self._state_soon())
         return self._read(found)
+
+    async def _state_soon(self) -> str:
+        """Return the state, for somebody whose time is over; PENDING when the store does not tell it at once."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout(_STATE_WITHIN):
+                return await self.astate()
+        except asyncio.TimeoutError:  # noqa: UP041 - the shorter name is that of our own
+            return states.PENDING
 
     async def astate(self) -> str:
         """Return the state, as `state` does, without blocking the event loop."""

@@ -452,3 +452,16 @@ def test_results_are_equal_to_nothing_but_results_and_ids(app):
     assert result == "run-1"
     assert result != 7
     assert result != "run-2"
+
+
+async def test_who_has_waited_in_vain_is_told_at_once_although_the_store_does_not_answer(app, monkeypatch):
+    monkeypatch.setattr("celeriac.app.result._STATE_WITHIN", 0.01)
+
+    async def never(task_id: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(app.backend, "get_async", never)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(TimeoutError, match=r"run-1 was still PENDING after 0\.01 s"):
+            await app.AsyncResult("run-1").aget(timeout=0.01)
