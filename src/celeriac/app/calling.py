@@ -188,6 +188,7 @@ class Calling(Generic[P, R]):
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
+        *more: Any,
         **options: Unpack[CallOptions],
     ) -> Result[R]:
         """Send a call; returning means that the broker has it. With `task_always_eager` it runs here instead.
@@ -196,6 +197,7 @@ class Calling(Generic[P, R]):
             args: positional arguments.
             kwargs: keyword arguments.
             task_id: the id to use; None makes one.
+            more: `producer`, `link`, `link_error` and `shadow`, as classes written for Celery hand them on.
             options: see `CallOptions`.
 
         Raises:
@@ -205,6 +207,8 @@ class Calling(Generic[P, R]):
             EncodeError: an argument cannot be carried; the text names it.
             BrokerUnavailable: no confirmation in time.
         """
+        if more:
+            options = _with_placed(more, options)
         return self._apply_async(args, kwargs, options, task_id=task_id)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
@@ -447,6 +451,15 @@ class Calling(Generic[P, R]):
     def _signature(self, *args: Any, **options: Any) -> TaskSignature[Any]:
         return cast("TaskSignature[Any]", Signature(self, *args, **options))
 
+
+def _with_placed(more: tuple[Any, ...], options: CallOptions) -> CallOptions:
+    if len(more) > len(_BY_PLACE):
+        raise TypeError(f"apply_async takes 3 arguments, then {', '.join(_BY_PLACE)}; options are given by name")
+    return cast("CallOptions", {**dict(zip(_BY_PLACE, more, strict=False)), **options})
+
+
+_BY_PLACE: Final = ("producer", "link", "link_error", "shadow")
+"""Options of Celery's `apply_async` that follow `task_id`."""
 
 _APPLY_ASYNC: Final[Any] = Calling.apply_async
 

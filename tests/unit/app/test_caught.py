@@ -13,6 +13,7 @@ from celeriac.app.context import Context
 from celeriac.app.follow import after_success
 from celeriac.exceptions import EncodeError
 from celeriac.testing import start_worker
+from celeriac.wire.protocol import read_request
 from tests.unit.app.messages import arguments_of, headers_of
 
 WITHIN = 10.0
@@ -77,6 +78,23 @@ def test_arguments_that_do_not_fit_are_for_the_run_to_refuse(app):
     [message] = followed_by(app, one.s(1, 2, 3))
 
     assert arguments_of(message) == ([3, 1, 2, 3], {})
+
+
+def test_a_class_may_hand_on_by_place_what_celery_has_there(app):
+    class Placed(Task):
+        def apply_async(self, args=None, kwargs=None, task_id=None, producer=None, link=None, *more, **options):
+            placed: Any = super().apply_async
+            return placed(args, kwargs, task_id, producer, link, None, "Paying", *more, **options)
+
+    pay = task_of(app, "shop.placed", Placed)
+
+    [message] = followed_by(app, pay.s().set(link=pay.s(), priority=2))
+
+    assert (headers_of(message)["shadow"], message.priority) == ("Paying", 2)
+    request: Any = read_request(message)
+    assert request.callbacks[0]["task"] == "shop.placed"
+    with pytest.raises(TypeError, match="options are given by name"):
+        pay.apply_async((), None, None, None, None, "one too many")  # type: ignore[call-overload]
 
 
 def test_a_task_that_sends_nothing_is_followed_by_nothing(app):
