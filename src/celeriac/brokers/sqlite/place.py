@@ -79,9 +79,19 @@ def _create(path: Path) -> None:
 
 
 def open_beside(path: Path, suffix: str) -> int:
-    """Open (create) a side file of a database with the database's own mode; return its descriptor."""
-    mode = path.stat().st_mode & 0o666
-    descriptor = os.open(f"{path}{suffix}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, mode)
+    """Open (create) a side file of a database with the database's own mode; return its descriptor.
+
+    Raises:
+        BrokerUnavailable: it cannot be had.
+    """
+    try:
+        mode = path.stat().st_mode & 0o666
+        descriptor = os.open(f"{path}{suffix}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, mode)
+    except OSError as exc:
+        raise BrokerUnavailable(
+            f"cannot open {path}{suffix}, which belongs to the database {path}: {exc.strerror}; it must be a file that "
+            f"user {os.geteuid()} may write, and this process must have files left to open (ulimit -n)"
+        ) from exc
     if os.fstat(descriptor).st_uid == os.geteuid():
         os.fchmod(descriptor, mode)
     return descriptor

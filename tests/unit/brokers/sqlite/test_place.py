@@ -82,6 +82,15 @@ def test_a_file_that_is_there_keeps_its_mode_and_its_side_files_get_it(tmp_path:
     assert Path(f"{path}-lock").stat().st_mode & 0o777 == 0o660
 
 
+def test_a_side_file_that_cannot_be_opened_is_named(tmp_path: Path):
+    path = tmp_path / "work.db"
+    prepare(path)
+    Path(f"{path}-lock").mkdir()
+
+    with pytest.raises(BrokerUnavailable, match=r"work\.db-lock.*Is a directory"):
+        open_beside(path, "-lock")
+
+
 def test_a_folder_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path):
     with pytest.raises(BrokerUnavailable, match=f"mkdir -p {tmp_path}/a/b"):
         prepare(tmp_path / "a" / "b" / "work.db")
