@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.brokers.amqp.carried import COPY, Counts, Outgoing, read_carried, read_counts
+from celeriac.brokers.amqp.carried import COPY, NO_COUNTS, Counts, Outgoing, read_carried, read_counts
 from celeriac.brokers.amqp.channel import WorkerChannel
 from celeriac.brokers.amqp.claims import Claims
 from celeriac.brokers.amqp.frames import Delivered
@@ -185,7 +185,7 @@ class Arrivals:
                 self._buffer.append(delivery)
             elif held is not None:
                 self._holdings.remove(delivery.tag)
-                self._claims.note_given_back(held.run)
+                self._claims.note_given_back(held.run, claimed=False)
 
     def close(self) -> None:
         """Offer nothing more, and nothing later."""
@@ -218,15 +218,17 @@ class Arrivals:
             whole, fault = unreadable(message, queue), str(error)
             read = msgspec.structs.replace(whole, headers=b"")
         run = f"{read.task_id} {carried.headers.get('retries', 0)} {counts.crashes}"
-        redelivered = message.redelivered
-        if redelivered:
+        is_lost = message.redelivered
+        had_before = is_lost or counts != NO_COUNTS
+        if is_lost:
             if self._holdings.adopt(run, place):
                 return
             if self._holdings.is_spare(run, serial):
                 self._claims.drop(place)
                 return
-            if self._claims.was_given_back(run):
-                redelivered = False
+            claimed = self._claims.given_back_claimed(run)
+            if claimed is not None:
+                is_lost, had_before = False, claimed or counts != NO_COUNTS
         self.last_tag += 1
         delivery = Delivery(
             tag=self.last_tag,
@@ -235,14 +237,14 @@ class Arrivals:
             crashes=counts.crashes,
             node_losses=counts.node_losses // LOSSES_PER_NODE,
             releases=counts.releases,
-            redelivered=redelivered or counts.node_losses > 0,
+            redelivered=had_before,
             fault=fault,
         )
         self._holdings.add(Held(delivery, run, place, counts.node_losses))
         if whole is not read:
             self._whole[delivery.tag] = whole
         astray = is_astray(message.exchange, message.key, queue)
-        if not astray and (not redelivered or fault is not None):  # of these a copy would lack what is not handed over
+        if not astray and (not is_lost or fault is not None):  # of these a copy would lack what is not handed over
             self.offer(delivery)
             return
         is_done = self._holdings.has_ended(run) or astray

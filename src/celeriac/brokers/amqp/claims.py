@@ -30,22 +30,26 @@ class Claims:
         self._writing = asyncio.Lock()
         self._spent: list[Place] = []
         self._sweeping: asyncio.Task[None] | None = None
-        self._given_back: OrderedDict[str, None] = OrderedDict()
+        self._given_back: OrderedDict[str, bool] = OrderedDict()
 
     @property
     def given_back(self) -> int:
         """Number of runs that were given back, and come again to whoever is there; not those of long ago."""
         return len(self._given_back)
 
-    def note_given_back(self, run: str) -> None:
-        """Know that a run comes again, and that nobody had begun it."""
-        self._given_back[run] = None
+    def note_given_back(self, run: str, *, claimed: bool) -> None:
+        """Know that a run comes again because it was given back, and not because somebody died under it.
+
+        Args:
+            claimed: the worker had it, who may have run it.
+        """
+        self._given_back[run] = claimed
         if len(self._given_back) > _GIVEN_BACK_MAX:
             self._given_back.popitem(last=False)
 
-    def was_given_back(self, run: str) -> bool:
-        """Say whether a run that has come again was given back here."""
-        return self._given_back.pop(run, False) is None
+    def given_back_claimed(self, run: str) -> bool | None:
+        """Say whether the worker had a run that has come again; None when it was not given back here."""
+        return self._given_back.pop(run, None)
 
     def forget_given_back(self) -> None:
         """Know of nothing that was given back."""
@@ -77,17 +81,18 @@ class Claims:
             if not (goes_on and held.acked_on):
                 self._holdings.note_ended(held.run)
 
-    async def give_back(self, tags: Iterable[int]) -> None:
+    async def give_back(self, tags: Iterable[int], *, claimed: bool) -> None:
         """Give messages back to where they were in their queues; what has lost its channel is there already.
 
         Args:
+            claimed: the worker had them.
             tags: of what no copy stands for: a copy of ours that came again would be taken for the end of its run.
         """
         if not self._channel.is_open:
             self._holdings.lose_channel()
         back = [held for tag in tags if (held := self._holdings.remove(tag)) is not None]
         for held in back:
-            self.note_given_back(held.run)
+            self.note_given_back(held.run, claimed=claimed)
         if not back:
             return
         async with self._writing:

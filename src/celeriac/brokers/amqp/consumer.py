@@ -330,7 +330,7 @@ class AmqpConsumer(Consumer):
                 counts.releases + (release.cause is ReleaseCause.UNKNOWN_TASK),
             )
             anew.append((held, self._routes.outgoing(delivery.message, now=now, counts=counts, due_at=release.eta_at)))
-        await self._claims.give_back(back)  # at once: no copy is to come before
+        await self._claims.give_back(back, claimed=True)  # at once: no copy is to come before
         await self._replace(anew)
 
     async def _replace(self, anew: Sequence[tuple[Held, Outgoing]]) -> None:
@@ -384,13 +384,14 @@ class AmqpConsumer(Consumer):
         What was not handed over whole cannot be published, and goes back to where it was.
         """
         held = self._held(unclaimed)
-        await self._claims.give_back(one.delivery.tag for one in held if one.delivery.fault is not None)
+        unpublishable = (one.delivery.tag for one in held if one.delivery.fault is not None)
+        await self._claims.give_back(unpublishable, claimed=False)
         await self._put_anew(one for one in held if one.delivery.fault is None)
 
     async def _give_back(self, unclaimed: Iterable[Delivery]) -> None:
         """Give back what nobody has claimed: as it is, or anew when a copy stands for it."""
         held = self._held(unclaimed)
-        await self._claims.give_back(one.delivery.tag for one in held if not one.acked_on)
+        await self._claims.give_back((one.delivery.tag for one in held if not one.acked_on), claimed=False)
         await self._put_anew(one for one in held if one.acked_on)
 
     def _held(self, deliveries: Iterable[Delivery]) -> list[Held]:

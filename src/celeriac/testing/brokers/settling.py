@@ -206,6 +206,17 @@ class SettleAndRelease(WorldSuite):
         [delivery] = node.claim()
         assert (delivery.crashes, delivery.releases, delivery.node_losses) == (crashes, releases, 0)
 
+    @pytest.mark.parametrize("cause", ReleaseCause)
+    def test_what_was_released_is_delivered_as_what_somebody_has_had(
+        self, broker: Broker, node: Node, cause: ReleaseCause
+    ) -> None:
+        publish(broker, a_message())
+
+        node.release(*node.claim(), cause=cause)
+
+        [delivery] = node.claim()
+        assert delivery.redelivered
+
     def test_counts_survive_other_owners(self, world: BrokerWorld, broker: Broker, node: Node) -> None:
         publish(broker, a_message())
         node.release(*node.claim(), cause=ReleaseCause.CRASH)

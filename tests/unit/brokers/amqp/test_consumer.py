@@ -157,7 +157,8 @@ def test_what_is_given_back_is_not_taken_along_by_what_is_acknowledged(world):
     async def both_at_once() -> None:
         consumer = insides(node)
         await asyncio.gather(
-            consumer._claims.give_back(one.tag for one in back), consumer._claims.end(one.tag for one in done)
+            consumer._claims.give_back((one.tag for one in back), claimed=True),
+            consumer._claims.end(one.tag for one in done),
         )
 
     node.do(both_at_once())
