@@ -42,8 +42,8 @@ class Routes:
         self._envelopes = envelopes
         self._channels = Channels(link.place, link.options)
 
-    async def routed(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Message]]:
-        """Return settlements that publish into queues, and what they say to everybody.
+    async def routed(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[tuple[int, Message]]]:
+        """Return settlements that publish into queues, and what they say to everybody, each with the tag of its run.
 
         What goes to an exchange that leads nowhere becomes a dead letter.
         """
@@ -59,10 +59,10 @@ class Routes:
                 known[route.exchange] = list(dict.fromkeys(bindings))
         lost: list[tuple[Message, str]] = []
         routed: list[Settlement] = []
-        said: list[Message] = []
+        said: list[tuple[int, Message]] = []
         for one in settlements:
             found = spread(one.publish, known.__getitem__, keep=is_said, lost=lost).messages
-            said += [message for message in found if message.route is not None]
+            said += [(one.delivery.tag, message) for message in found if message.route is not None]
             queued = tuple(message for message in found if message.route is None)
             routed.append(msgspec.structs.replace(one, publish=queued))
         if lost:

@@ -48,7 +48,7 @@ class Settlements:
         """Do as `Consumer.settle`."""
         owner = self._own.owner
         mine = [one for one in settlements if one.delivery.owner == owner]
-        said: list[Message] = []
+        said: list[tuple[int, Message]] = []
         if any(message.route is not None for one in mine for message in one.publish):
             mine, said = await self._routes.routed(mine)
         rows: list[ResultRow] = []
@@ -69,7 +69,7 @@ class Settlements:
             self._maybe_ended |= accepted  # whoever repeats all of it must not hear that others have the messages
             raise
         if said:
-            await self._routes.say(said)
+            await self._routes.say(message for tag, message in said if tag in accepted)
         if results is not None:
             results.announce()
         if len(accepted) == len(settlements):

@@ -20,6 +20,8 @@ from tests.unit.brokers.redis.looks import (
     wait_until,
 )
 
+EVERYBODY = Route(exchange="everybody", kind="fanout")
+
 
 def test_messages_of_a_claim_whose_answer_was_lost_come_back_in_their_order(world, behind, proxy, client):
     """A3 (a): the connection is cut after the request."""
@@ -159,13 +161,35 @@ def test_what_is_said_after_a_settlement_may_be_lost_and_the_settlement_is_not(w
     publish(world.broker(), a_message())
     node = behind.node()
     [delivery] = node.claim()
-    to_all = replace(a_message("news"), route=Route(exchange="everybody", kind="fanout"))
+    to_all = replace(a_message("news"), route=EVERYBODY)
     proxy.cut(Way.DOWN, keep=0.0, after=b"PUBLISH")
 
     assert node.settle(end_of(delivery, to_all)) == []
 
     assert proxy.cut_off == 1
     assert held_by(client, node) == {}
+
+
+def test_what_would_be_said_after_a_settlement_that_is_refused_is_not_said(world, client):
+    publish(world.broker(), a_message("lost"), a_message("kept"))
+    node = world.node()
+    lost, kept = node.claim()
+    client.hdel(KEYS.held(node.consumer.owner), lost.tag)  # it belongs to somebody else
+    with client.pubsub() as heard:
+        heard.psubscribe("*everybody*")
+        assert heard.get_message(timeout=ANSWER_WITHIN)["type"] == "psubscribe"
+
+        refused = node.settle(
+            *(
+                end_of(one, replace(a_message(f"news of {one.message.task_id}"), route=EVERYBODY))
+                for one in (lost, kept)
+            )
+        )
+
+        client.publish("everybody", b"the end")
+        said = iter(lambda: heard.get_message(timeout=ANSWER_WITHIN)["data"], b"the end")
+        assert [b"news of kept" in envelope for envelope in said] == [True]
+    assert [one.delivery for one in refused] == [lost]
 
 
 def test_a_lost_answer_to_the_beginning_of_an_epoch_does_no_harm(world, behind, proxy, client):
