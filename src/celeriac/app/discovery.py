@@ -16,6 +16,7 @@ from celeriac.app.application import Celery
 from celeriac.app.config.environment import CONFIG_MODULE
 from celeriac.app.config.objects import DEFAULT_MODULES
 from celeriac.app.config.project import APP, read_project
+from celeriac.app.current import Proxy
 from celeriac.app.imports import module_failed
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -152,7 +153,7 @@ def _import_if_there(name: str) -> ModuleType | None:
 def _attribute(module: ModuleType, path: str) -> Celery:
     value: Any = module
     for part in path.split("."):
-        value = getattr(value, part, None)
+        value = _stood_for(getattr(value, part, None))
     if isinstance(value, ModuleType):
         found = _app_in(value)
         if found is not None:
@@ -167,9 +168,14 @@ def _attribute(module: ModuleType, path: str) -> Celery:
 
 def _app_in(module: ModuleType) -> Celery | None:
     attributes = vars(module)
-    named = [attributes.get(name) for name in _ATTRIBUTES]
+    named = [_stood_for(attributes.get(name)) for name in _ATTRIBUTES]
     apps = (value for value in (*named, *attributes.values()) if isinstance(value, Celery))
     return next(apps, None)
+
+
+def _stood_for(value: Any) -> Any:
+    """Return the current app where a module has named what stands for it, as `app = current_app` does."""
+    return value._get_current_object() if type(value) is Proxy else value
 
 
 def _where(module: ModuleType) -> str:

@@ -57,6 +57,13 @@ class TestByName:
 
         assert found(folder, "orders:second").app.main == "shop"
 
+    @pytest.mark.parametrize("spec", ["orders", "orders:app"])
+    def test_what_stands_for_the_current_app_is_that(self, project, spec):
+        making = app_source("shop", "_made")
+        folder = project({"making.py": making, "orders.py": "import making\nfrom celeriac import current_app as app\n"})
+
+        assert found(folder, spec).app.main == "shop"
+
     def test_an_attribute_can_be_inside_another(self, project):
         folder = project({"orders.py": "class holder:\n    from celeriac import Celery\n    app = Celery('shop')\n"})
 
