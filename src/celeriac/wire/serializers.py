@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
@@ -193,6 +194,31 @@ def _no_decoder(data: bytes) -> Any:
     raise LookupError("it was registered without a decoder")
 
 
+def _taken_from_kombu(key: str) -> Serializer | None:
+    """Register what a program has registered with kombu itself, where that is installed and imported.
+
+    Args:
+        key: a name or a content type.
+    """
+    kombu: Any = sys.modules.get("kombu.serialization")
+    registry = getattr(kombu, "registry", None)  # what celeriac has by this name where kombu is not has none
+    if registry is None or not isinstance(key, str):
+        return None
+    name = key if key in registry.name_to_type else registry.type_to_name.get(key)
+    if name is None or name in _by_name:
+        return None
+    content_type = registry.name_to_type[name]
+    encoding = getattr(getattr(registry, "_encoders", {}).get(name), "content_encoding", "utf-8")
+    register(
+        name,
+        lambda value: kombu.dumps(value, serializer=name)[2],
+        lambda data: kombu.loads(data, content_type, encoding, force=True),
+        content_type,
+        encoding,
+    )
+    return _by_name[name]
+
+
 def unregister(name: str) -> None:
     """Forget a serializer.
 
@@ -220,7 +246,7 @@ def serializer_named(name: str) -> Serializer:
     Raises:
         LookupError: there is none.
     """
-    found = _by_name.get(name) or _by_type.get(name)
+    found = _by_name.get(name) or _by_type.get(name) or _taken_from_kombu(name)
     if found is None:
         raise LookupError(f"there is no serializer {name!r}; there are {', '.join(_by_name)}")
     return found
@@ -244,7 +270,7 @@ def reader_of(content_type: str) -> Serializer:
     Raises:
         DecodeError: nothing here reads that type.
     """
-    found = _by_type.get(content_type)
+    found = _by_type.get(content_type) or _taken_from_kombu(content_type)
     if found is None:
         raise DecodeError(f"no serializer here reads {content_type!r}; celeriac.wire.serializers.register adds one")
     return found

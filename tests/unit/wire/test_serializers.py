@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -264,3 +266,29 @@ def test_content_is_accepted_by_name_or_type() -> None:
 
 def test_pickles_are_written_in_the_protocol_that_celery_uses() -> None:
     assert serializers.PICKLE.dumps(1) == pickle.dumps(1, protocol=4)
+
+
+def test_what_is_registered_with_kombu_itself_is_known_where_that_is_imported(monkeypatch):
+    class Registry:
+        name_to_type: ClassVar = {"shouting": "application/x-shout"}
+        type_to_name: ClassVar = {"application/x-shout": "shouting"}
+        _encoders: ClassVar = {"shouting": SimpleNamespace(content_encoding="utf-8")}
+
+    def dumps(value, serializer):
+        return "application/x-shout", "utf-8", json.dumps(value).upper()
+
+    def loads(data, content_type, content_encoding, *, force):
+        assert (content_type, content_encoding, force) == ("application/x-shout", "utf-8", True)
+        return json.loads(bytes(data).decode().lower())
+
+    kombu = SimpleNamespace(registry=Registry(), dumps=dumps, loads=loads)
+    monkeypatch.setitem(sys.modules, "kombu.serialization", kombu)
+    try:
+        shouting = reader_of("application/x-shout")
+
+        assert serializer_named("shouting") is shouting
+        assert shouting.loads(shouting.dumps({"a": [1]})) == {"a": [1]}
+        with pytest.raises(LookupError):
+            serializer_named("whispering")
+    finally:
+        unregister("shouting")
