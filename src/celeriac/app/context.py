@@ -195,13 +195,21 @@ class Context(_Open, kw_only=True, eq=False):
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds after which the run is killed, or None."""
-        return (self.timelimit or (None, None))[0]
+        """Seconds after which the run is killed, or None, as the message says, else its task, else the settings."""
+        return self._limit("time_limit", 0)
 
     @property
     def soft_time_limit(self) -> float | None:
-        """Seconds after which `SoftTimeLimitExceeded` is raised in it, or None."""
-        return (self.timelimit or (None, None))[1]
+        """Seconds after which `SoftTimeLimitExceeded` is raised in it, or None, likewise."""
+        return self._limit("soft_time_limit", 1)
+
+    def _limit(self, name: str, place: int) -> float | None:
+        said: float | None = (self.timelimit or (None, None))[place]
+        task = self.current
+        if said or task is None or self.called_directly:
+            return said
+        usual: float | None = getattr(task, name) or getattr(task.app.conf, f"task_{name}")
+        return usual
 
     @property
     def cancel_requested(self) -> bool:

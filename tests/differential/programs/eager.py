@@ -401,3 +401,17 @@ def eager_mode_by_name():
 
     result = app.signature("known").apply_async()
     return {"signature": [type(result).__name__, result.get()], "apply": app.signature("known").apply().get()}
+
+
+@program()
+def limits_that_a_run_is_told():
+    other = make_app(task_time_limit=60, task_soft_time_limit=50)
+
+    def limits(self):
+        return [self.request.time_limit, self.request.soft_time_limit]
+
+    return {
+        "of the settings": other.task(bind=True, name="a")(limits).apply().get(),
+        "of the task": other.task(bind=True, name="b", time_limit=55)(limits).apply().get(),
+        "none": make_app().task(bind=True, name="c")(limits).apply().get(),
+    }

@@ -51,6 +51,20 @@ def test_it_tells_the_properties_of_the_message(app, add):
     assert context.properties == {"correlation_id": "run-1", "delivery_info": context.delivery_info, **given}
 
 
+def test_limits_are_those_of_the_message_the_task_or_the_settings(app):
+    app.conf.update(task_time_limit=60, task_soft_time_limit=50)
+    plain = app.task(name="shop.plain")(lambda: None)
+    quick = app.task(name="shop.quick", time_limit=20, soft_time_limit=10)(lambda: None)
+
+    def told(task, **options):
+        message = app.builder.build(task, (), {}, options, task_id="run-1")
+        run = Context.from_request(read_request(message), task=task, queue="celery")
+        return run.time_limit, run.soft_time_limit
+
+    assert (told(plain), told(quick), told(quick, soft_time_limit=5)) == ((60, 50), (20, 10), (20, 5))
+    assert (Context(current=quick).time_limit, Context().soft_time_limit) == (None, None)
+
+
 def test_custom_headers_are_attributes_too(context):
     assert (context.tenant, context.get("tenant"), context.get("nothing", 5)) == ("t1", "t1", 5)
     with pytest.raises(AttributeError, match=r"the request of 'shop\.add' has no 'nothing'"):
