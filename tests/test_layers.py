@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "celeriac"
 
-PLAIN_VALUES = ("exceptions", "states", "clock", "ids", "masking", "message")
+PLAIN_VALUES = ("exceptions", "states", "clock", "ids", "masking", "message", "shelter")
 LAYERS = (
     PLAIN_VALUES,
     ("wire", "canvas", "schedules"),

@@ -12,12 +12,14 @@ import os
 import signal
 import socket
 import threading
+from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from celeriac.app.context import Context
 from celeriac.app.guard import note_told
 from celeriac.exceptions import SoftTimeLimitExceeded, TaskCancelled, TimeLimitExceeded
+from celeriac.shelter import DEPTHS, LATER
 from celeriac.worker.forkserver import is_left_to_supervisor
 from celeriac.worker.orders import ORDER_SIGNAL, Interrupt, Leave, Replaced, Signal, read_orders
 
@@ -102,10 +104,13 @@ class Interrupts:
         if context.driver is not None:
             context.driver.interrupt(exc)
         elif context.thread == self._main:
-            if context.in_body:
+            if context.in_body and self._main in DEPTHS:
+                LATER[self._main] = partial(_raise_within, context, exc)
+            elif context.in_body:
                 note_told(context, exc)
                 return exc
-            context.interrupt = exc
+            else:
+                context.interrupt = exc
         else:
             _raise_elsewhere(context, exc)
         return None
@@ -119,11 +124,20 @@ def _raise_elsewhere(context: Context, exc: BaseException) -> None:
     """
     carrier, thread, set_async_exc = _carrier(exc), ctypes.c_ulong(context.thread), _set_async_exc
     cancelled = exc if isinstance(exc, TaskCancelled) else context.cancelled
-    if context.in_body:
+    later = partial(_raise_within, context, exc)
+    if context.in_body and context.thread in DEPTHS:
+        LATER[context.thread] = later
+    elif context.in_body:
         context.cancelled = cancelled
         set_async_exc(thread, carrier)
     else:
         context.interrupt = exc
+
+
+def _raise_within(context: Context, exc: BaseException) -> NoReturn:
+    """Raise in a body what has met it in a shelter."""
+    note_told(context, exc)
+    raise exc
 
 
 def _carrier(exc: BaseException) -> type[BaseException]:

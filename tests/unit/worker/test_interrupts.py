@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -9,7 +10,10 @@ import pytest
 
 from celeriac.app.context import Context
 from celeriac.app.guard import guarded
+from celeriac.brokers.sqlite import SqliteBroker
 from celeriac.exceptions import SoftTimeLimitExceeded, TaskCancelled, TimeLimitExceeded
+from celeriac.message import Message
+from celeriac.shelter import DEPTHS, LATER, sheltered
 from celeriac.worker import packets
 from celeriac.worker.interrupts import Interrupts
 from celeriac.worker.orders import Interrupt, bounded, send_order
@@ -120,3 +124,87 @@ def test_a_body_in_another_thread_is_known_to_be_cancelled_before_it_can_end_of_
     interrupts.obey()
 
     assert [type(one) for one in known] == [TaskCancelled]
+
+
+# -- shelters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["soft", "cancel"])
+def test_in_a_shelter_an_order_waits_until_its_end(line, kind):
+    supervisor, interrupts = line
+    context, reached = Context(), []
+    interrupts.begin(7, context)
+
+    def body():
+        with sheltered:
+            with sheltered:
+                order(supervisor, Interrupt(7, kind))
+                reached.append("in both")
+            reached.append("in one")
+        reached.append("outside")
+
+    with pytest.raises(SoftTimeLimitExceeded if kind == "soft" else TaskCancelled):
+        guarded(context, body, (), {})
+
+    assert reached == ["in both", "in one"]
+    assert (context.cancelled is not None) == (kind == "cancel")
+    assert (DEPTHS, LATER) == ({}, {})
+
+
+def test_in_a_shelter_of_another_thread_an_order_waits_likewise(line):
+    supervisor, interrupts = line
+    context, reached, raised = Context(), [], []
+    there, ordered = threading.Event(), threading.Event()
+    interrupts.begin(7, context)
+
+    def body():
+        with sheltered:
+            there.set()
+            assert ordered.wait(60)
+            reached.append("in it")
+        reached.append("outside")
+
+    def run():
+        try:
+            guarded(context, body, (), {})
+        except SoftTimeLimitExceeded as exc:
+            raised.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert there.wait(60)
+    order(supervisor, Interrupt(7, "soft"))
+    ordered.set()
+    thread.join(60)
+
+    assert (reached, len(raised)) == (["in it"], 1)
+    assert (DEPTHS, LATER) == ({}, {})
+
+
+def test_a_body_that_is_interrupted_in_a_call_leaves_the_file_to_others(line, tmp_path, monkeypatch):
+    supervisor, interrupts = line
+    context = Context()
+    interrupts.begin(7, context)
+    broker = SqliteBroker(tmp_path / "work.db")
+    flock = fcntl.flock
+    ordered: list[bool] = []
+
+    def flock_and_order(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        if operation != fcntl.LOCK_UN and not ordered:
+            ordered.append(True)
+            order(supervisor, Interrupt(7, "soft"))
+
+    def body():
+        broker.publish([Message(task_id="id", queue="q", headers=b"{}", body=b"")], deadline_at=time.monotonic() + 60)
+
+    broker.open(deadline_at=time.monotonic() + 60)
+    monkeypatch.setattr(fcntl, "flock", flock_and_order)
+    with pytest.raises(SoftTimeLimitExceeded):
+        guarded(context, body, (), {})
+
+    store = broker.store()
+    assert (store._turn.locked(), store._use.locked()) == (False, False)
+    with (tmp_path / "work.db-lock").open() as other:
+        flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    broker.close()

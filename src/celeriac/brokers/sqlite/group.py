@@ -15,6 +15,7 @@ from typing import Final
 
 from celeriac.exceptions import BrokerUnavailable
 from celeriac.message import Message
+from celeriac.shelter import sheltered
 
 Write = Callable[[Sequence[Message], float], None]
 
@@ -56,12 +57,13 @@ class GroupCommit:
             BrokerUnavailable: they were not committed in time.
         """
         job = _Job(messages, deadline_at)
-        self._jobs.append(job)
-        try:
-            self._wait_or_lead(job, write)
-        except BaseException:
-            self._withdraw(job)
-            raise
+        with sheltered:
+            self._jobs.append(job)
+            try:
+                self._wait_or_lead(job, write)
+            except BaseException:
+                self._withdraw(job)
+                raise
         if job.error is not None:
             raise job.error
 
