@@ -60,6 +60,7 @@ RUNS = {
     "signals_audit": Project(app="audited", worker=("-c", "1")),
     "etl_canvas": Project(app="etl"),
     "routed_queues": Project(app="routed"),
+    "hooking_packages": Project(app="hooked", worker=("-c", "1")),
     "remote_control": Project(app="fleet", stops_worker=True),
     "testing_suite": Project(program=("-m", "pytest", "-q", "-p", "no:cacheprovider")),
     "pytest_fixtures": Project(program=("-m", "pytest", "-q", "-p", "no:cacheprovider")),
