@@ -136,7 +136,10 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
     "celeriac.app.annotations": INTERNAL,
     "celeriac.app.autoretry": INTERNAL,
     "celeriac.app.backends": BACKENDS,
-    "celeriac.app.base": at("celeriac.app.application", "Celery"),
+    "celeriac.app.base": {
+        **at("celeriac.app.application", "Celery"),
+        **at("celeriac.app.config", "PendingConfiguration=Settings"),
+    },
     "celeriac.app.builtins": INTERNAL,
     "celeriac.app.control": {
         **at("celeriac.app.control", "Control"),

@@ -156,6 +156,17 @@ entry_points()
     assert printed(program).splitlines() == ["5.7.0 celery None 5.7.0", "[]", "[]"]
 
 
+def test_pytest_celery_finds_what_it_imports_to_ask_whether_settings_were_read():
+    program = """
+from celery import Celery
+from celery.app.base import PendingConfiguration
+app = Celery("shop", broker="memory://")
+print(isinstance(app.conf, PendingConfiguration), isinstance(app.conf.changes, PendingConfiguration))
+"""
+
+    assert printed(program) == "True False"
+
+
 def test_the_request_of_a_received_message_can_be_named_and_no_class_of_tasks_may_replace_it():
     program = """
 from billiard import VERSION
