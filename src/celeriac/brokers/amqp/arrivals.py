@@ -185,7 +185,7 @@ class Arrivals:
                 self._buffer.append(delivery)
             elif held is not None:
                 self._holdings.remove(delivery.tag)
-                self._claims.note_given_back(held.run, claimed=False)
+                self._claims.note_given_back(held.run, claimed=delivery.redelivered)
 
     def close(self) -> None:
         """Offer nothing more, and nothing later."""

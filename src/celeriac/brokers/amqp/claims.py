@@ -41,14 +41,14 @@ class Claims:
         """Know that a run comes again because it was given back, and not because somebody died under it.
 
         Args:
-            claimed: the worker had it, who may have run it.
+            claimed: a worker has had it, who may have run it, now or before.
         """
         self._given_back[run] = claimed
         if len(self._given_back) > _GIVEN_BACK_MAX:
             self._given_back.popitem(last=False)
 
     def given_back_claimed(self, run: str) -> bool | None:
-        """Say whether the worker had a run that has come again; None when it was not given back here."""
+        """Say whether a worker has had a run that has come again; None when it was not given back here."""
         return self._given_back.pop(run, None)
 
     def forget_given_back(self) -> None:
@@ -92,7 +92,7 @@ class Claims:
             self._holdings.lose_channel()
         back = [held for tag in tags if (held := self._holdings.remove(tag)) is not None]
         for held in back:
-            self.note_given_back(held.run, claimed=claimed)
+            self.note_given_back(held.run, claimed=claimed or held.delivery.redelivered)
         if not back:
             return
         async with self._writing:

@@ -111,6 +111,20 @@ def test_what_uses_a_lost_connection_at_once_connects_once(world):
     assert world.node(name="w2@host").claim(wait=STAYS_AWAY) == []
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["nobody claims it", "the connection is lost"])
+def test_what_somebody_has_had_is_so_also_when_it_came_once_more_in_between(classic, is_lost):
+    publish(classic.broker(), a_message())
+    node = classic.node()
+    consumer = insides(node)
+    node.release(*node.claim(wait=30.0))
+    node.do(consumer._arrivals.wait_for(1, 30.0))
+
+    node.do(consumer._channel.close() if is_lost else consumer._give_back_unclaimed())
+
+    [delivery] = node.claim(wait=30.0)
+    assert delivery.redelivered
+
+
 def test_an_ending_waits_for_no_connection(world):
     publish(world.broker(), a_message("under way"))
     node = world.node()
