@@ -335,7 +335,7 @@ class Publisher:
             with ending_at(deadline_at, sock):
                 done = work()
         except Refused as error:
-            self._replace_channel(line)
+            self._replace_channel(line, deadline_at)
             raise refusal(error, where, doing) from error
         except (BrokerFull, OperationalError):
             line.note_used(deadline_at)
@@ -390,11 +390,13 @@ class Publisher:
         if self._within(deadline_at, line, lambda: line.lacks(quorum), "looking for queues"):
             time.sleep(max(0.0, min(MADE_AGAIN_AFTER, (deadline_at - time.monotonic()) / 2)))
 
-    def _replace_channel(self, line: Line) -> None:
-        """Give a line a new channel in the place of the one that the server has closed."""
+    def _replace_channel(self, line: Line, deadline_at: float) -> None:
+        """Give a line a new channel in the place of the one that the server has closed, or drop it."""
         line.declared = set()
         try:
-            line.open_channel()
+            with ending_at(deadline_at, lambda: socket_of(line.connection)):
+                line.open_channel()
+            line.note_used(deadline_at)
         except (*LOST, driver.AMQPError):
             line.drop()
 

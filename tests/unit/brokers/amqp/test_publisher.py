@@ -124,6 +124,28 @@ def test_what_was_done_past_its_deadline_leaves_no_broken_connection_to_the_next
     publisher.publish(messages(), deadline_at=soon(60))
 
 
+def test_a_channel_that_is_refused_by_a_server_that_falls_silent_ends_the_call_at_its_deadline(proxied, publish_to):
+    proxy, place = proxied
+    publisher = publish_to(place)
+    healing = threading.Timer(WITHIN + 2 * LATE, proxy.heal)  # or who waits for ever would do so here, too
+    healing.start()
+
+    def ask_in_vain(channel) -> None:
+        try:
+            channel.queue_declare("nowhere", passive=True)
+        finally:
+            proxy.black_hole()
+
+    began_at = time.monotonic()
+    with pytest.raises(OperationalError, match="nowhere"):
+        publisher.call(ask_in_vain, "looking for a queue", deadline_at=soon())
+
+    assert time.monotonic() - began_at <= WITHIN + LATE
+    healing.cancel()
+    proxy.heal()
+    publisher.publish(messages(), deadline_at=soon(60))
+
+
 def shut_down(channel) -> None:
     """Return when the socket is shut down, because a deadline has passed."""
     select.select([channel.connection.transport.sock], [], [])
