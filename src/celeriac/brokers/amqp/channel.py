@@ -47,8 +47,12 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
-REFUSED: Final = aiormq.exceptions.ChannelClosed
-"""What a server says that has closed a channel for what was asked on it."""
+REFUSED: Final = (
+    aiormq.exceptions.ChannelAccessRefused,
+    aiormq.exceptions.ChannelLockedResource,
+    aiormq.exceptions.ChannelPreconditionFailed,
+)
+"""What a server says that closes a channel for what was asked on it, and would again; not that something is gone."""
 
 _LOST_MEANWHILE: Final[tuple[type[BaseException], ...]] = (*LOST, asyncio.CancelledError)
 

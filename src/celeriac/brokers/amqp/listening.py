@@ -80,7 +80,8 @@ class Listening:
                     await self._connect(time.monotonic() + _WITHIN * len(self._place.endpoints))
                     break
                 except LOST as error:
-                    logger.debug("nothing can be heard of rabbitmq at %s: %s", self._place.address, error)
+                    level = logging.WARNING if isinstance(error, REFUSED) and not attempt else logging.DEBUG
+                    logger.log(level, "nothing can be heard of rabbitmq at %s: %s", self._place.address, error)
                 await asyncio.sleep(_NAPS[min(attempt, len(_NAPS) - 1)])
 
     async def _connect(self, deadline_at: float) -> None:

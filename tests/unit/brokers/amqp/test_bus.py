@@ -5,15 +5,19 @@ import socket
 import time
 from urllib.parse import urlsplit
 
+import aiormq
 import amqp
 import msgspec
 import pytest
 
+from celeriac.brokers.amqp import listening
 from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.carried import Carried
+from celeriac.brokers.amqp.channel import declare
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
+from celeriac.brokers.amqp.topology import Binding
 from celeriac.brokers.mailbox import Mailbox
 from celeriac.brokers.topics import Topic
 from celeriac.exceptions import BrokerUnavailable, OperationalError
@@ -157,6 +161,45 @@ def test_who_may_not_listen_is_told_why_and_does_not_ask_again(amqp_url, operato
         listen(operator, Mailbox(name="w1@here.shop.pidbox", ttl=8.0, exclusive=False))
 
     assert proxy.accepted == 2
+
+
+def test_a_queue_that_goes_while_somebody_begins_to_listen_is_declared_again(amqp_url, operator_of, monkeypatch):
+    """It goes with its last listener: with a node of the same name that stops, say."""
+    gone: list[Binding] = []
+
+    async def declare_and_lose(channel, part):
+        await declare(channel, part)
+        if isinstance(part, Binding) and not gone:
+            gone.append(part)
+            await channel.queue_delete(part.target)
+
+    monkeypatch.setattr(listening, "declare", declare_and_lose)
+
+    ear = listen(operator_of(amqp_url), Mailbox(name="w1@here.shop.pidbox", exclusive=False))
+
+    assert hears(ear, amqp_url)
+
+
+def test_that_a_node_may_not_listen_any_more_is_warned_of_once(amqp_url, operator_of, monkeypatch, caplog):
+    ear = listen(operator_of(amqp_url), Mailbox(name="w1@here.shop.pidbox", exclusive=False))
+    place = read_place(amqp_url, "broker_url")
+    asked: list[object] = []
+
+    async def refuse(channel, part):
+        asked.append(part)
+        raise aiormq.exceptions.ChannelAccessRefused("configure access refused")
+
+    monkeypatch.setattr(listening, "declare", refuse)
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as driver:
+        driver.channel().queue_delete("w1@here.shop.pidbox")
+    give_up_at = soon()
+    while len(asked) < 3:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    monkeypatch.undo()
+
+    assert hears(ear, amqp_url)
+    assert [one.levelname for one in caplog.records if "access refused" in one.getMessage()] == ["WARNING"]
 
 
 def test_an_inbox_that_is_not_there_in_time_is_told_to_be_late(slow_url):
