@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,6 +73,8 @@ class Eager:
             callbacks=_listed(link),
             errbacks=_listed(link_error),
             ignore_result=said.get("ignore_result", task.ignore_result),
+            stamped_headers=_listed(said.get("stamped_headers")),
+            stamps={name: _values(said.get(name)) for name in _listed(said.get("stamped_headers")) or ()},
             shadow=said.get("shadow"),
             chain=said.get("chain"),
             group=said.get("group_id"),
@@ -222,6 +224,13 @@ def _next_attempt(context: Context, again: EagerRetry) -> Context:
 def _result_of(task: Task[..., Any], context: Context, traced: Traced) -> EagerResult[Any]:
     text = traced.einfo.traceback if traced.einfo is not None and traced.state in EXCEPTION_STATES else None
     return EagerResult(context.id or "", traced.value, traced.state, traceback=text, name=task.name)
+
+
+def _values(stamp: Any) -> Any:
+    """Return the values of a stamp as `apply` has them in Celery: any collection as it is, others as a list of one."""
+    if stamp is None:
+        return []
+    return stamp if isinstance(stamp, Collection) and not isinstance(stamp, (str, bytes, Mapping)) else [stamp]
 
 
 def _listed(signatures: Any) -> list[Any] | None:

@@ -203,7 +203,7 @@ PATHS: Final[Mapping[str, Names | Missing]] = {
         **at("celeriac.app.steps", "Step StartStopStep ConsumerStep"),
         **no(BOOTSTEPS, "Blueprint"),
     },
-    "celeriac.canvas": at("celeriac.canvas.chain", "_chain=Chain"),
+    "celeriac.canvas": {**at("celeriac.canvas.chain", "_chain=Chain"), **at("celeriac.canvas.chord", "_chord=chord")},
     "celeriac.concurrency": POOLS,
     "celeriac.contrib": {},
     "celeriac.contrib.abortable": at("celeriac.app.abortable", "AbortableAsyncResult AbortableTask ABORTED"),

@@ -415,3 +415,17 @@ def limits_that_a_run_is_told():
         "of the task": other.task(bind=True, name="b", time_limit=55)(limits).apply().get(),
         "none": make_app().task(bind=True, name="c")(limits).apply().get(),
     }
+
+
+@program()
+def stamps_that_a_run_is_told():
+    app = make_app()
+
+    @app.task(bind=True, name="stamped")
+    def stamped(self):
+        request = self.request
+        return [sorted(request.stamped_headers or []), sorted((request.stamps or {}).items())]
+
+    call = stamped.s()
+    call.stamp(tenant="t1", places=["a", "b"])
+    return {"stamped": call.apply().get(), "plain": stamped.s().apply().get()}
