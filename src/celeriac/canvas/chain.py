@@ -12,7 +12,7 @@ from celeriac.canvas.group import group
 from celeriac.canvas.links import listed
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
-from celeriac.canvas.stamping import StampingVisitor
+from celeriac.canvas.stamping import StampingVisitor, merged_stamps
 
 
 @Signature.register_type("chain")
@@ -188,7 +188,7 @@ class Chain(Several[Any]):
         """Stamp each step; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
-            said |= visitor.on_chain_start(self, **headers) or {}
+            said = merged_stamps({}, said, visitor.on_chain_start(self, **headers) or {}, append=append_stamps)
         self.stamp_links(visitor, append_stamps, **said)
         for step in self.tasks:
             step.stamp(visitor, append_stamps, **said)

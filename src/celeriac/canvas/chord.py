@@ -9,7 +9,7 @@ from celeriac.canvas.composed import Several
 from celeriac.canvas.group import group
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature, signature
-from celeriac.canvas.stamping import StampingVisitor
+from celeriac.canvas.stamping import StampingVisitor, merged_stamps
 
 
 @Signature.register_type()
@@ -213,7 +213,7 @@ class chord(Several[Any]):
         """Stamp the calls of the header, and the body; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
-            said |= visitor.on_chord_header_start(self, **headers) or {}
+            said = merged_stamps({}, said, visitor.on_chord_header_start(self, **headers) or {}, append=append_stamps)
         self.stamp_links(visitor, append_stamps, **said)
         for each in self.members:
             each.stamp(visitor, append_stamps, **said)
@@ -221,7 +221,7 @@ class chord(Several[Any]):
             visitor.on_chord_header_end(self, **said)
         if self.body is not None:
             if visitor is not None:
-                said |= visitor.on_chord_body(self, **headers) or {}
+                said = merged_stamps({}, said, visitor.on_chord_body(self, **headers) or {}, append=append_stamps)
             self.body.stamp(visitor, append_stamps, **said)
         return self
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from celeriac.canvas.composed import Several
 from celeriac.canvas.shown import without_repeats
 from celeriac.canvas.signature import Signature, maybe_signature
-from celeriac.canvas.stamping import StampingVisitor
+from celeriac.canvas.stamping import StampingVisitor, merged_stamps
 from celeriac.canvas.streams import Stream
 from celeriac.exceptions import CeleryWarning
 from celeriac.ids import new_id
@@ -215,7 +215,7 @@ class group(Several[list[Any]]):
         """Stamp each member; see `Signature.stamp`."""
         said = dict(headers)
         if visitor is not None:
-            said |= visitor.on_group_start(self, **headers) or {}
+            said = merged_stamps({}, said, visitor.on_group_start(self, **headers) or {}, append=append_stamps)
         self.stamp_links(visitor, append_stamps, **said)
         for member in self.tasks:
             member.stamp(visitor, append_stamps, **said)

@@ -6,6 +6,7 @@ import json
 from observing import make_app, program, raised
 
 from celeriac import chain, chord, group, signature
+from celeriac.canvas import StampingVisitor
 
 app = make_app()
 
@@ -199,6 +200,42 @@ def canvases_that_are_applied():
         "starmap": add.starmap([(1, 2), (3, 4)]).apply(),
     }
     return {name: [result.get(), result.successful()] for name, result in results.items()}
+
+
+@program()
+def stamps_of_canvases_in_links():
+    class Everywhere(StampingVisitor):
+        def on_signature(self, sig, **headers):
+            return {"of_call": sig.task}
+
+        def on_group_start(self, sig, **headers):
+            return {"of_group": True}
+
+        def on_chain_start(self, sig, **headers):
+            return {"of_chain": True}
+
+        def on_chord_body(self, sig, **headers):
+            return {"of_body": True}
+
+        def on_callback(self, sig, **headers):
+            return {"of_callback": True}
+
+    def names(call):
+        return sorted(call.options.get("stamped_headers") or [])
+
+    def stamped(follows):
+        call = add.s(1, 1)
+        call.link(follows)
+        call.stamp(Everywhere())
+        return call.options["link"][0]
+
+    whole = stamped(chord([add.s(1), add.s(2)], total.s()))
+    return {
+        "header": [names(each) for each in whole.tasks.tasks],
+        "body": names(whole.body),
+        "group": [names(each) for each in stamped(group([mul.s(1), mul.s(2)])).tasks],
+        "chain": [names(each) for each in stamped(chain(add.s(3), add.s(4))).tasks],
+    }
 
 
 @program()
