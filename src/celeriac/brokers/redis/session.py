@@ -164,6 +164,9 @@ class Session(Line):
             ask(self.sock, ("PING",), min(now + _PING_WITHIN, now + (deadline_at - now) / 2))
         except (OSError, ServerError):
             return False
+        except BaseException:  # else the answer would be read as that to the next command
+            self.drop()
+            raise
         return True
 
 

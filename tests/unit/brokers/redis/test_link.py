@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import pytest
 import redis
 
+from celeriac.brokers.redis import session
+from celeriac.brokers.redis.dialing import pack
 from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import read_place
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
-from tests.servers.proxy import proxy_to
+from tests.servers.proxy import Way, proxy_to
 
 __all__ = ["proxy_to"]
 
@@ -273,3 +275,26 @@ def test_closing_lets_go_of_idle_connections_and_the_next_call_opens_one(link, c
 
     assert link.call("PING", deadline_at=soon()) == b"PONG"
     assert "mine" not in {one["name"] for one in client.client_list()}
+
+
+def test_a_try_of_an_idle_connection_that_is_interrupted_leaves_no_answer_to_the_next_command(
+    redis_server, proxy_to, monkeypatch
+):
+    proxy = proxy_to(redis_server().port)
+    link = Link(read_place(proxy.url(), "broker_url"), RedisOptions(check_after=0.001))
+    link.call("SET", "key", "value", deadline_at=soon())
+    for idle in link._idle:
+        idle.used_at -= 60
+    proxy.delay(0.3, Way.DOWN)
+
+    def interrupted(sock, words, deadline_at):
+        sock.sendall(pack(words))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "ask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            link.call("GET", "key", deadline_at=soon())
+
+    assert link.call("GET", "key", deadline_at=soon()) == b"value"
+    link.close()
