@@ -31,6 +31,7 @@ from celeriac.brokers.redis.failures import ServerError, refusal
 from celeriac.brokers.redis.line import leave_to_parent
 from celeriac.brokers.redis.link import Link
 from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.shelter import sheltered
 
 if TYPE_CHECKING:
     import asyncio
@@ -116,12 +117,17 @@ class Subscriber:
         woken = threading.Lock()
         woken.acquire()
         waiter = Waiter(task_ids, woken.release)
-        self._enter(waiter)
+        has_entered = False
         try:
+            with sheltered:
+                self._enter(waiter)
+                has_entered = True
             self._flush()
             woken.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         finally:
-            self._leave(waiter)
+            if has_entered:
+                with sheltered:
+                    self._leave(waiter)
         return _outcome(waiter)
 
     async def wait_async(self, task_ids: Collection[str], *, timeout: float | None) -> Found:
@@ -209,12 +215,13 @@ class Subscriber:
     def _flush(self) -> None:
         """Send what is wanted. Whoever is sending now will see to it, by calling this when that is done."""
         while self._wanted and self._line is not None:
-            if not self._sending.acquire(blocking=False):
-                return
-            try:
-                self._send_wanted()
-            finally:
-                self._sending.release()
+            with sheltered:  # else the answers would be to other looks than those that are due
+                if not self._sending.acquire(blocking=False):
+                    return
+                try:
+                    self._send_wanted()
+                finally:
+                    self._sending.release()
 
     def _flush_for_loop(self) -> None:
         """Send what is wanted if that takes no time, else have a thread do it."""

@@ -19,6 +19,7 @@ from celeriac.brokers.redis.failures import ELSEWHERE, PASSING, ServerError, ref
 from celeriac.brokers.redis.line import Line
 from celeriac.brokers.redis.scripts import Scripted
 from celeriac.exceptions import BrokerUnavailable
+from celeriac.shelter import sheltered
 
 if TYPE_CHECKING:
     from celeriac.brokers.redis.link import Link
@@ -84,7 +85,7 @@ class Session(Line):
         """Do as `Link.pipeline` on this connection."""
         if not commands:  # else the answers to nothing would be waited for
             return []
-        packed = b"".join(pack(tuple(words)) for words in commands)
+        packed = b"".join(_packed(tuple(words)) for words in commands)
         name = f"{len(commands)} commands"
         answers: list[Any] = self._ask(packed, name, deadline_at, repeatable, count=len(commands))
         for answer in answers:
@@ -93,7 +94,7 @@ class Session(Line):
         return [flat(answer) for answer in answers]
 
     def _get(self, words: tuple[Word, ...], deadline_at: float, repeatable: bool) -> Any:
-        answer = self._ask(pack(words), words[0], deadline_at, repeatable)
+        answer = self._ask(_packed(words), words[0], deadline_at, repeatable)
         if isinstance(answer, ServerError):
             if answer.code == "NOSCRIPT":
                 raise _Unknown
@@ -168,6 +169,11 @@ class Session(Line):
             self.drop()
             raise
         return True
+
+
+def _packed(words: tuple[Word, ...]) -> bytes:
+    with sheltered:  # numbers are written by what looks for signals: the driver does not survive what is raised there
+        return pack(words)
 
 
 class _Unknown(Exception):

@@ -18,6 +18,7 @@ from celeriac.brokers.redis.link import Link
 from celeriac.brokers.redis.options import RedisOptions
 from celeriac.brokers.redis.place import read_place
 from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError
+from celeriac.shelter import DEPTHS
 from tests.servers.proxy import Way, proxy_to
 
 __all__ = ["proxy_to"]
@@ -298,3 +299,20 @@ def test_a_try_of_an_idle_connection_that_is_interrupted_leaves_no_answer_to_the
 
     assert link.call("GET", "key", deadline_at=soon()) == b"value"
     link.close()
+
+
+def test_no_body_is_interrupted_while_the_driver_writes_numbers(link, monkeypatch):
+    """An exception of a signal's handler there ends the process: the driver takes no number for one that is none."""
+    sheltered = []
+
+    def packing(words):
+        sheltered.append(threading.get_ident() in DEPTHS)
+        return pack(words)
+
+    monkeypatch.setattr(session, "pack", packing)
+
+    link.call("SET", "key", 7, deadline_at=soon())
+    link.pipeline([("INCRBY", "key", 2), ("GET", "key")], deadline_at=soon())
+
+    assert sheltered == [True, True, True]
+    assert DEPTHS == {}
