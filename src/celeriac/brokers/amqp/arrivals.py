@@ -266,7 +266,7 @@ class Arrivals:
                 await self._publish(
                     [self._routes.outgoing(one.delivery.message, now=now, counts=one.counts.more) for one in unended]
                 )
-            except OperationalError as error:
+            except (OperationalError, EncodeError) as error:  # one of them may have no room for a header more
                 logger.warning("%d messages that came back cannot be counted, and run uncounted: %s", len(batch), error)
                 for one in unended:
                     if one.delivery.tag in self._holdings:

@@ -87,7 +87,11 @@ class WorkerChannel:
         self._copy_tags: dict[str, str] = {}
         self._first = 0
         self._prefetch = 0
+        self._each = _QUORUM_PREFETCH
         self._consuming: dict[str, str] = {}
+        self._changing = asyncio.Lock()
+        self._numbers = itertools.count(1)
+        self._arguments: dict[str, Mapping[str, Any]] = {}
         self._quorum: set[str] = set()
         self._queues: dict[str, str] = {}
 
@@ -159,28 +163,43 @@ class WorkerChannel:
                     await connection.close()
             await some_turns()
 
-    async def consume(self, queues: Mapping[str, Mapping[str, Any]], *, quorum: Collection[str]) -> None:
+    async def consume(
+        self, queues: Mapping[str, Mapping[str, Any]], *, quorum: Collection[str], temporary: Collection[str] = ()
+    ) -> None:
         """Have messages come from these queues, and from no others.
+
+        Where one of them is a quorum queue, each has a limit of its own, and the channel none: see `allow`.
 
         Args:
             queues: each with the arguments of its consumer; what is consumed already keeps those that it has.
-            quorum: those of them that are quorum queues, whose prefetch is fixed and their own.
+            quorum: those of them that are quorum queues.
+            temporary: those that end with their last consumer.
         """
-        await self._see_that_it_is_open()
-        self._quorum = set(quorum)
-        for queue in [queue for queue in self._consuming if queue not in queues]:
-            await self._do(self._channel.basic_cancel(self._consuming.pop(queue)))
-        for queue, arguments in queues.items():
-            if queue not in self._consuming:
-                tag = f"celeriac-{self.serial}-{queue}"
-                self._queues[tag] = queue
-                if queue in self._quorum:
-                    await self._do(self._channel.basic_qos(prefetch_count=_QUORUM_PREFETCH, global_=False))
-                consuming = self._channel.basic_consume(
-                    queue, taken_before, consumer_tag=tag, arguments=dict(arguments)
-                )
-                await self._do(consuming)
-                self._consuming[queue] = tag
+        async with self._changing:
+            await self._see_that_it_is_open()
+            is_otherwise = bool(self._quorum) != bool(quorum)
+            self._quorum, self._arguments = set(quorum), dict(queues)
+            for queue in list(self._consuming):
+                if queue not in queues or (is_otherwise and queue not in temporary):
+                    await self._do(self._channel.basic_cancel(self._consuming.pop(queue)))
+            if is_otherwise and not quorum:
+                await self._do(self._channel.basic_qos(prefetch_count=0, global_=False))
+                await self._do(self._channel.basic_qos(prefetch_count=max(1, self._prefetch), global_=True))
+            for queue in queues:
+                if is_otherwise or queue not in self._consuming:
+                    await self._begin_consuming(queue)
+
+    async def _begin_consuming(self, queue: str) -> None:
+        """Begin to consume a queue, in the place of the consumer that it has, with the limit that holds now."""
+        before, tag = self._consuming.get(queue), f"celeriac-{self.serial}-{next(self._numbers)}-{queue}"
+        self._queues[tag] = queue
+        if self._quorum:  # this takes the limit of the whole channel away
+            await self._do(self._channel.basic_qos(prefetch_count=self._each, global_=False))
+        arguments = dict(self._arguments[queue])
+        await self._do(self._channel.basic_consume(queue, taken_before, consumer_tag=tag, arguments=arguments))
+        self._consuming[queue] = tag
+        if before is not None:
+            await self._do(self._channel.basic_cancel(before))
 
     def forget_cancelled(self) -> list[str]:
         """Return the queues from which the server sends nothing any more: somebody has deleted them.
@@ -297,18 +316,30 @@ class WorkerChannel:
         """Return the queue that a consumer's messages come from."""
         return self._queues[consumer_tag]
 
-    async def allow(self, count: int, *, exactly: bool = False) -> None:
+    async def allow(self, count: int, *, held: int = 0, exactly: bool = False) -> None:
         """Let so many messages be unacknowledged, more or less: each change is a round trip.
 
-        Quorum queues know no limit of a whole channel; where there are any, each queue has its own.
+        Quorum queues know no limit of a whole channel; where there are any, each queue has its own, which grows when
+        what is under way has reached it.
+
+        Args:
+            held: how many are under way while no other is here.
         """
         if self._quorum:
+            if held >= self._each:
+                self._each = min(held + _QUORUM_PREFETCH, _PREFETCH_MAX)
+                async with self._changing:
+                    for queue in list(self._consuming):
+                        await self._see_that_it_is_open()
+                        if queue in self._consuming:  # nobody has deleted it meanwhile
+                            await self._begin_consuming(queue)
             return
         wanted = count if exactly or count <= _EXACT_UP_TO else (count + _STEP - 1) // _STEP * _STEP
+        wanted = min(wanted, _PREFETCH_MAX)
         if wanted != self._prefetch:
             await self._see_that_it_is_open()
-            self._prefetch = min(wanted, _PREFETCH_MAX)
-            await self._do(self._channel.basic_qos(prefetch_count=self._prefetch, global_=True))
+            self._prefetch = wanted
+            await self._do(self._channel.basic_qos(prefetch_count=wanted, global_=True))
 
     async def waiting(self, queues: Collection[str]) -> int:
         """Count what waits in queues, and is with nobody."""

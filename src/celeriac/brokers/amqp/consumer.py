@@ -210,7 +210,8 @@ class AmqpConsumer(Consumer):
         if not self._is_open:
             raise BrokerUnavailable("this consumer is not open; call open() first")
         await self._connect()
-        await self._channel.allow(max(limit, self._holdings.needs_room - len(self._arrivals) + limit))
+        held = max(0, self._holdings.needs_room - len(self._arrivals))
+        await self._channel.allow(held + limit, held=0 if self._arrivals else held)
         self._wanted = tuple(queues)
         await self._listen()
         self._claimed_at = time.monotonic()
@@ -249,7 +250,8 @@ class AmqpConsumer(Consumer):
             await self.attend(queues)
             self._quorum = [queue for queue in queues if self._routes.is_quorum(queue)]
             arguments = {queue: self._routes.consumer_arguments(queue) for queue in queues}
-            await self._channel.consume(arguments, quorum=self._quorum)
+            temporary = [queue for queue in queues if self._routes.is_temporary(queue)]
+            await self._channel.consume(arguments, quorum=self._quorum, temporary=temporary)
             self._queues = queues
 
     async def _declare(self, needs: Sequence[Declared]) -> None:
@@ -344,7 +346,8 @@ class AmqpConsumer(Consumer):
     async def extend(self) -> None:
         await self._connect()
         if self._wanted and not self._queues and self._holdings.count_unplaced():
-            await self._channel.allow(self._holdings.needs_room, exactly=True)  # for what runs is to be adopted
+            needed = self._holdings.needs_room  # for what runs is to be adopted
+            await self._channel.allow(needed, held=needed, exactly=True)
             await self._listen()
         if self._arrivals and time.monotonic() - self._claimed_at > _KEPT_FOR and not self._quorum:
             await self._give_back_unclaimed()

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from celeriac.brokers.amqp.carried import Carried, Outgoing
 from celeriac.brokers.amqp.consumer import AmqpConsumer
-from celeriac.brokers.base import Claim, Settlement
+from celeriac.brokers.amqp.frames import HEAD_BYTES, TAIL_BYTES
+from celeriac.brokers.amqp.tables import write_properties
+from celeriac.brokers.base import Broker, Claim, Settlement
 from celeriac.brokers.topology import Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.testing.brokers.suite import publish
@@ -314,3 +317,74 @@ class Closing:
 
     def write(self, frames: bytes) -> None:
         raise RuntimeError("Cannot call write() after write_eof()")
+
+
+def with_quorum_queue(world: AmqpWorld, *others: Queue) -> Broker:
+    """Declare one beside the queue that is there anyhow."""
+    broker = world.broker()
+    broker.declare([*others, Queue("r", Exchange("r"), "r", queue_arguments={"x-queue-type": "quorum"})])
+    return broker
+
+
+@pytest.mark.parametrize("queues", [("q", "r"), ("r", "q")])
+def test_a_classic_queue_beside_a_quorum_queue_is_left_to_other_nodes_too(classic, queues):
+    broker = with_quorum_queue(classic)
+    publish(broker, *(a_message(f"id-{number}") for number in range(100)))
+    node = classic.node(broker)
+
+    assert len(node.claim(*queues, limit=2, wait=30.0)) == 2
+    node.claim(*queues, limit=2)  # all that was sent before is here by then
+
+    [depth] = broker.depths(["q"])
+    assert depth.ready > 50
+
+
+def test_a_node_consumes_a_quorum_queue_for_a_while(classic):
+    broker = with_quorum_queue(classic, Queue("t", Exchange("t"), "t", auto_delete=True))
+    node = classic.node(broker)
+    publish(broker, *(a_message(f"id-{number}") for number in range(60)))
+    publish(broker, a_message("in r", queue="r"))
+    held = [*node.claim("q", "t", limit=2, wait=30.0)]
+    publish(broker, a_message("in t", queue="t"))
+
+    while len(held) < 5 or "in r" not in task_ids(held):
+        held += node.claim("q", "t", "r", limit=2, wait=30.0)
+    while len(held) < 62:
+        held += node.claim("q", "t", limit=50, wait=30.0)
+
+    assert sorted(task_ids(held)) == sorted(["in r", "in t", *(f"id-{number}" for number in range(60))])
+    assert not any(delivery.redelivered for delivery in held)
+    assert node.finish(*held) == []
+    assert node.claim("q", "t", "r") == []
+
+
+def test_a_node_has_as_many_messages_of_a_queue_under_way_as_it_claims(world):
+    broker = world.broker()
+    publish(broker, *(a_message(f"id-{number}") for number in range(100)))
+    node = world.node(broker)
+
+    held = []
+    while len(held) < 80:
+        came = node.claim(limit=1, wait=10.0)
+        assert came, f"no more than {len(held)} are sent to one node"
+        held += came
+
+    assert node.finish(*held) == []
+    finished(node, 20, wait=10.0, what="the rest is lost")
+    assert node.claim() == []
+
+
+def test_what_came_back_and_has_no_room_for_a_count_holds_nothing_up(classic):
+    broker = classic.broker()
+    publish(broker, a_message("small"))
+    headers = {"task": "shop.pay", "id": "large", "x": ""}
+    properties = {"content_type": "application/json", "correlation_id": "large"}
+    room = 131_072 - HEAD_BYTES - TAIL_BYTES - 12 - len(write_properties(Carried(headers, properties, b"")))
+    large = Carried(headers | {"x": "x" * room}, properties, b"[[], {}, {}]")
+    broker._publisher.publish([Outgoing(large, "", "q")], deadline_at=time.monotonic() + 30.0)
+    node, other = classic.node(broker), classic.node(broker, name="w2@host")
+    assert len(node.claim(limit=2)) == 2
+
+    classic.kill(node)
+
+    assert sorted(finished(other, 2, wait=10.0, what="they are held up")) == ["large", "small"]
