@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import time
+from urllib.parse import urlsplit
 
 import amqp
+import msgspec
 import pytest
 
 from celeriac.backends.rpc import RpcBackend
@@ -14,7 +17,10 @@ from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import OperationalError
 from celeriac.states import FAILURE, STARTED, SUCCESS
 from tests.golden import vector
+from tests.servers.proxy import proxy_to
 from tests.tables_by_hand import HOSTILE, Raw
+
+__all__ = ["proxy_to"]
 
 PATIENCE = 20.0
 
@@ -145,6 +151,48 @@ def test_a_forked_child_has_a_queue_of_its_own(backend):
     assert told
     assert told != before
     assert backend.answers_to() == before
+
+
+@pytest.fixture
+def proxied(amqp_url, proxy_to):
+    """Give what listens for answers over a proxy, and the proxy."""
+    where = urlsplit(amqp_url)
+    proxy = proxy_to(where.port)
+    place = read_place(f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}", "broker_url")
+    return proxy, RpcBackend(place, AmqpOptions(), expires=None, persistent=False, content_type="application/json")
+
+
+def test_answers_wait_while_the_connection_of_their_caller_is_away(backend, proxied):
+    proxy, caller = proxied
+    name = caller.answers_to()
+    proxy.refuse()
+    while consumers_of(backend, name):
+        time.sleep(0.01)
+
+    backend.store([msgspec.structs.replace(an_answer(backend, "id-1"), reply_to=name)])
+    proxy.heal()
+
+    assert caller.wait(["id-1"], timeout=PATIENCE).keys() == {"id-1"}
+
+
+def test_answers_come_to_a_new_connection_beside_one_that_the_server_believes_to_be_there(backend, proxied):
+    proxy, caller = proxied
+    name = caller.answers_to()
+    proxy.reset(server=False)
+    while consumers_of(backend, name) < 2:
+        time.sleep(0.01)
+
+    ids = {f"id-{number}" for number in range(10)}
+    backend.store([msgspec.structs.replace(an_answer(backend, each), reply_to=name) for each in sorted(ids)])
+
+    for each in ids:
+        assert caller.wait([each], timeout=PATIENCE).keys() == {each}
+
+
+def consumers_of(backend: RpcBackend, queue: str) -> int:
+    where = backend.place
+    with amqp.Connection(where.endpoints[0].address, virtual_host=where.virtual_host) as driver:
+        return driver.channel().queue_declare(queue, passive=True).consumer_count
 
 
 def test_who_may_not_have_a_queue_for_answers_is_told_so(amqp_url, rabbitmq):

@@ -31,7 +31,7 @@ class RpcBackend(ResultBackend):
 
     Args:
         place: the broker's own.
-        expires: seconds after which the queue of a caller goes that is not there any more; None: never.
+        expires: seconds after which the queue of a caller goes that is not there any more, a minute at most.
         persistent: results outlive a restart of the server (`result_persistent`).
         content_type: of records, as they are serialized.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
@@ -34,6 +35,9 @@ KEEP: Final = 100_000
 """Answers that are held and were not asked for yet; the oldest are forgotten first."""
 
 _OPENS_WITHIN: Final = 3.0
+_KEPT_FOR: Final = 60.0
+"""Seconds for which answers wait in a queue that nobody listens to: its process has ended, or connects again."""
+
 _NAPS: Final = (0.0, 0.05, 0.2, 0.5, 1.0)
 
 Found = dict[str, StoredResult]
@@ -63,6 +67,7 @@ class Replies:
         self._opening = threading.Lock()
         self._listeners: set[Callable[[], None]] = set()
         self._thread: threading.Thread | None = None
+        self._listens = itertools.count(1)
 
     def open(self) -> str:
         """Have a queue before anything is called; return its name.
@@ -81,8 +86,9 @@ class Replies:
         return self.name
 
     def _queue(self) -> Queue:
-        expires = () if self._expires is None else (("x-expires", int(self._expires * 1000)),)
-        return Queue(name=self.name, durable=True, auto_delete=True, arguments=expires)
+        """Return the queue: not one that goes with its consumer, for answers wait in it while we connect again."""
+        seconds = _KEPT_FOR if self._expires is None else min(self._expires, _KEPT_FOR)
+        return Queue(name=self.name, durable=True, arguments=(("x-expires", max(1, int(seconds * 1000))),))
 
     def _listen(self, deadline_at: float) -> Any:
         started_at = time.monotonic()
@@ -92,7 +98,8 @@ class Replies:
                 channel = connection.channel()
                 declare(channel, self._queue())
                 connection.watch(channel.channel_id, self._receive)
-                channel.basic_consume(self.name, no_ack=True)
+                # Before whom the server has not noticed to be gone: it would have a share of what comes.
+                channel.basic_consume(self.name, no_ack=True, arguments={"x-priority": next(self._listens)})
         except driver.AccessRefused as error:
             connection.collect()
             raise refusal(error, self._place.address, "opening a queue for answers") from error
