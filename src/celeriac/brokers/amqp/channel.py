@@ -26,6 +26,8 @@ from celeriac.ids import new_id
 
 try:
     import aiormq
+
+    from celeriac.brokers.amqp import commands
 except ImportError as missing:
     raise ExtraMissing('a worker on amqp:// needs more packages: pip install "celeriac[amqp]"') from missing
 
@@ -38,6 +40,8 @@ _STEP: Final = 64
 _QUORUM_PREFETCH: Final = 32
 _PREFETCH_MAX: Final = 65_535
 _TURNS: Final = 5
+_SHOWN: Final = 50
+"""Letters of the name of a queue in the tags of its consumers, which have 255 bytes."""
 
 LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,
@@ -191,12 +195,13 @@ class WorkerChannel:
 
     async def _begin_consuming(self, queue: str) -> None:
         """Begin to consume a queue, in the place of the consumer that it has, with the limit that holds now."""
-        before, tag = self._consuming.get(queue), f"celeriac-{self.serial}-{next(self._numbers)}-{queue}"
+        before, number = self._consuming.get(queue), next(self._numbers)
+        tag = f"celeriac-{self.serial}-{number}-{queue[:_SHOWN]}"
         self._queues[tag] = queue
         if self._quorum:  # this takes the limit of the whole channel away
             await self._do(self._channel.basic_qos(prefetch_count=self._each, global_=False))
-        arguments = dict(self._arguments[queue])
-        await self._do(self._channel.basic_consume(queue, taken_before, consumer_tag=tag, arguments=arguments))
+        arguments = self._arguments[queue]
+        await self._do(commands.consume(self._channel, queue, tag, arguments=arguments))
         self._consuming[queue] = tag
         if before is not None:
             await self._do(self._channel.basic_cancel(before))
@@ -256,7 +261,7 @@ class WorkerChannel:
                 wire.write(acks(number, [message.tag], upto=None))
 
         wire.watch(number, come)
-        await self._do(channel.basic_consume(stream, taken_before, arguments={OFFSET: "last"}))
+        await self._do(commands.consume(channel, stream, "celeriac", arguments={OFFSET: "last"}))
         self._following = channel
 
     async def receive_copies(self, copies: Queue) -> None:
@@ -269,9 +274,9 @@ class WorkerChannel:
         """
         channel = await self._channel_of_copies()
         arguments = dict(copies.arguments)
-        await self._do(channel.queue_declare(copies.name, durable=copies.durable, arguments=arguments))
+        await self._do(commands.declare_queue(channel, copies.name, durable=copies.durable, arguments=arguments))
         tag = self._copy_tags[copies.name] = f"celeriac-{new_id()}"
-        await self._do(channel.basic_consume(copies.name, taken_before, consumer_tag=tag))
+        await self._do(commands.consume(channel, copies.name, tag))
 
     async def _channel_of_copies(self) -> Any:
         await self._see_that_it_is_open()
@@ -291,9 +296,13 @@ class WorkerChannel:
         copies = self._copies
         if copies is None:
             return 0
-        counts = [(await self._do(copies.queue_declare(name, passive=True))).message_count or 0 for name in names]
+        count = await self._count(copies, names)
         await some_turns()
-        return sum(counts)
+        return count
+
+    async def _count(self, channel: Any, names: Collection[str]) -> int:
+        told = [await self._do(commands.declare_queue(channel, name, passive=True)) for name in names]
+        return sum(one.message_count or 0 for one in told)
 
     async def end_copies(self, names: Collection[str]) -> None:
         """Delete queues of copies that are empty."""
@@ -301,7 +310,7 @@ class WorkerChannel:
             if self._copies is not None and not await self.count_copies([name]):
                 tag = self._copy_tags.pop(name)
                 await self._do(self._copies.basic_cancel(tag))  # else the server does, and the driver warns of it
-                await self._do(self._copies.queue_delete(name))
+                await self._do(commands.delete_queue(self._copies, name))
 
     async def ack_copies(self, tags: Collection[int]) -> None:
         """Acknowledge copies."""
@@ -344,9 +353,7 @@ class WorkerChannel:
     async def waiting(self, queues: Collection[str]) -> int:
         """Count what waits in queues, and is with nobody."""
         await self._see_that_it_is_open()
-        channel = self._channel
-        counts = [(await self._do(channel.queue_declare(queue, passive=True))).message_count or 0 for queue in queues]
-        return sum(counts)
+        return await self._count(self._channel, queues)
 
     async def ack(self, tags: Collection[int], *, oldest: int | None) -> None:
         """Acknowledge messages of this channel.
@@ -420,20 +427,22 @@ async def declare(channel: Any, what: Declared) -> None:
     """Declare one thing on a channel of aiormq; it is no error that it is there, if it is the same."""
     match what:
         case Exchange():
-            await channel.exchange_declare(
+            await commands.declare_exchange(
+                channel,
                 what.name,
-                exchange_type=what.type,
+                what.type,
                 durable=what.durable,
                 auto_delete=what.auto_delete,
                 arguments=dict(what.arguments),
             )
         case Binding():
             if what.to_exchange:
-                await channel.exchange_bind(what.target, what.source, what.key)
+                await commands.bind_exchange(channel, what.target, what.source, what.key)
             else:
-                await channel.queue_bind(what.target, what.source, what.key, arguments=dict(what.arguments))
+                await commands.bind_queue(channel, what.target, what.source, what.key, dict(what.arguments))
         case _:
-            await channel.queue_declare(
+            await commands.declare_queue(
+                channel,
                 what.name,
                 durable=what.durable,
                 exclusive=what.exclusive,
@@ -456,7 +465,3 @@ def _is_cancelled(error: BaseException) -> bool:
 
 def _ignore(message: Delivered, serial: int) -> None:
     """Receive nothing: nobody consumes yet."""
-
-
-async def taken_before(message: Any) -> None:
-    """Be the driver's consumer, to which nothing comes."""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
-from celeriac.brokers.amqp.channel import LOST, REFUSED, declare, dial, some_turns, taken_before
+from celeriac.brokers.amqp.channel import LOST, REFUSED, declare, dial, some_turns
+from celeriac.brokers.amqp.commands import consume
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
@@ -108,7 +109,7 @@ class Listening:
             await declare(channel, part)
         # The driver would give the connection up for headers that it cannot read.
         wire.watch(channel.number, self._hear)
-        await channel.basic_consume(self._queue.name, taken_before, no_ack=True)
+        await consume(channel, self._queue.name, "celeriac", no_ack=True)
 
     def _hear(self, message: Delivered) -> None:
         try:

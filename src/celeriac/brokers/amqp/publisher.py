@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import select
+import struct
 import threading
 import time
 import weakref
@@ -28,7 +29,7 @@ from celeriac.brokers.amqp.frames import publishing
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.topology import MADE_AGAIN_AFTER, Declared, Queue
-from celeriac.exceptions import BrokerFull, BrokerUnavailable, OperationalError, Unroutable
+from celeriac.exceptions import BrokerFull, BrokerUnavailable, EncodeError, OperationalError, Unroutable
 
 T = TypeVar("T")
 
@@ -340,6 +341,9 @@ class Publisher:
         except (BrokerFull, OperationalError):
             line.note_used(deadline_at)
             raise
+        except struct.error as error:  # nothing was sent
+            line.drop()
+            raise EncodeError(f"{doing}: a name is longer than the 255 bytes that RabbitMQ can carry") from error
         except (*LOST, driver.AMQPError) as error:
             silent = line.why_silent()
             line.drop()

@@ -227,16 +227,16 @@ def hold_queue(token: str, queue: str, queue_type: str) -> Queue:
     }
     if queue_type == "quorum":
         arguments |= {"x-overflow": "reject-publish", "x-dead-letter-strategy": "at-least-once"}
-    return Queue(name=_within_name_max(f"{HOLDS}{token}.{queue}"), arguments=tuple(arguments.items()))
+    return Queue(name=_within(f"{HOLDS}{token}.{queue}"), arguments=tuple(arguments.items()))
 
 
-def _within_name_max(name: str) -> str:
-    """Return a name as it is, or, where it is too long for AMQP, its beginning and what tells it from others."""
+def _within(name: str, most: int = _NAME_MAX) -> str:
+    """Return a name as it is, or, where it has more bytes than it may, its beginning and what tells it from others."""
     encoded = name.encode()
-    if len(encoded) <= _NAME_MAX:
+    if len(encoded) <= most:
         return name
     digest = hashlib.sha256(encoded).hexdigest()[:16]
-    return f"{encoded[: _NAME_MAX - 17].decode(errors='ignore')}.{digest}"
+    return f"{encoded[: most - 17].decode(errors='ignore')}.{digest}"
 
 
 def ladder(queue_type: str = "quorum") -> Iterator[Declared]:
@@ -269,7 +269,7 @@ def key_to_queue(queue: str) -> str:
     It ends with words of ours. Celery binds exchanges to the end of the ladder by ``#.`` and their keys, so the name
     alone would lead into every queue with that name for a key as well.
     """
-    return f"{queue}{_TO_QUEUE}"
+    return f"{_within(queue, _NAME_MAX - len(_ANY_BITS) - len(_TO_QUEUE))}{_TO_QUEUE}"
 
 
 def ladder_end(queue: str) -> Binding:

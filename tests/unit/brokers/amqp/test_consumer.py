@@ -13,7 +13,7 @@ from celeriac.brokers.amqp.carried import Carried, Outgoing
 from celeriac.brokers.amqp.consumer import AmqpConsumer
 from celeriac.brokers.amqp.frames import HEAD_BYTES, TAIL_BYTES
 from celeriac.brokers.amqp.tables import write_properties
-from celeriac.brokers.base import Broker, Claim, Settlement
+from celeriac.brokers.base import Broker, Claim, Delivery, Settlement
 from celeriac.brokers.topology import Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.testing.brokers.suite import publish
@@ -363,7 +363,7 @@ def test_a_node_has_as_many_messages_of_a_queue_under_way_as_it_claims(world):
     publish(broker, *(a_message(f"id-{number}") for number in range(100)))
     node = world.node(broker)
 
-    held = []
+    held: list[Delivery] = []
     while len(held) < 80:
         came = node.claim(limit=1, wait=10.0)
         assert came, f"no more than {len(held)} are sent to one node"
@@ -388,3 +388,33 @@ def test_what_came_back_and_has_no_room_for_a_count_holds_nothing_up(classic):
     classic.kill(node)
 
     assert sorted(finished(other, 2, wait=10.0, what="they are held up")) == ["large", "small"]
+
+
+@pytest.mark.parametrize(
+    "name", ["q" * 182, "q" * 255, "\u00fc" * 127, "a|b*{c}?"], ids=["182-bytes", "255-bytes", "umlauts", "signs"]
+)
+def test_a_queue_may_have_any_name_that_names_may_be(classic, name):
+    broker = classic.broker()
+    node, other = classic.node(broker), classic.node(broker, name="w2@host")
+    assert node.claim(name) == other.claim(f"{name[:-1]}r") == []
+
+    publish(broker, a_message("now", queue=name), a_message("later", queue=name, eta_at=time.time() + 2.0))
+
+    held: list[Delivery] = []
+    while len(held) < 2:
+        held += node.claim(name, wait=30.0)
+    assert sorted(task_ids(held)) == ["later", "now"]
+    assert node.finish(*held) == []
+    assert other.claim(f"{name[:-1]}r") == []
+
+
+def test_an_exclusive_queue_may_have_any_name_that_names_may_be(classic):
+    name = "\u00fc|{}"
+    broker = classic.broker()
+    broker.declare([Queue(name, Exchange(f"{name}!", "topic"), "#", exclusive=True)])
+    node = classic.node(broker)
+    assert node.claim(name) == []
+
+    publish(broker, a_message("now", queue=name))
+
+    assert task_ids(node.claim(name, wait=30.0)) == ["now"]

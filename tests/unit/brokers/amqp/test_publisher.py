@@ -17,7 +17,7 @@ from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, read_place
 from celeriac.brokers.amqp.publisher import Publisher
 from celeriac.brokers.amqp.topology import Queue
-from celeriac.exceptions import BrokerUnavailable, OperationalError, Unroutable
+from celeriac.exceptions import BrokerUnavailable, EncodeError, OperationalError, Unroutable
 from tests.servers.proxy import Proxy, Way, proxy_to
 
 __all__ = ["proxy_to"]
@@ -113,6 +113,13 @@ def test_a_channel_that_is_not_open_in_time_is_told_to_be_late(proxied, publish_
     error = ended_in_time(lambda: publish_to(place).publish(messages(), deadline_at=soon()))
 
     assert "did not answer within" in str(error)
+
+
+def test_a_queue_whose_name_is_too_long_is_an_error_that_says_so(amqp_url, publish_to):
+    name = "q" * 256
+
+    with pytest.raises(EncodeError, match="255 bytes"):
+        publish_to(read_place(amqp_url, "broker_url")).declare([Queue(name=name)], deadline_at=soon(60))
 
 
 def test_what_was_done_past_its_deadline_leaves_no_broken_connection_to_the_next(amqp_url, publish_to):
