@@ -85,7 +85,7 @@ class AmqpInbox(Inbox):
         self.routing_key = new_id()
         self._place = place
         self._options = options
-        self._queue = listener_queue(f"{self.routing_key}.{exchange}", mailbox)
+        self._mailbox = mailbox
         self._connection: Any = None
         self._found: deque[Notice] = deque()
         self._closed = False
@@ -99,10 +99,12 @@ class AmqpInbox(Inbox):
         try:
             with ending_at(deadline_at, lambda: socket_of(connection)):
                 channel = connection.channel()
-                for part in _hearing(self._queue, Topic(self.exchange, self.routing_key)):
+                # Each time another, for that of a connection that was lost may be locked for a while.
+                queue = listener_queue(f"{new_id()}.{self.exchange}", self._mailbox)
+                for part in _hearing(queue, Topic(self.exchange, self.routing_key)):
                     declare(channel, part)
                 connection.watch(channel.channel_id, self._receive)
-                channel.basic_consume(self._queue.name, no_ack=True)
+                channel.basic_consume(queue.name, no_ack=True)
         except driver.AccessRefused as error:
             connection.collect()
             raise refusal(error, self._place.address, "opening an inbox") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -37,7 +38,9 @@ class Listening:
         self.subscription = Subscription(topics, keep, self.stop)
         self._place = place
         self._options = options
+        self._mailbox = mailbox
         self._queue = listener_queue(name_of_queue(topics, mailbox), mailbox)
+        self._listens = itertools.count(1)
         self._connection: Any = None
         self._deaf = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -77,6 +80,8 @@ class Listening:
             self.subscription.miss()
             for attempt in range(1_000_000):
                 await self._disconnect()
+                if self._mailbox.exclusive:  # the queue is locked until the server notices that the connection is gone
+                    self._queue = listener_queue(name_of_queue(self.subscription.topics, self._mailbox), self._mailbox)
                 try:
                     await self._connect(time.monotonic() + _WITHIN * len(self._place.endpoints))
                     break
@@ -109,7 +114,9 @@ class Listening:
             await declare(channel, part)
         # The driver would give the connection up for headers that it cannot read.
         wire.watch(channel.number, self._hear)
-        await consume(channel, self._queue.name, "celeriac", no_ack=True)
+        # Before our own consumer that the server may not have noticed to be gone: it would have a share of what comes.
+        arguments = {"x-priority": next(self._listens)}
+        await consume(channel, self._queue.name, "celeriac", no_ack=True, arguments=arguments)
 
     def _hear(self, message: Delivered) -> None:
         try:

@@ -202,6 +202,60 @@ def test_that_a_node_may_not_listen_any_more_is_warned_of_once(amqp_url, operato
     assert [one.levelname for one in caplog.records if "access refused" in one.getMessage()] == ["WARNING"]
 
 
+PATIENT = AmqpOptions(heartbeat=120)
+"""A server that hears nothing of the end of such a connection believes in it for longer than any test takes."""
+
+
+@pytest.fixture
+def proxied(amqp_url, proxy_to):
+    where = urlsplit(amqp_url)
+    proxy = proxy_to(where.port)
+    place = read_place(f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}", "broker_url")
+    operator = Operator(AmqpBroker(place, PATIENT).bus())
+    yield proxy, operator
+    operator.stop()
+
+
+def test_a_listener_does_not_wait_for_the_server_to_notice_that_its_connection_is_gone(amqp_url, proxied):
+    proxy, operator = proxied
+    ear = listen(operator, Mailbox())
+
+    proxy.reset(server=False)
+
+    assert hears(ear, amqp_url)
+    assert ear.subscription.gaps == 1
+
+
+def test_a_listener_hears_all_beside_a_connection_of_its_own_that_the_server_believes_in(amqp_url, proxied):
+    proxy, operator = proxied
+    ear = listen(operator, Mailbox(name="w1@here.shop.pidbox", exclusive=False))
+    place = read_place(amqp_url, "broker_url")
+
+    proxy.reset(server=False)
+
+    with amqp.Connection(place.endpoints[0].address, virtual_host=place.virtual_host) as driver:
+        channel = driver.channel()
+        give_up_at = soon()
+        while channel.queue_declare("w1@here.shop.pidbox", passive=True).consumer_count < 2:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+    said = [a_command(f"number-{number}") for number in range(10)]
+    AmqpBroker(place).bus().broadcast(said, deadline_at=soon())
+    assert ear.hear(10) == said
+
+
+def test_an_inbox_does_not_wait_for_the_server_to_notice_that_its_connection_is_gone(amqp_url, proxied):
+    proxy, operator = proxied
+    with operator.station._bus.inbox(REPLIES, deadline_at=soon()) as inbox:
+        proxy.reset(server=False)
+        assert inbox.collect(deadline_at=time.monotonic()) == []
+        inbox.open(soon())
+
+        AmqpBroker(read_place(amqp_url, "broker_url")).bus().reply([an_answer(inbox)], deadline_at=soon())
+
+        assert collect(inbox, 1) == [an_answer(inbox)]
+
+
 def test_an_inbox_that_is_not_there_in_time_is_told_to_be_late(slow_url):
     bus = AmqpBroker(read_place(slow_url, "broker_url")).bus()
 
