@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import amqp
@@ -14,7 +15,7 @@ from celeriac.backends.rpc import RpcBackend
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.base import ResultMeta
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.states import FAILURE, STARTED, SUCCESS
 from tests.golden import vector
 from tests.servers.proxy import proxy_to
@@ -160,6 +161,22 @@ def proxied(amqp_url, proxy_to):
     proxy = proxy_to(where.port)
     place = read_place(f"amqp://guest:guest@127.0.0.1:{proxy.port}{where.path}", "broker_url")
     return proxy, RpcBackend(place, AmqpOptions(), expires=None, persistent=False, content_type="application/json")
+
+
+def test_threads_that_call_while_there_is_no_answer_wait_together_and_not_for_each_other(proxied):
+    proxy, caller = proxied
+    proxy.black_hole()
+    began_at = time.monotonic()
+
+    with ThreadPoolExecutor(8) as threads:
+        asking = [threads.submit(caller.answers_to) for _ in range(8)]
+        for one in asking:
+            assert isinstance(one.exception(), BrokerUnavailable)
+    took = time.monotonic() - began_at
+
+    assert took < 15.0, "each waits for 3 s"
+    proxy.heal()
+    assert caller.answers_to()
 
 
 def test_answers_wait_while_the_connection_of_their_caller_is_away(backend, proxied):

@@ -21,7 +21,7 @@ from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.tables import UNREAD
 from celeriac.brokers.amqp.topology import Queue
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.ids import new_id
 from celeriac.states import READY_STATES
 from celeriac.wire.told import told_state
@@ -76,14 +76,24 @@ class Replies:
             OperationalError: it cannot be made.
         """
         if self._thread is None:
-            with self._opening:
-                if self._thread is None:
-                    connection = self._listen(time.monotonic() + _OPENS_WITHIN)
-                    self._thread = threading.Thread(
-                        target=self._read, args=(connection,), name="celeriac answers", daemon=True
-                    )
-                    self._thread.start()
+            deadline_at = time.monotonic() + _OPENS_WITHIN
+            opening = self._opening
+            if not opening.acquire(timeout=_OPENS_WITHIN):
+                raise BrokerUnavailable(
+                    f"rabbitmq at {self._place.address} did not answer within {_OPENS_WITHIN} s: opening a queue for "
+                    "answers, in another thread"
+                )
+            try:
+                self._begin_to_listen(deadline_at)
+            finally:
+                opening.release()
         return self.name
+
+    def _begin_to_listen(self, deadline_at: float) -> None:
+        if self._thread is None:
+            connection = self._listen(deadline_at)
+            self._thread = threading.Thread(target=self._read, args=(connection,), name="celeriac answers", daemon=True)
+            self._thread.start()
 
     def _queue(self) -> Queue:
         """Return the queue: not one that goes with its consumer, for answers wait in it while we connect again."""
