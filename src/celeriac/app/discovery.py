@@ -97,12 +97,10 @@ def _candidates(spec: str | None, folder: Path, environ: Mapping[str, str]) -> I
     for name in _FILES:
         if (folder / name).is_file():
             yield name, name.removesuffix(".py")
-    for source in (
-        *(variable for variable in CONFIG_MODULE if environ.get(variable)),
-        *(f"{name}.py" for name in DEFAULT_MODULES if (folder / f"{name}.py").is_file()),
-    ):
-        yield source, _OF_SETTINGS
-        return
+    settings = [variable for variable in CONFIG_MODULE if environ.get(variable)]
+    settings += [f"{name}.py" for name in DEFAULT_MODULES if (folder / f"{name}.py").is_file()]
+    if settings:
+        yield settings[0], _OF_SETTINGS
 
 
 def _named_in_project(folder: Path) -> str | None:

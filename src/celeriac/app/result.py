@@ -572,7 +572,7 @@ def _reference(function: Any) -> Callable[[], Any]:
 
 
 def _patience(timeout: Any) -> float | None:
-    """Check a timeout, where one is needed: celery-progress, for one, gives an id, of results that are known."""
+    """Check a timeout that is needed. For a known result programs give anything, as Celery does not look at it then."""
     return None if timeout is None else finite_seconds("timeout", timeout)
 
 

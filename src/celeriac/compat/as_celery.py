@@ -65,7 +65,7 @@ class AliasFinder:
 
         Lists of what is installed, and of what is in some folder, are without it.
         """
-        if context.name != _CELERY or "path" in vars(context):
+        if (context.name or "").lower() != _CELERY or "path" in vars(context):  # names of distributions have no case
             return ()
         from celeriac.compat.distribution import CeleryStoodFor
 

@@ -148,12 +148,12 @@ def test_programs_that_ask_for_the_version_that_is_installed_are_told_celerys():
 from importlib.metadata import distribution, distributions, entry_points, version
 import celery
 print(version("celery"), distribution("celery").metadata["Name"], distribution("celery").files, celery.__version__)
-print([one.version for one in distributions(name="celery", path=["/nowhere"])])
+print(version("Celery"), [one.version for one in distributions(name="celery", path=["/nowhere"])])
 print([one.name for one in distributions() if type(one).__name__ == "CeleryStoodFor"])
 entry_points()
 """
 
-    assert printed(program).splitlines() == ["5.7.0 celery None 5.7.0", "[]", "[]"]
+    assert printed(program).splitlines() == ["5.7.0 celery None 5.7.0", "5.7.0 []", "[]"]
 
 
 def test_pytest_celery_finds_what_it_imports_to_ask_whether_settings_were_read():
