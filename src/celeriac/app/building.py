@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.announcing import Announcement
-from celeriac.app.calling import own_send_of
+from celeriac.app.calling import OwnSend, own_send_of
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
 from celeriac.app.caught import CaughtCall, catching
 from celeriac.app.context import Context, worker_context
@@ -30,7 +30,6 @@ from celeriac.app.stores import writes_envelopes
 from celeriac.app.timing import Moment, start_of
 from celeriac.app.uniqueness import yielding
 from celeriac.canvas.plan import Send
-from celeriac.canvas.signature import Signature
 from celeriac.exceptions import EncodeError
 from celeriac.ids import new_id
 from celeriac.message import Message
@@ -106,8 +105,8 @@ class Builder:
         call = retry_of(context, args, kwargs, start, said, defaults, now=self.now())
         return self.encode(call, said) if announced else self._write(call, self.origin)
 
-    def build_following(self, call: Signature[Any], parent: Context, *, announced: bool = True) -> Message | None:
-        """Make the message of a signature that arrived in a message, and is sent because of the run `parent`.
+    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> list[Message]:
+        """Make the message of one call that is sent because of the run `parent`.
 
         Whether the arguments fit the task is not checked: the run that they are for is the one to fail.
 
@@ -115,31 +114,31 @@ class Builder:
             announced: receivers of signals are told of it, and code of users sends it where they have some for that.
 
         Returns:
-            None where their code has not sent it.
+            That message; of code of users, all that it has sent with the id of the call: one, none, or several.
 
         Raises:
-            EncodeError: an argument cannot be carried, or an option is not what it may be.
+            EncodeError: an argument cannot be carried, or an option is not what it may be, or code of users raises.
         """
-        return self._build_lenient(call.task, call.args, call.kwargs, dict(call.options), parent, announced=announced)
-
-    def _build_lenient(
-        self,
-        task: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        options: dict[str, Any],
-        parent: Context,
-        *,
-        announced: bool = True,
-    ) -> Message | None:
-        task_id = options.pop("task_id", None) or new_id()
+        task, options = step.call["task"], dict(step.options)
+        task_id = options.pop("task_id")
         send = own_send_of(self.app.tasks.get(task), task, self.app) if announced else None
         if send is not None:
-            return self._sent_by_users(send, task, args, kwargs, options, task_id, parent)
+            return self._sent_by_users(send, step, options, task_id, parent)
         try:
-            return self._made_lenient(task, args, kwargs, options, task_id, parent, announced=announced)
+            return [self._made_lenient(task, step.args, step.kwargs, options, task_id, parent, announced=announced)]
         except (TypeError, ValueError, NotImplementedError) as error:
             raise _does_not_follow(task, parent, error) from error
+
+    def _sent_by_users(
+        self, send: OwnSend, step: Send, options: Mapping[str, Any], task_id: str, parent: Context
+    ) -> list[Message]:
+        caught = CaughtCall(task_id, parent)
+        with catching(caught):
+            try:
+                send(step.args, step.kwargs, **{**options, "task_id": task_id})
+            except Exception as error:
+                raise _does_not_follow(step.call["task"], parent, error) from error
+        return caught.messages
 
     def _made_lenient(
         self,
@@ -156,25 +155,6 @@ class Builder:
         made = yielding(self.decide_call(task, args, kwargs, said, task_id, parent))
         return self.encode(made, said) if announced else self._write(made, self.origin)
 
-    def _sent_by_users(
-        self,
-        send: Callable[..., Any],
-        task: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        options: Mapping[str, Any],
-        task_id: str,
-        parent: Context,
-    ) -> Message | None:
-        """Have code of users send a call that follows a run; None when it did not."""
-        caught = CaughtCall(task_id, parent)
-        with catching(caught):
-            try:
-                send(args, kwargs, **{**options, "task_id": task_id})
-            except Exception as error:
-                raise _does_not_follow(task, parent, error) from error
-        return caught.message
-
     def build_caught(
         self,
         caught: CaughtCall,
@@ -185,12 +165,6 @@ class Builder:
     ) -> Message:
         """Make the message of a call that code of users sends, and that follows a run."""
         return self._made_lenient(task, args, kwargs, options, caught.task_id, caught.parent)
-
-    def build_planned(self, step: Send, parent: Context, *, announced: bool = True) -> Message | None:
-        """Make the message of one call of a canvas that is sent because of the run `parent`; see `build_following`."""
-        return self._build_lenient(
-            step.call["task"], step.args, step.kwargs, dict(step.options), parent, announced=announced
-        )
 
     def encode_planned(self, step: Send, parent: Context | None, heard: list[Announcement]) -> Message:
         """Make the message of one call of a canvas that a program sends.

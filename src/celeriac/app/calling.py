@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celeriac.app.arguments import ArgumentCheck, arguments_of
@@ -84,9 +85,7 @@ class Calling(Generic[P, R]):
             result: Result[R] = task.apply_async(args, kwargs)
             return result
         app = self.app
-        if app.conf.task_always_eager:
-            return self._apply_async(args, kwargs, {})
-        if app.hands_on_calls:
+        if app.conf.task_always_eager or app.hands_on_calls:
             return self._apply_async(args, kwargs, {})
         if self.typing:
             self.check_arguments(args, kwargs)
@@ -212,7 +211,11 @@ class Calling(Generic[P, R]):
         return self._apply_async(args, kwargs, options, task_id=task_id)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
-        """Do what `delay` does without blocking the event loop."""
+        """Do what `delay` does without blocking the event loop; here it is an `aapply_async` of its own that sends."""
+        task: Any = self
+        if getattr(task.aapply_async, "__func__", None) is not _AAPPLY_ASYNC:
+            result: Result[R] = await task.aapply_async(args, kwargs)
+            return result
         return await self._aapply_async(args, kwargs, {})
 
     @overload
@@ -462,6 +465,7 @@ _BY_PLACE: Final = ("producer", "link", "link_error", "shadow")
 """Options of Celery's `apply_async` that follow `task_id`."""
 
 _APPLY_ASYNC: Final[Any] = Calling.apply_async
+_AAPPLY_ASYNC: Final[Any] = Calling.aapply_async
 
 
 def sends_itself(task: Any) -> bool:
@@ -469,16 +473,44 @@ def sends_itself(task: Any) -> bool:
     return getattr(task.apply_async, "__func__", None) is not _APPLY_ASYNC
 
 
-def own_send_of(task: Any, name: str, app: Celery) -> Any:
-    """Return what sends calls of a task in a way of its own: its `apply_async`, the app's `send_task`; None: nothing.
+class OwnSend:
+    """Have code of users send calls of one task.
+
+    Args:
+        send: takes arguments, keyword arguments and options.
+        name: of the task.
+    """
+
+    def __init__(self, send: Callable[..., Any], name: str) -> None:
+        self._send = send
+        self._name = name
+
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> None:
+        """Send one call.
+
+        Raises:
+            TypeError: the code is a coroutine function, for which nobody here could wait.
+            Exception: whatever the code raises.
+        """
+        sent = self._send(args, kwargs, **options)
+        if isinstance(sent, Coroutine):
+            sent.close()
+            raise TypeError(
+                f"what sends calls of task {self._name!r} is a coroutine function; let `apply_async` and `send_task` "
+                "be plain ones"
+            )
+
+
+def own_send_of(task: Any, name: str, app: Celery) -> OwnSend | None:
+    """Return what sends calls of a task in a way of its own: its `apply_async`, or the app's `send_task`, if any does.
 
     Args:
         task: None where it is not registered here.
     """
     if task is not None and (sends_itself(task) or app.hands_on_calls):
-        return task.apply_async
+        return OwnSend(task.apply_async, name)
     if task is None and app.hands_on_calls:
-        return lambda args, kwargs, **options: app.send_task(name, args, kwargs, **options)
+        return OwnSend(partial(app.send_task, name), name)
     return None
 
 

@@ -1,7 +1,8 @@
 """Calls that follow a run and are sent by code of users: an `apply_async` or a `send_task` of their own.
 
 Such code may add headers, take a lock, or send nothing. It is called as for any call, and comes to `Sender.send` with
-the id that it was given; the message is caught there, and published with the outcome of the run.
+the id that it was given; the message is caught there, and published with the outcome of the run. What it sends with
+another id, or from another thread, is published at once, as any call.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ from celeriac.message import Message
 
 
 class CaughtCall:
-    """Hold the message of one call.
+    """Hold what is sent of one call.
 
     Args:
         task_id: of the call.
         parent: the run that it follows.
 
     Attributes:
-        message: None as long as nobody has sent the call.
+        messages: one for each time that it was sent.
     """
 
     def __init__(self, task_id: str, parent: Context) -> None:
         self.task_id = task_id
         self.parent = parent
-        self.message: Message | None = None
+        self.messages: list[Message] = []
 
 
 _CALL: Final[ContextVar[CaughtCall | None]] = ContextVar("celeriac_caught_call", default=None)
 
 
 def caught_call(task_id: str | None) -> CaughtCall | None:
-    """Return what holds the message of a call of that id; None where it is to be published at once."""
+    """Return what holds the messages of a call of that id; None where it is to be published at once."""
     if task_id is None:
         return None
     call = _CALL.get()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.app.calling import own_send_of
+from celeriac.app.calling import OwnSend, own_send_of
 from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
@@ -111,15 +111,13 @@ class Composing:
             EncodeError: an argument cannot be carried, or an option is not what it may be.
         """
         steps = self._planned(call, args, None, options)
-        messages = []
+        messages: list[Message] = []
         for step in steps:
             if isinstance(step, Join):
                 start = start_of(step, self._app, parent)
                 parent.note_joins(JoinEffects(starts=(start,)))
             else:
-                message = self._app.builder.build_planned(step, parent, announced=announced)
-                if message is not None:
-                    messages.append(message)
+                messages += self._app.builder.build_planned(step, parent, announced=announced)
         return messages, steps.result
 
     def _planned(
@@ -258,7 +256,7 @@ class _Batch:
 class _OwnCall:
     """Hold a call that is sent by a task's own `apply_async`, or the app's own `send_task`."""
 
-    def __init__(self, send: Callable[..., Any], step: Send) -> None:
+    def __init__(self, send: OwnSend, step: Send) -> None:
         self._send = send
         self._step = step
 
@@ -277,7 +275,7 @@ class _Batches:
         self._parent = parent
         publishing = {name: options[name] for name in _OF_PUBLISHING if options.get(name) is not None}
         self._said = read_call_options("a canvas", publishing) if publishing else NOTHING_SAID
-        self._senders: dict[str, Callable[..., Any] | None] = {}
+        self._senders: dict[str, OwnSend | None] = {}
 
     def __iter__(self) -> Iterator[_Batch | _OwnCall]:
         batch = self._begin()
@@ -306,7 +304,7 @@ class _Batches:
     def _begin(self) -> _Batch:
         return _Batch(self._app, self._said)
 
-    def _sender_of(self, step: Send) -> Callable[..., Any] | None:
+    def _sender_of(self, step: Send) -> OwnSend | None:
         """Return what sends calls of the task in a way of its own, if anything does."""
         name = step.call["task"]
         try:

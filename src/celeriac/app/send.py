@@ -65,7 +65,7 @@ class Sender:
         """
         caught = caught_call(task_id)
         if caught is not None:
-            caught.message = self._builder.build_caught(caught, task, args, kwargs, options)
+            caught.messages.append(self._builder.build_caught(caught, task, args, kwargs, options))
             return AsyncResult(caught.task_id, app=self.app)
         parent = worker_context()
         if parent is None and task_id is None and not options:

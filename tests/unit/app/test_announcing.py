@@ -151,7 +151,7 @@ class TestBefore:
 
         with heard(before_task_publish) as seen, heard(after_task_publish) as after:
             app.builder.build_retry(context, (1,), {}, None, {})
-            app.builder.build_following(add.s(1), context)
+            app.canvas.following(add.s(1), None, {}, context)
 
         assert [shown["headers"]["retries"] for shown in seen] == [1, 0]
         assert [shown["headers"] for shown in after] == [shown["headers"] for shown in seen]

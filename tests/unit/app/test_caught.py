@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -103,6 +104,57 @@ def test_a_task_that_sends_nothing_is_followed_by_nothing(app):
             return self.AsyncResult("another")
 
     assert followed_by(app, task_of(app, "shop.silent", Silent).s()) == []
+
+
+def test_a_task_that_sends_a_call_twice_is_followed_by_both(app, sent):
+    class Mirrored(Task):
+        def apply_async(self, args=None, kwargs=None, **options):  # type: ignore[override]  # as users do
+            super().apply_async(args, kwargs, **{**options, "queue": "mirror"})
+            return super().apply_async(args, kwargs, **options)
+
+    messages = followed_by(app, task_of(app, "shop.mirrored", Mirrored).s().set(task_id="mine"))
+
+    assert [(each.task_id, each.queue) for each in messages] == [("mine", "mirror"), ("mine", "celery")]
+    assert sent() == []
+
+
+def test_a_call_that_is_sent_with_another_id_is_published_at_once(app, sent):
+    class Renamed(Task):
+        def apply_async(self, args=None, kwargs=None, task_id=None, **options):
+            return super().apply_async(args, kwargs, task_id=f"{task_id}-again", **options)
+
+    call = task_of(app, "shop.renamed", Renamed).s().set(task_id="mine")
+
+    assert followed_by(app, call) == []
+    assert [(each.task_id, headers_of(each)["parent_id"]) for each in sent()] == [("mine-again", "run-1")]
+
+
+class Awaited(Task):
+    async def apply_async(self, args=None, kwargs=None, **options):  # type: ignore[override]  # as users may try
+        return await super().aapply_async(args, kwargs, **options)
+
+
+def test_coroutines_send_by_an_aapply_async_of_its_own(app, sent):
+    class Awaiting(Task):
+        async def aapply_async(self, args=None, kwargs=None, **options):  # type: ignore[override]  # as users do
+            return await super().aapply_async(args, kwargs, **{**options, "priority": 7})
+
+    call = task_of(app, "shop.awaiting", Awaiting)
+
+    asyncio.run(call.adelay())
+    asyncio.run(call.s().adelay())
+
+    assert [each.priority for each in sent()] == [7, 7]
+
+
+def test_a_coroutine_that_would_send_a_call_fails_the_run(app):
+    with pytest.raises(EncodeError, match=r"'shop\.awaited' is a coroutine function"):
+        followed_by(app, task_of(app, "shop.awaited", Awaited).s())
+
+
+def test_a_coroutine_that_would_send_a_member_of_a_group_is_refused(app):
+    with pytest.raises(TypeError, match=r"'shop\.awaited' is a coroutine function"):
+        group(task_of(app, "shop.awaited", Awaited).s()).delay()
 
 
 def test_other_calls_of_such_a_task_are_published(app, sent):

@@ -247,7 +247,7 @@ class TestWhatFollows:
         assert b'"tenant"' in retry.headers
 
     def test_a_callback_yields(self, app, pay):
-        callback = app.builder.build_following(pay.si(7), self.run_of(app, pay))
+        [callback], _ = app.canvas.following(pay.si(7), None, {}, self.run_of(app, pay))
 
         assert callback.unique.on_conflict is OnConflict.YIELD
 
