@@ -199,14 +199,14 @@ app.conf.ONCE = {"backend": "file"}
 app.conf.update(singleton_backend_url="redis://")
 print(app.conf.ONCE, app.conf.get("singleton_backend_url"))
 app.conf.SCOUT_KEY = app.conf.task_tenant_cache_seconds = 5  # which two packages have
-for typo in ("task_acks_lat", "worker_concurency", "broker_ulr"):
+for typo in ("task_acks_lat", "worker_concurency", "broker_ulr", "timezoen", "importz"):
     try:
         app.conf[typo] = 1
     except Exception as error:
         print(type(error).__name__)
 """
 
-    assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 3]
+    assert printed(program).splitlines() == ["{'backend': 'file'} redis://", *["UnknownSetting"] * 5]
 
 
 def test_objects_with_settings_may_have_names_of_packages_in_them(tmp_path):

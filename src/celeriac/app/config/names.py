@@ -87,7 +87,9 @@ class Names(msgspec.Struct, frozen=True):
 
     def is_own(self, key: str) -> bool:
         """Say whether a name is the program's, or a package's, alone: of no setting, and too unlike all of them."""
-        return self.find(key) is None and self.nearest(key, likeness=_TYPO) is None
+        bare = self._without_prefix(key) or key
+        likeness = min(_TYPO, 1 - 1.01 / max(len(bare), 2))  # one letter is more of a short name
+        return self.find(key) is None and self.nearest(key, likeness=likeness) is None
 
     def also_known(self, keys: Iterable[str]) -> Names:
         """Return names that have those as well, without their prefix, each a setting that may be anything."""
