@@ -13,7 +13,7 @@ from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
 from celeriac.app.publishing import check_begun_in_time
 from celeriac.app.result_set import ResultSet
-from celeriac.app.signals import after_task_publish
+from celeriac.app.signals import after_task_publish, before_task_publish
 from celeriac.app.starting import check_joins, start_now, start_of
 from celeriac.brokers.joins import JoinEffects
 from celeriac.canvas.chain import Chain
@@ -293,9 +293,9 @@ class _Batches:
             message = self._app.builder.encode_planned(step, self._parent, batch.heard)
             batch.messages.append(message)
             batch.size_bytes += len(message.body)
-            # Receivers of both signals (tracing) take the second to be about the same call as the first before it.
             is_full = len(batch.messages) >= BATCH_MAX or batch.size_bytes >= BATCH_MAX_BYTES
-            if is_full or (batch.heard and after_task_publish.receivers):
+            # Receivers of both signals (tracing) take the second to be about the same call as the first before it.
+            if is_full or (before_task_publish.receivers and after_task_publish.receivers):
                 yield batch
                 batch = self._begin()
         if batch.messages:

@@ -215,6 +215,17 @@ class TestAfter:
         assert told == [("before", first), ("after", first), ("before", second), ("after", second)]
         assert len(sent()) == 2
 
+    def test_the_calls_of_a_group_are_published_together_where_nobody_hears_what_comes_before(
+        self, app, add, monkeypatch
+    ):
+        sizes = []
+        monkeypatch.setattr(app.broker, "publish", lambda batch, *, deadline_at: sizes.append(len(batch)))
+
+        with heard(after_task_publish) as seen:
+            group(add.s(1), add.s(2)).apply_async()
+
+        assert (sizes, len(seen)) == ([2], 2)
+
     def test_what_was_not_published_is_not_told(self, app, add):
         with heard(after_task_publish) as seen, pytest.raises(EncodeError):
             add.delay(object())
