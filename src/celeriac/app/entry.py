@@ -43,9 +43,10 @@ def run_worker(app: Celery, argv: Sequence[str] | None) -> int:
 def place_of(app: Celery) -> str:
     """Return the module and attribute by which the app can be found again."""
     for name, module in list(sys.modules.items()):
-        if getattr(module, "__name__", "").startswith(_OURS):  # one of them holds the current app, here only
+        attributes = dict(getattr(module, "__dict__", {}))  # asks no `__getattr__`: not all are modules
+        if str(attributes.get("__name__")).startswith(_OURS):  # one of them holds the current app, here only
             continue
-        for attribute, value in list(getattr(module, "__dict__", {}).items()):
+        for attribute, value in attributes.items():
             if value is app:
                 return f"{name}:{attribute}"
     raise ImproperlyConfigured(
