@@ -38,7 +38,11 @@ class chord(Several[Any]):
         super().__init__(
             task,
             args,
-            {"kwargs": dict(kwargs or {}), "header": _header_of(header, app), "body": maybe_signature(body, app=app)},
+            {
+                "kwargs": dict(kwargs or {}),
+                "header": _header_of(_copied(header, app), app),
+                "body": maybe_signature(body, app=app),
+            },
             options,
             None,
             "chord",
@@ -247,6 +251,9 @@ def follow(result: Any, before: Any) -> None:
 def _header_of(header: Any, app: Any) -> Any:
     if isinstance(header, group):
         return header.tasks if not header.options else header
-    if isinstance(header, (list, tuple)):  # tasks stand for calls without arguments here, as in Celery
-        header = [each if isinstance(each, dict) else signature(each, app=app) for each in header]
     return group(header, app=app).tasks
+
+
+def _copied(header: Any, app: Any) -> Any:
+    """Copy the signatures of a list, which are their maker's; tasks stand for calls without arguments, as in Celery."""
+    return [signature(each, app=app) for each in header] if isinstance(header, (list, tuple)) else header

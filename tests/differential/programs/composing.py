@@ -134,6 +134,24 @@ def links_of_canvases():
 
 
 @program()
+def what_a_canvas_is_made_of_is_changed_later():
+    def parts_of(make):
+        first, second = add.s(1, 1), add.s(2)
+        made = make(first, second)
+        for part in (first, second):
+            part.set(queue="later")
+        return written(made)
+
+    return {
+        "group": parts_of(lambda first, second: group([first, second])),
+        "header": parts_of(lambda first, second: chord([first, second], total.s())),
+        "header of a group": parts_of(lambda first, second: chord(group([first, second]), total.s())),
+        "body": parts_of(lambda first, second: chord([add.s(1, 1)], second)),
+        "|": parts_of(lambda first, second: first | second),
+    }
+
+
+@program()
 def members_of_groups():
     def delays(*said, count=4):
         members = group([add.s(i, i) for i in range(count)]).skew(*said).tasks
