@@ -224,6 +224,8 @@ plain.config_from_object("plain")
 print(hasattr(plain.conf, "ONCE"), plain.conf.ONCE, plain.conf["task_tenant"], hasattr(plain.conf, "os"))
 prefixed.config_from_object("prefixed", namespace="CELERY")
 print(prefixed.conf.ONCE, prefixed.conf.once, prefixed.conf.get("redbeat_lock_key"), hasattr(prefixed.conf, "debug"))
+prefixed.conf.ONCE = {'b': 2}
+print(prefixed.conf.ONCE, prefixed.conf.once)
 wrong.config_from_object("typos")
 try:
     wrong.conf.broker_url
@@ -236,6 +238,7 @@ except Exception as error:
     assert done.stdout.splitlines() == [
         "True {'backend': 'file'} 3 False",
         "{'a': 1} {'a': 1} k False",
+        "{'b': 2} {'b': 2}",
         "there is no setting 'task_acks_lat' (a bool from module typos); did you mean 'task_acks_late'?",
     ], done.stderr
 

@@ -366,7 +366,11 @@ class Settings(DerivedSettings):
             if stands_for_celery():
                 own = (name for name in values if sources.names.is_own(name))
                 sources = msgspec.structs.replace(sources, names=sources.names.also_known(own))
-            said = check(values, sources.names, origin)
+            names = sources.names
+            values = {
+                name if names.find(name) else names.find_own(name) or name: value for name, value in values.items()
+            }
+            said = check(values, names, origin)
             self._change(sources.saying(layer, said))
 
     def _take_back(self, names: Iterable[str]) -> None:
