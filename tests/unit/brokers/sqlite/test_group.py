@@ -64,8 +64,9 @@ def test_who_is_told_that_it_is_stored_has_it_stored(error: BaseException, store
     for thread in threads:
         thread.join(PATIENCE)
 
-    assert told["bad"] is error
+    [at_fault] = [name for name in told if told[name] is error]
+    assert at_fault == "bad" or not stored  # Ctrl-C comes to the one that commits, which may be any of the three
     assert told["first"] is None
-    assert [name for name in ("a", "b") if told[name] is None] == (["a", "b"] if stored else [])
+    others = [told[name] for name in ("bad", "a", "b") if name != at_fault]
+    assert all(one is None if stored else isinstance(one, BrokerUnavailable) for one in others)
     assert write.written == ["first", *(["a", "b"] if stored else [])]
-    assert all(isinstance(told[name], BrokerUnavailable) for name in ("a", "b") if not stored)
