@@ -51,8 +51,11 @@ LOST: Final[tuple[type[BaseException], ...]] = (
     aiormq.exceptions.ConnectionClosed,
 )
 
+FORBIDDEN: Final = aiormq.exceptions.ChannelAccessRefused
+"""What a server says to a user that has no permission."""
+
 REFUSED: Final = (
-    aiormq.exceptions.ChannelAccessRefused,
+    FORBIDDEN,
     aiormq.exceptions.ChannelLockedResource,
     aiormq.exceptions.ChannelPreconditionFailed,
 )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celeriac.brokers.amqp.bus import hearing, listener_queue, name_of_queue, read_notice
-from celeriac.brokers.amqp.channel import LOST, REFUSED, declare, dial, some_turns
+from celeriac.brokers.amqp.channel import FORBIDDEN, LOST, REFUSED, declare, dial, some_turns
 from celeriac.brokers.amqp.commands import consume
 from celeriac.brokers.amqp.failures import unreachable
 from celeriac.brokers.amqp.frames import Delivered
@@ -136,8 +136,8 @@ class Listening:
 
 
 def refused(error: BaseException, where: str) -> OperationalError:
-    """Say that a server lets nobody listen in the way that was asked."""
-    return OperationalError(
-        f"rabbitmq at {where} refuses a queue to listen with: {error}; control_queue_… and event_queue_… say how such "
-        "queues are, and it never changes what is there"
-    )
+    """Say that a server lets nobody listen in the way that was asked, or not this user."""
+    advice = "; control_queue_… and event_queue_… say how such queues are, and it never changes what is there"
+    if isinstance(error, FORBIDDEN):
+        advice = "; the user of the URL needs the permissions to configure, write and read there"
+    return OperationalError(f"rabbitmq at {where} refuses a queue to listen with: {error}{advice}")

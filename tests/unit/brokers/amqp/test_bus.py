@@ -180,6 +180,18 @@ def test_a_queue_that_goes_while_somebody_begins_to_listen_is_declared_again(amq
     assert hears(ear, amqp_url)
 
 
+def test_who_has_no_permission_to_listen_is_told_that_it_is_the_permission(amqp_url, operator_of, monkeypatch):
+    async def refuse(channel, part):
+        raise aiormq.exceptions.ChannelAccessRefused("configure access refused")
+
+    monkeypatch.setattr(listening, "declare", refuse)
+
+    with pytest.raises(OperationalError, match=r"configure access refused.*needs the permissions") as raised:
+        listen(operator_of(amqp_url), Mailbox())
+
+    assert "control_queue_" not in str(raised.value)
+
+
 def test_that_a_node_may_not_listen_any_more_is_warned_of_once(amqp_url, operator_of, monkeypatch, caplog):
     ear = listen(operator_of(amqp_url), Mailbox(name="w1@here.shop.pidbox", exclusive=False))
     place = read_place(amqp_url, "broker_url")
