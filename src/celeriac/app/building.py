@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.app.announcing import Announcement
-from celeriac.app.calling import OwnSend, own_send_of
 from celeriac.app.calls import Defaults, SendingRules, call_of, publishing_of, retry_of, template_for
 from celeriac.app.caught import CaughtCall, catching
 from celeriac.app.context import Context, worker_context
@@ -25,6 +24,7 @@ from celeriac.app.options import (
     read_call_options,
     read_message_options,
 )
+from celeriac.app.own_sending import OwnSend, own_send_of
 from celeriac.app.signals import after_task_publish, before_task_publish, task_sent
 from celeriac.app.stores import writes_envelopes
 from celeriac.app.timing import Moment, start_of

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.app.calling import OwnSend, own_send_of
 from celeriac.app.context import CHILDREN_MAX, Context, worker_context
 from celeriac.app.eager_result import EagerResult
 from celeriac.app.options import NOTHING_SAID, ReadOptions, read_call_options
+from celeriac.app.own_sending import OwnSend, own_send_of
 from celeriac.app.publishing import check_begun_in_time
 from celeriac.app.result_set import ResultSet
 from celeriac.app.signals import after_task_publish, before_task_publish
