@@ -184,6 +184,8 @@ class NodeEvents:
         """Tell which runs have begun since the last time; say whether some of those that are held may begin later."""
         if not self.on:
             return False
+        if self._put_off is not None:
+            return True  # some of what runs was not told to be received yet
         for held in self._looks.running_now():
             if held.is_watched and not held.is_start_told:
                 self._say_started(held, task_events.quoted(held.intake.id))
