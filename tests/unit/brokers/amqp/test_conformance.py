@@ -96,6 +96,20 @@ class TestRabbitMQ(
 
         assert taken == ids
 
+    def test_a_released_message_keeps_its_place(self, broker, node):
+        """Mostly: the queue may hear that more may go out before it hears that this is back."""
+        publish(broker, *(a_message(task_id) for task_id in ("first", "second", "third")))
+
+        node.release(*node.claim(limit=1))
+
+        taken: list[str] = []
+        while len(taken) < 3:
+            found = node.claim(limit=10, wait=20.0)
+            assert found
+            taken += task_ids(found)
+        assert sorted(taken) == ["first", "second", "third"]
+        assert taken.index("second") < taken.index("third")
+
     def test_a_claim_tells_of_what_was_revoked_before_it(self, broker, node):
         """The stream has a channel of its own, and no order holds between two: soon is what is promised here."""
         version = 0
