@@ -457,7 +457,11 @@ class Calling(Generic[P, R]):
 def _with_placed(more: tuple[Any, ...], options: CallOptions) -> CallOptions:
     if len(more) > len(_BY_PLACE):
         raise TypeError(f"apply_async takes 3 arguments, then {', '.join(_BY_PLACE)}; options are given by name")
-    return cast("CallOptions", {**dict(zip(_BY_PLACE, more, strict=False)), **options})
+    placed = dict(zip(_BY_PLACE, more, strict=False))
+    twice = placed.keys() & options.keys()
+    if twice:
+        raise TypeError(f"apply_async got {', '.join(sorted(twice))} by place and by name")
+    return cast("CallOptions", {**placed, **options})
 
 
 _BY_PLACE: Final = ("producer", "link", "link_error", "shadow")

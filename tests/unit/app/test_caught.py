@@ -96,6 +96,9 @@ def test_a_class_may_hand_on_by_place_what_celery_has_there(app):
     assert request.callbacks[0]["task"] == "shop.placed"
     with pytest.raises(TypeError, match="options are given by name"):
         pay.apply_async((), None, None, None, None, "one too many")  # type: ignore[call-overload]
+    plain: Any = task_of(app, "shop.plain")
+    with pytest.raises(TypeError, match="got link by place and by name"):
+        plain.apply_async((), None, None, None, pay.s(), link=pay.s())
 
 
 def test_a_task_that_sends_nothing_is_followed_by_nothing(app):
