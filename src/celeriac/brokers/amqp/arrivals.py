@@ -226,7 +226,7 @@ class Arrivals:
             if self._holdings.is_spare(run, serial):
                 self._claims.drop(place)
                 return
-            claimed = self._claims.given_back_claimed(run)
+            claimed = self._claims.take_given_back(run)
             if claimed is not None:
                 is_lost, had_before = False, claimed or counts != NO_COUNTS
         self.last_tag += 1

@@ -47,8 +47,8 @@ class Claims:
         if len(self._given_back) > _GIVEN_BACK_MAX:
             self._given_back.popitem(last=False)
 
-    def given_back_claimed(self, run: str) -> bool | None:
-        """Say whether a worker has had a run that has come again; None when it was not given back here."""
+    def take_given_back(self, run: str) -> bool | None:
+        """Say whether a worker has had a run that has come again, which it does once; None: it was not given back."""
         return self._given_back.pop(run, None)
 
     def forget_given_back(self) -> None:

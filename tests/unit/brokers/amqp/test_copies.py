@@ -315,7 +315,7 @@ async def test_what_was_given_back_is_not_known_for_ever(kept):
         kept.claims.note_given_back(f"run-{number}", claimed=bool(number % 2))
 
     assert kept.claims.given_back == 10_000
-    assert kept.claims.given_back_claimed("run-0") is None
-    assert kept.claims.given_back_claimed("run-1") is True
-    assert kept.claims.given_back_claimed("run-1") is None, "it comes once"
-    assert kept.claims.given_back_claimed("run-2") is False
+    assert kept.claims.take_given_back("run-0") is None
+    assert kept.claims.take_given_back("run-1") is True
+    assert kept.claims.take_given_back("run-1") is None, "it comes once"
+    assert kept.claims.take_given_back("run-2") is False
