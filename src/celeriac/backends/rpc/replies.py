@@ -13,9 +13,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.backends.base import StoredResult
-from celeriac.brokers.amqp.deadlines import ending_at
-from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, driver, ended_by, refusal, unanswered
+from celeriac.brokers.amqp.dialing import listen
+from celeriac.brokers.amqp.failures import LOST, driver
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
@@ -101,23 +100,17 @@ class Replies:
         return Queue(name=self.name, durable=True, arguments=(("x-expires", max(1, int(seconds * 1000))),))
 
     def _listen(self, deadline_at: float) -> Any:
-        started_at = time.monotonic()
-        connection, _ = connect(self._place, self._options, deadline_at=deadline_at)
-        try:
-            with ending_at(deadline_at, lambda: socket_of(connection)):
-                channel = connection.channel()
-                declare(channel, self._queue())
-                connection.watch(channel.channel_id, self._receive)
-                # Before whom the server has not noticed to be gone: it would have a share of what comes.
-                channel.basic_consume(self.name, no_ack=True, arguments={"x-priority": next(self._listens)})
-        except driver.AccessRefused as error:
-            connection.collect()
-            raise refusal(error, self._place.address, "opening a queue for answers") from error
-        except (*LOST, driver.AMQPError) as error:
-            connection.collect()
-            told, took = ended_by(error, deadline_at), time.monotonic() - started_at
-            raise unanswered(told, self._place.address, "opening a queue for answers", took, sent=False) from error
-        return connection
+        return listen(
+            self._place,
+            self._options,
+            [self._queue()],
+            self.name,
+            self._receive,
+            "opening a queue for answers",
+            deadline_at=deadline_at,
+            # Before whom the server has not noticed to be gone: it would have a share of what comes.
+            priority=next(self._listens),
+        )
 
     def _read(self, connection: Any) -> None:
         """Read answers for as long as the process lives; connect again when the connection is lost."""

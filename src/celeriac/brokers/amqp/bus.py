@@ -14,8 +14,8 @@ import msgspec
 
 from celeriac.brokers.amqp.carried import Carried, Outgoing, plain
 from celeriac.brokers.amqp.deadlines import ending_at
-from celeriac.brokers.amqp.dialing import connect, declare, socket_of
-from celeriac.brokers.amqp.failures import LOST, driver, ended_by, refusal, unanswered
+from celeriac.brokers.amqp.dialing import listen, socket_of
+from celeriac.brokers.amqp.failures import LOST, driver
 from celeriac.brokers.amqp.frames import Delivered
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
@@ -94,25 +94,17 @@ class AmqpInbox(Inbox):
         """Connect and begin to listen, unless that is done."""
         if self._connection is not None or self._closed:
             return
-        started_at = time.monotonic()
-        connection, _ = connect(self._place, self._options, deadline_at=deadline_at)
-        try:
-            with ending_at(deadline_at, lambda: socket_of(connection)):
-                channel = connection.channel()
-                # Each time another, for that of a connection that was lost may be locked for a while.
-                queue = listener_queue(f"{new_id()}.{self.exchange}", self._mailbox)
-                for part in _hearing(queue, Topic(self.exchange, self.routing_key)):
-                    declare(channel, part)
-                connection.watch(channel.channel_id, self._receive)
-                channel.basic_consume(queue.name, no_ack=True)
-        except driver.AccessRefused as error:
-            connection.collect()
-            raise refusal(error, self._place.address, "opening an inbox") from error
-        except (*LOST, driver.AMQPError) as error:
-            connection.collect()
-            told, took = ended_by(error, deadline_at), time.monotonic() - started_at
-            raise unanswered(told, self._place.address, "opening an inbox", took, sent=False) from error
-        self._connection = connection
+        # Each time another, for that of a connection that was lost may be locked for a while.
+        queue = listener_queue(f"{new_id()}.{self.exchange}", self._mailbox)
+        self._connection = listen(
+            self._place,
+            self._options,
+            _hearing(queue, Topic(self.exchange, self.routing_key)),
+            queue.name,
+            self._receive,
+            "opening an inbox",
+            deadline_at=deadline_at,
+        )
 
     def _receive(self, message: Delivered) -> None:
         try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celeriac.brokers.amqp.deadlines import ending_at
-from celeriac.brokers.amqp.failures import LOST, amqp, driver, ended_by, transport, unreachable
+from celeriac.brokers.amqp.failures import LOST, amqp, driver, ended_by, refusal, transport, unanswered, unreachable
 from celeriac.brokers.amqp.frames import Answers, Delivered, Deliveries, Got
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace, Endpoint
@@ -134,6 +134,52 @@ def connect(place: AmqpPlace, options: AmqpOptions, *, deadline_at: float, first
             last = error
     assert last is not None
     raise last
+
+
+def listen(
+    place: AmqpPlace,
+    options: AmqpOptions,
+    needs: Iterable[Declared],
+    queue: str,
+    receive: Callable[[Delivered], None],
+    doing: str,
+    *,
+    deadline_at: float,
+    priority: int = 0,
+) -> Any:
+    """Connect, and have all that comes into a queue be handed over, which counts as acknowledged.
+
+    Args:
+        needs: what is declared before, the queue, too.
+        receive: called by whoever reads from the connection.
+        doing: what this is for, as errors say it.
+        deadline_at: monotonic instant.
+        priority: of this consumer among those of the queue.
+
+    Returns:
+        A connection of py-amqp.
+
+    Raises:
+        BrokerUnavailable: that was not done by the deadline.
+        OperationalError: the server does not let this user do it.
+    """
+    started_at = time.monotonic()
+    connection, _ = connect(place, options, deadline_at=deadline_at)
+    try:
+        with ending_at(deadline_at, lambda: socket_of(connection)):
+            channel = connection.channel()
+            for need in needs:
+                declare(channel, need)
+            connection.watch(channel.channel_id, receive)
+            channel.basic_consume(queue, no_ack=True, arguments={"x-priority": priority})
+    except driver.AccessRefused as error:
+        connection.collect()
+        raise refusal(error, place.address, doing) from error
+    except (*LOST, driver.AMQPError) as error:
+        connection.collect()
+        told, took = ended_by(error, deadline_at), time.monotonic() - started_at
+        raise unanswered(told, place.address, doing, took, sent=False) from error
+    return connection
 
 
 def _connect(endpoint: Endpoint, place: AmqpPlace, options: AmqpOptions, deadline_at: float) -> Any:

@@ -81,7 +81,7 @@ class Chatter:
 
 def test_who_asks_gets_what_has_come_though_answers_never_end(monkeypatch):
     chatter = Chatter()
-    monkeypatch.setattr("celeriac.brokers.amqp.bus.connect", lambda *_, **__: (chatter, 0))
+    monkeypatch.setattr("celeriac.brokers.amqp.dialing.connect", lambda *_, **__: (chatter, 0))
     bus = AmqpBroker(read_place("amqp://nowhere", "broker_url")).bus()
 
     with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
