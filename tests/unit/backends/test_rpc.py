@@ -11,12 +11,14 @@ import amqp
 import msgspec
 import pytest
 
+from celeriac.backends.base import StoredResult
 from celeriac.backends.rpc import RpcBackend
 from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import read_place
 from celeriac.brokers.base import ResultMeta
 from celeriac.exceptions import BrokerUnavailable, OperationalError
 from celeriac.states import FAILURE, STARTED, SUCCESS
+from celeriac.wire.told import told_state
 from tests.golden import vector
 from tests.servers.proxy import proxy_to
 from tests.tables_by_hand import HOSTILE, Raw
@@ -24,6 +26,7 @@ from tests.tables_by_hand import HOSTILE, Raw
 __all__ = ["proxy_to"]
 
 PATIENCE = 20.0
+TOLD_STATE = "celeriac.backends.rpc.replies.told_state"
 
 
 @pytest.fixture
@@ -102,6 +105,26 @@ def test_an_answer_with_headers_that_nobody_can_read_is_left_out(backend, caplog
     assert backend.wait(["last"], timeout=PATIENCE).keys() == {"last"}
     assert backend.get("id-1") is None
     assert "left out an answer whose headers cannot be read" in caplog.text
+
+
+def test_an_answer_that_nobody_has_thought_of_ends_no_hearing(backend, caplog, monkeypatch):
+    def break_once(body):
+        monkeypatch.setattr(TOLD_STATE, told_state)
+        raise ZeroDivisionError("nobody thought of it")
+
+    backend.answers_to()
+    monkeypatch.setattr(TOLD_STATE, break_once)
+
+    backend.store([an_answer(backend, "strange")])
+    found: dict[str, StoredResult] = {}
+    for _ in range(20):  # what is on its way to the connection that ends is lost with it
+        backend.store([an_answer(backend, "id-1")])
+        found = backend.wait(["id-1"], timeout=1.0)
+        if found:
+            break
+
+    assert found.keys() == {"id-1"}
+    assert "nobody thought of it" in caplog.text
 
 
 def test_forgotten_answers_are_gone(backend):

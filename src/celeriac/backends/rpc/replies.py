@@ -20,7 +20,7 @@ from celeriac.brokers.amqp.options import AmqpOptions
 from celeriac.brokers.amqp.place import AmqpPlace
 from celeriac.brokers.amqp.tables import UNREAD
 from celeriac.brokers.amqp.topology import Queue
-from celeriac.exceptions import BrokerUnavailable, OperationalError
+from celeriac.exceptions import BrokerUnavailable, CeleriacError
 from celeriac.ids import new_id
 from celeriac.states import READY_STATES
 from celeriac.wire.told import told_state
@@ -120,6 +120,8 @@ class Replies:
                     connection.drain_events()
             except (*LOST, driver.AMQPError) as error:
                 logger.debug("the connection for answers was lost: %r", error)
+            except Exception:  # without this thread everybody would wait for ever
+                logger.exception("the connection for answers begins anew: it brought what nobody can read")
             with contextlib.suppress(Exception):
                 connection.collect()
             attempt = 0
@@ -129,7 +131,7 @@ class Replies:
                 try:
                     connection = self._listen(time.monotonic() + _OPENS_WITHIN)
                     break
-                except OperationalError as error:
+                except CeleriacError as error:
                     logger.debug("answers cannot be heard: %s", error)
 
     def _receive(self, message: Delivered) -> None:
