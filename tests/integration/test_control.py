@@ -82,7 +82,8 @@ def test_a_queue_is_consumed_from_now_on_and_no_more(project: Project):
     assert project.call("echo", "other").get(timeout=PATIENCE) == "other"
 
     [left] = project.kept()
-    assert (left.queue, left.accounts) == ("mail", (False, None, 0, 0, 0))
+    _, *counts = left.accounts  # a claim of both queues that was under way may have had it for a moment
+    assert (left.queue, counts) == ("mail", [None, 0, 0, 0])
     assert project.began("cancelled") == 0
 
 

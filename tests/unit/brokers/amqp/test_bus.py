@@ -10,7 +10,7 @@ import amqp
 import msgspec
 import pytest
 
-from celeriac.brokers.amqp import listening
+from celeriac.brokers.amqp import dialing, listening
 from celeriac.brokers.amqp.broker import AmqpBroker
 from celeriac.brokers.amqp.carried import Carried
 from celeriac.brokers.amqp.channel import declare
@@ -80,9 +80,13 @@ class Chatter:
 
 
 def test_who_asks_gets_what_has_come_though_answers_never_end(monkeypatch):
-    chatter = Chatter()
-    monkeypatch.setattr("celeriac.brokers.amqp.dialing.connect", lambda *_, **__: (chatter, 0))
-    bus = AmqpBroker(read_place("amqp://nowhere", "broker_url")).bus()
+    chatter, nowhere, connect = Chatter(), read_place("amqp://nowhere", "broker_url"), dialing.connect
+
+    def chat(place, *args, **options):  # threads of tests before this one may connect somewhere else
+        return (chatter, 0) if place == nowhere else connect(place, *args, **options)
+
+    monkeypatch.setattr(dialing, "connect", chat)
+    bus = AmqpBroker(nowhere).bus()
 
     with bus.inbox(REPLIES, deadline_at=soon()) as inbox:
         found = inbox.collect(deadline_at=time.monotonic())
