@@ -38,7 +38,7 @@ class Node:
             on_settled=lambda: self.left_after.append(len(self.holdings)),
             done_at=lambda: "2026-01-01T00:00:00+00:00",
             on_ended=lambda held, published: self.told.append(held.delivery.message.task_id),
-            gather_for=lambda: 0.002 if self.is_busy else 0.0,
+            gather_for=lambda: 0.5 if self.is_busy else 0.0,
         )
 
     async def hold(self, count: int) -> list[Held]:
