@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any
 from uuid import uuid4
@@ -270,17 +271,23 @@ class LosingAnswers:
         return refused if self.asked == 1 else []
 
 
-async def test_what_was_acked_before_its_run_begins_although_the_answer_was_lost(children: Children):
+@asynccontextmanager
+async def acking_before_a_run(children: Children, *, answers_lost: int) -> AsyncIterator[tuple[Node, LosingAnswers]]:
+    """Give a node that has begun to ack a message before it runs, and what loses so many answers to that."""
     with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
         task = app.task(name="t", acks_late=False)(lambda: None)
         node = Node(app, children)
-        losing: Any = LosingAnswers(node.consumer, times=2)
+        losing: Any = LosingAnswers(node.consumer, times=answers_lost)
         node.intake._admission._consumer = losing
         await started(children, 1)
         await node.consumer.open()
         task.delay()
         node.intake.start()
+        yield node, losing
 
+
+async def test_what_was_acked_before_its_run_begins_although_the_answer_was_lost(children: Children):
+    async with acking_before_a_run(children, answers_lost=2) as (node, losing):
         await until(lambda: children.slots.running == 1)
 
         assert losing.asked == 3
@@ -288,15 +295,7 @@ async def test_what_was_acked_before_its_run_begins_although_the_answer_was_lost
 
 
 async def test_a_node_stops_although_nobody_answers_to_an_ack_before_a_run(children: Children):
-    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
-        task = app.task(name="t", acks_late=False)(lambda: None)
-        node = Node(app, children)
-        losing: Any = LosingAnswers(node.consumer, times=1_000_000)
-        node.intake._admission._consumer = losing
-        await started(children, 1)
-        await node.consumer.open()
-        task.delay()
-        node.intake.start()
+    async with acking_before_a_run(children, answers_lost=1_000_000) as (node, losing):
         await until(lambda: losing.asked > 1)
 
         async with asyncio.timeout(60):
@@ -309,15 +308,7 @@ async def test_an_intake_that_waits_for_the_store_before_runs_begin_is_not_taken
     children: Children, monkeypatch
 ):
     monkeypatch.setattr(intake, "CLAIM_WAIT", 0.01)
-    with Celery("shop", broker=f"memory://{uuid4()}", set_as_current=False) as app:
-        task = app.task(name="t", acks_late=False)(lambda: None)
-        node = Node(app, children)
-        losing: Any = LosingAnswers(node.consumer, times=1_000_000)
-        node.intake._admission._consumer = losing
-        await started(children, 1)
-        await node.consumer.open()
-        task.delay()
-        node.intake.start()
+    async with acking_before_a_run(children, answers_lost=1_000_000) as (node, losing):
         await until(lambda: losing.asked > 0)
 
         before = node.intake.completed_at

@@ -12,34 +12,27 @@ from typing import Any
 from pamqp import commands as spec
 
 
-class _DeclareExchange(spec.Exchange.Declare):
+class _Unchecked:
     def validate(self) -> None:
         """Leave it to the server."""
 
 
-class _BindExchange(spec.Exchange.Bind):
-    def validate(self) -> None:
-        """Leave it to the server."""
+class _DeclareExchange(_Unchecked, spec.Exchange.Declare): ...
 
 
-class _DeclareQueue(spec.Queue.Declare):
-    def validate(self) -> None:
-        """Leave it to the server."""
+class _BindExchange(_Unchecked, spec.Exchange.Bind): ...
 
 
-class _BindQueue(spec.Queue.Bind):
-    def validate(self) -> None:
-        """Leave it to the server."""
+class _DeclareQueue(_Unchecked, spec.Queue.Declare): ...
 
 
-class _DeleteQueue(spec.Queue.Delete):
-    def validate(self) -> None:
-        """Leave it to the server."""
+class _BindQueue(_Unchecked, spec.Queue.Bind): ...
 
 
-class _Consume(spec.Basic.Consume):
-    def validate(self) -> None:
-        """Leave it to the server."""
+class _DeleteQueue(_Unchecked, spec.Queue.Delete): ...
+
+
+class _Consume(_Unchecked, spec.Basic.Consume): ...
 
 
 async def declare_exchange(channel: Any, name: str, kind: str, **said: Any) -> None:

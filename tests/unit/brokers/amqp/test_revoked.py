@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import amqp
@@ -132,32 +133,35 @@ def proxied(amqp_url, proxy_to):
     world.end()
 
 
-def test_who_asks_what_is_revoked_waits_for_another_thread_until_its_own_deadline(proxied):
-    proxy, broker = proxied
+@contextmanager
+def another_thread_asking(proxy, broker):
+    """Have a thread ask what is revoked, to whom the server does not answer within the block."""
     proxy.black_hole()
-
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(broker.revoked, ["one"])
         while not broker._revoked._lock.locked():
             time.sleep(0.001)
+        yield
+        proxy.heal()
+        asking.result()
+
+
+def test_who_asks_what_is_revoked_waits_for_another_thread_until_its_own_deadline(proxied):
+    _, broker = proxied
+
+    with another_thread_asking(*proxied):
         began_at = time.monotonic()
         with pytest.raises(BrokerUnavailable, match="another thread"):
             broker._revoked.version(deadline_at=time.monotonic() + 0.2)
         took = time.monotonic() - began_at
-        proxy.heal()
-        asking.result()
 
     assert took < 5.0
 
 
 def test_a_child_that_is_forked_while_a_thread_asks_what_is_revoked_can_ask_too(proxied):
-    proxy, broker = proxied
-    proxy.black_hole()
+    _, broker = proxied
 
-    with ThreadPoolExecutor(1) as threads:
-        asking = threads.submit(broker.revoked, ["one"])
-        while not broker._revoked._lock.locked():
-            time.sleep(0.001)
+    with another_thread_asking(*proxied):
         child = os.fork()
         if child == 0:
             try:
@@ -165,8 +169,6 @@ def test_a_child_that_is_forked_while_a_thread_asks_what_is_revoked_can_ask_too(
                 os._exit(0)
             finally:
                 os._exit(1)
-        proxy.heal()
-        asking.result()
     give_up_at = time.monotonic() + ANSWER_WITHIN
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() > give_up_at:

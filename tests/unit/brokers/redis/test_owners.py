@@ -163,18 +163,20 @@ def test_two_peers_that_recover_at_once_give_back_each_message_once(world):
 # -- one owner after another (A1, A3) ---------------------------------------------------------------------------
 
 
-def begins_anew_after(own, name, *, anew):
-    """Have another coroutine of the node find out, right after a call of this name, that it must be a new owner."""
-    ask = own.ask
+def begins_anew_after(consumer, name):
+    """Have a node find out, right after a call of this name, that it must be a new owner; return what that claims."""
+    own, ask, again = consumer._own, consumer._own.ask, []
 
     async def and_begin_anew(called, *args, **kwargs):
         answer = await ask(called, *args, **kwargs)
         if called == name:
             own.ask = ask
-            await anew()
+            await consumer.open()
+            again.extend((await consumer.claim(["q"], limit=10, wait=0)).deliveries)
         return answer
 
     own.ask = and_begin_anew
+    return again
 
 
 def test_a_settlement_of_several_scripts_ends_nothing_that_the_next_owner_holds(world, client, monkeypatch):
@@ -182,14 +184,8 @@ def test_a_settlement_of_several_scripts_ends_nothing_that_the_next_owner_holds(
     broker = world.broker()
     publish(broker, a_message("a"), a_message("b"))
     node = world.node()
-    consumer, held = node.consumer, node.claim()
-    again = []
-
-    async def anew():
-        await consumer.open()
-        again.extend((await consumer.claim(["q"], limit=10, wait=0)).deliveries)
-
-    begins_anew_after(consumer._own, "settle", anew=anew)
+    held = node.claim()
+    again = begins_anew_after(node.consumer, "settle")
     publish(broker, a_message("c"))
 
     refused = node.finish(*held)
@@ -204,14 +200,8 @@ def test_giving_back_in_several_scripts_gives_nothing_back_that_the_next_owner_h
     monkeypatch.setattr(giving_back, "SHARE", 1)
     publish(world.broker(), a_message("a"), a_message("b"))
     node = world.node()
-    consumer, held = node.consumer, node.claim()
-    again = []
-
-    async def anew():
-        await consumer.open()
-        again.extend((await consumer.claim(["q"], limit=10, wait=0)).deliveries)
-
-    begins_anew_after(consumer._own, "release", anew=anew)
+    held = node.claim()
+    again = begins_anew_after(node.consumer, "release")
 
     node.release(*held)
 
